@@ -1,0 +1,35 @@
+# Each target only wraps public commands; the README gives the same steps for Windows and conda.
+PYTHON ?= python3
+BIN := .venv/bin
+
+# Its package downloads Quarto itself while it installs: tried once, for a minute and a half at most.
+BRING_QUARTO := import subprocess, sys; \
+    command = [sys.executable, '-m', 'pip', 'install', '--quiet', '--retries', '0', 'quarto-cli==1.9.38']; \
+    sys.exit(subprocess.run(command, timeout=90).returncode)
+
+.PHONY: report test lab check
+
+report: .venv/ready
+	$(BIN)/wastebook build --profile quick --run sample
+
+test: .venv/ready-for-tests check
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+check: .venv/ready-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lab: .venv/ready
+	$(BIN)/jupyter lab chapters
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --quiet -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@$(BIN)/python -c "$(BRING_QUARTO)" 2>/dev/null || echo "Quarto could not be brought in; the embedded renderer takes its place."
+	touch $@
+
+.venv/ready-for-tests: .venv/ready requirements-test.lock
+	$(BIN)/python -m pip install --no-compile --disable-pip-version-check --quiet -r requirements-test.lock
+	touch $@
