@@ -1,0 +1,28 @@
+"""The data room: which photos there are, where they come from, how they are split."""
+
+from wastebook.data.catalogue import (
+    Dataset,
+    describe_datasets,
+    draw_per_class,
+    fingerprint,
+    how_many,
+    load_cards,
+    open_dataset,
+)
+from wastebook.data.download import fetch
+from wastebook.data.sample import draw_sample, true_boxes
+from wastebook.data.splits import split_photos
+
+__all__ = [
+    "Dataset",
+    "describe_datasets",
+    "draw_per_class",
+    "draw_sample",
+    "fetch",
+    "fingerprint",
+    "how_many",
+    "load_cards",
+    "open_dataset",
+    "split_photos",
+    "true_boxes",
+]

@@ -1,0 +1,210 @@
+"""The catalogue: a data set opened by its name, as a table of its photos."""
+
+import difflib
+import hashlib
+import io
+import os
+import unicodedata
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from wastebook import paths
+from wastebook.data import download, store
+from wastebook.data.cards import Card, class_folders, class_names, load_cards
+from wastebook.errors import WastebookError
+
+SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
+    ("validation", "valid", "val"), "validation"
+)
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+
+
+class Dataset(NamedTuple):
+    """A data set at hand. `photos` is a row a photo, sorted by path: `path` (POSIX, relative to `root`),
+    `label`, `split` (the official one, or missing), `group` (missing until grouped), `width` and `height`
+    (pixels, upright; 0 where the file cannot be opened), `sha256` (of the file)."""
+
+    name: str
+    root: Path
+    classes: list[str]
+    card: Card
+    photos: pd.DataFrame
+
+
+def open_dataset(name: str | Path) -> Dataset:
+    """Open a data set by the name of its card, or a folder of one's own by its path: one folder a class, or
+    TRAIN and TEST folders over them. Draws, downloads or unpacks it first where needed.
+
+    WastebookError where the name is unknown, the set cannot be had, or the folder is not of that shape.
+    """
+    cards, name = load_cards(), str(name)
+    if name in cards:
+        card, root = cards[name], download.fetch(name)
+        photos = _carded_photos(card, root)
+    else:
+        root = Path(name).expanduser().resolve()
+        if not root.is_dir():
+            raise WastebookError(_unknown(name, list(cards)))
+        photos = _own_photos(root)
+        labels = sorted(photos["label"].unique())
+        card = {"name": root.name, "title": root.name, "task": "Which class is it?", "photos": len(photos)}
+        card |= {"classes": [{"name": label, "spanish": label} for label in labels], "source": str(root)}
+        card |= dict.fromkeys(("homepage", "licence", "citation"), "")
+    photos = photos.join(_file_facts(root, list(photos["path"])))
+    if card.get("fingerprint", fingerprint(photos)) != fingerprint(photos):
+        raise WastebookError(
+            f"The photos in {root} are not {card['title']}'s own, though their number is.\n"
+            f"Open them by their path instead, or get them anew from {card['homepage']}."
+        )
+    return Dataset(card["name"], root, class_names(card), card, photos)
+
+
+def how_many(dataset: Dataset) -> str:
+    """How many photos are at hand: `2,527 photos`, or `9,513 of 25,077 photos` of a partial copy."""
+    whole, here = dataset.card["photos"], len(dataset.photos)
+    return f"{here:,} photos" if here == whole else f"{here:,} of {whole:,} photos"
+
+
+def describe_datasets() -> pd.DataFrame:
+    """A row a card: `name`, `title`, `photos` (in all), `licence`, `at_hand` (how many of them are on this
+    machine), `where` (the place, or how to get them). Nothing is downloaded, unpacked or drawn."""
+    rows = []
+    for name, card in load_cards().items():
+        here, where = 0, f"wastebook data fetch {name}"
+        if "seed" in card:
+            here, where = card["photos"], "drawn when needed"
+        elif copy := download.at_hand(card):
+            here, where = copy.photos, str(copy.place)
+        rows.append((name, card["title"], card["photos"], card["licence"], here, where))
+    return pd.DataFrame(rows, columns=["name", "title", "photos", "licence", "at_hand", "where"])
+
+
+def draw_per_class(photos: pd.DataFrame, per_class: int | None, seed: int) -> pd.DataFrame:
+    """`per_class` photos of each class drawn at random (a class that has fewer whole; all for None)."""
+    if per_class is None:
+        return photos
+    random = np.random.default_rng(seed)
+    photos = photos.sort_values("path", ignore_index=True)
+    order = pd.Series(random.permutation(len(photos)), index=photos.index)
+    return photos[order.groupby(photos["label"]).rank() <= per_class].reset_index(drop=True)
+
+
+def fingerprint(photos: pd.DataFrame) -> str:
+    """One SHA-256 for the content of a set of photos, whatever their names: over their sorted hashes."""
+    return hashlib.sha256("\n".join(sorted(photos["sha256"])).encode()).hexdigest()
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    meant = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
+    return f"No data set and no folder is called {name!r}. {meant} A folder of your own goes by its path."
+
+
+def _carded_photos(card: Card, root: Path) -> pd.DataFrame:
+    """`path`, `label`, `split`, `group` of the photos of a set with a card."""
+    folders = class_folders(card)
+    split_folders = {name.casefold(): split for name, split in card.get("split_folders", {}).items()}
+    listed = _listed_splits(card, root)
+    rows = []
+    for path in filter(store.is_photo, store.list_files(root)):
+        parts = PurePosixPath(path).parts
+        label = folders.get(parts[-2].casefold()) if len(parts) == (3 if split_folders else 2) else None
+        split = split_folders.get(parts[0].casefold()) if split_folders else listed.get(parts[-1])
+        if label and (split or not split_folders):
+            rows.append((path, label, split))
+    return _as_photos(rows)
+
+
+def _listed_splits(card: Card, root: Path) -> dict[str, str]:
+    """The official split of each file name, from the authors' lists (or the sample's own)."""
+    if "seed" in card:
+        return dict(pd.read_csv(root / "splits.csv").itertuples(index=False, name=None))
+    return {
+        line.split()[0]: split
+        for split, file in download.split_lists(card).items()
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    }
+
+
+def _own_photos(root: Path) -> pd.DataFrame:
+    """`path`, `label`, `split`, `group` of a folder of one's own; WastebookError for what is amiss."""
+    files = [PurePosixPath(path) for path in store.list_files(root) if store.is_photo(path)]
+    try:
+        "".join(map(str, files)).encode()
+    except UnicodeEncodeError as error:
+        bad = next(file for file in files if any("\ud800" <= letter <= "\udfff" for letter in str(file)))
+        raise WastebookError(f"The name of {str(root / bad)!a} is not text (UTF-8): rename it.") from error
+    tops = {file.parts[0] for file in files if len(file.parts) > 1}
+    shape = "it should hold one folder of photos a class, or TRAIN and TEST folders over them"
+    if not tops:
+        raise WastebookError(f"{root} has {'only loose photos' if files else 'no photos'}: {shape}.")
+    by_split = all(top.casefold() in SPLIT_FOLDERS for top in tops)
+    depth = 1 if by_split else 0
+    rows = []
+    for file in files:
+        if len(file.parts) > depth + 1:
+            label = unicodedata.normalize("NFC", file.parts[depth])
+            rows.append((str(file), label, SPLIT_FOLDERS[file.parts[0].casefold()] if by_split else None))
+    photos = _as_photos(rows)
+    counts = photos["label"].value_counts()
+    if len(counts) < 2:
+        only = f"only one class folder, {counts.index[0]!r}" if len(counts) else "no class folders"
+        raise WastebookError(f"{root} has {only}: {shape}.")
+    for label in counts.index[counts < 2]:
+        raise WastebookError(
+            f"Class {label!r} in {root} has a single photo: add some, or move its folder out."
+        )
+    for top in sorted(
+        folder for folder in root.iterdir() if folder.is_dir() and store.is_photo(f"{folder.name}/x.jpg")
+    ):
+        if top.name not in tops:
+            raise WastebookError(f"{top} has no photos: add some, or move the folder out.")
+    return photos
+
+
+def _as_photos(rows: list[tuple[str, str, str | None]]) -> pd.DataFrame:
+    photos = pd.DataFrame(sorted(rows), columns=["path", "label", "split"], dtype="str")
+    photos["group"] = pd.Series(pd.NA, index=photos.index, dtype="Int64")
+    return photos
+
+
+def _file_facts(root: Path, files: list[str]) -> pd.DataFrame:
+    """`width`, `height`, `sha256` of each file below `root`, kept in the cache until a file changes."""
+    stamps = [(file, (status := (root / file).stat()).st_size, status.st_mtime_ns) for file in files]
+    key = hashlib.sha256(repr((str(root), stamps)).encode()).hexdigest()[:32]
+    kept = paths.cache_folder("catalogues") / f"{key}.parquet"
+    if kept.exists():
+        return pd.read_parquet(kept)
+    with warnings.catch_warnings(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        facts = pd.DataFrame(
+            pool.map(lambda file: _facts_of(root / file), files), columns=["width", "height", "sha256"]
+        )
+    partial = kept.with_suffix(f".{os.getpid()}.partial")
+    with store.room_for(kept):
+        facts.to_parquet(partial)
+        partial.replace(kept)
+    return facts
+
+
+def _facts_of(file: Path) -> tuple[int, int, str]:
+    try:
+        content = file.read_bytes()
+    except OSError:  # may not be read: as good as empty, which the check will say
+        content = b""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            width, height = image.size
+            if image.getexif().get(0x0112) in SIDEWAYS:
+                width, height = height, width
+    except Exception:  # Pillow raises many kinds for broken files; what is wrong is told by the check
+        width = height = 0
+    return width, height, hashlib.sha256(content).hexdigest()

@@ -1,0 +1,89 @@
+"""Who learns from which photo: train, validation and test, by three schemes."""
+
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+
+from wastebook.errors import WastebookError
+
+SCHEMES = ("official", "random", "grouped")
+# What TrashNet's authors took, 70/13/17.
+FRACTIONS = {"train": Fraction(70, 100), "validation": Fraction(13, 100), "test": Fraction(17, 100)}
+
+
+def split_photos(photos: pd.DataFrame, scheme: str, seed: int) -> pd.DataFrame:
+    """The photos with `split` filled: `train`, `validation` or `test`.
+
+    `official` keeps the authors' split; where that has no validation, it is taken from train. `random` deals
+    the photos out class by class, 70/13/17 as TrashNet's authors did. `grouped` does so with whole groups
+    (the column `group`, see `group_photos`), so no object is on two sides. Every class is in every split.
+
+    WastebookError for an unknown scheme, an official split that is not there, photos not grouped, or a class
+    with too few photos (or groups) for the splits.
+    """
+    if scheme not in SCHEMES:
+        raise WastebookError(f"No split scheme is called {scheme!r}: choose {', '.join(SCHEMES)}.")
+    photos = photos.sort_values("path", ignore_index=True)
+    if scheme == "official":
+        missing = {"train", "test"} - set(photos["split"])
+        if missing or photos["split"].isna().any():
+            raise WastebookError(
+                "These photos have no official split into train and test (for TrashNet: the authors' lists "
+                "are not beside the photos): use the scheme `random` or `grouped`."
+            )
+        if (photos["split"] == "validation").any():
+            return photos
+        train = photos["split"] == "train"
+        photos.loc[train, "split"] = _deal(
+            photos[train], ("train", "validation"), _groups(photos[train]), seed
+        )
+        return photos
+    if scheme == "grouped" and photos["group"].isna().any():
+        raise WastebookError(
+            "The photos are not grouped yet: give them to `group_photos` before a `grouped` split."
+        )
+    groups = _groups(photos) if scheme == "grouped" else np.arange(len(photos))
+    return photos.assign(split=_deal(photos, tuple(FRACTIONS), groups, seed))
+
+
+def _groups(photos: pd.DataFrame) -> np.ndarray:
+    """A number a photo, the same for photos of one group; a photo without a group is one of its own."""
+    alone = pd.Series(-1 - np.arange(len(photos)), index=photos.index)
+    return pd.factorize(photos["group"].fillna(alone).astype("int64"))[0]
+
+
+def _deal(photos: pd.DataFrame, splits: tuple[str, ...], groups: np.ndarray, seed: int) -> list[str]:
+    """A split for each photo: groups whole, each split's share of a class as near FRACTIONS as can be.
+
+    Groups are taken largest first, those of one size in random order, and each goes where its classes are
+    least served for the split's size (Sainte-Laguë's rule for seats, which favours neither large nor small).
+    """
+    labels, names = pd.factorize(photos["label"], sort=True)
+    counts = np.zeros((groups.max() + 1, len(names)), dtype=np.int64)
+    np.add.at(counts, (groups, labels), 1)
+    wanted = np.array([float(FRACTIONS[split] / sum(FRACTIONS[name] for name in splits)) for split in splits])
+    targets = wanted[:, None] * counts.sum(axis=0)
+    order = np.random.default_rng(seed).permutation(len(counts))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
+    dealt = np.full(len(counts), -1)
+    served = np.zeros_like(targets)
+
+    def give(group: int, split: int) -> None:
+        dealt[group] = split
+        served[split] += counts[group]
+
+    for label in np.argsort((counts > 0).sum(axis=0), kind="stable"):  # the rarest class chooses first
+        for split in range(len(splits)):
+            if served[split, label] == 0:
+                free = [group for group in order[::-1] if dealt[group] < 0 and counts[group, label]]
+                if not free:
+                    raise WastebookError(
+                        f"Class {names[label]!r} has too few photos (or groups of them) to be in "
+                        f"{', '.join(splits)}: {(counts[:, label] > 0).sum()}. Add some, or leave it out."
+                    )
+                give(free[0], split)
+    for group in order[dealt[order] < 0]:
+        share = ((served + counts[group] / 2) / targets * counts[group]).sum(axis=1)
+        give(group, int(share.argmin()))
+    return [splits[split] for split in dealt[groups]]
