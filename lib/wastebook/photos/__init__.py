@@ -1,0 +1,1 @@
+"""What a photo looks like: decode, check, measure, compare, transform."""

@@ -1,0 +1,147 @@
+"""From files to pixels: upright RGB, whatever the camera or the web made of the file."""
+
+import io
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import joblib
+import numpy as np
+from PIL import Image, ImageOps
+
+from wastebook.errors import WastebookError
+
+LARGEST = 200_000_000  # pixels of a picture that is still decoded, 0.6 GB as RGB
+# Pillow refuses, before it decodes, what has more than twice its limit, and warns of what is above it.
+Image.MAX_IMAGE_PIXELS = LARGEST // 2
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+END_OF_JPEG = b"\xff\xd9"
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+class PhotoError(WastebookError):
+    """A photo that cannot be read. `problem` is its kind in a word or two, `detail` says more."""
+
+    def __init__(self, file: Path, problem: str, detail: str):
+        super().__init__(f"{file}: {problem}: {detail}.")
+        self.problem = problem
+        self.detail = detail
+
+
+def read_photo(file: Path) -> np.ndarray:
+    """The photo as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
+
+    Transparent parts become white, 16-bit values lose their lower byte, CMYK is converted without a colour
+    profile, an animation gives its first frame. PhotoError where the file is missing, empty, truncated,
+    larger than 200 megapixels or not a picture.
+    """
+    return _decode(file, _content(file))
+
+
+def open_picture(file: Path) -> Image.Image:
+    """The photo's header by Pillow (format, mode, size), nothing decoded. PhotoError as `read_photo`'s."""
+    return _open(file, _content(file))
+
+
+def decode_photos(files: Iterable[Path], size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+    """Each file's pixels in order as (H, W, 3) uint8 RGB, squeezed to `size` (height, width) if given.
+
+    Decoded ahead on all cores, a few photos at a time, so memory does not grow with their number.
+    PhotoError at the first file that cannot be read.
+    """
+
+    def decode(file: Path) -> np.ndarray:
+        photo = read_photo(file)
+        return photo if size is None else resize(photo, size)
+
+    return in_order(decode, files)
+
+
+def resize(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The photo at `size` (height, width): averaged where it shrinks, interpolated where it grows."""
+    shrinks = size[0] <= photo.shape[0] and size[1] <= photo.shape[1]
+    return cv2.resize(photo, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def in_order(function: Callable[[Given], Result], items: Iterable[Given]) -> Iterator[Result]:
+    """`map` on `thread_count()` threads that runs only a few items ahead of whoever takes the results."""
+    threads = thread_count()
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 4 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def thread_count() -> int:
+    """How many threads to use: `OMP_NUM_THREADS` where set, else every core this process may use."""
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    return int(named) if named.isdecimal() and int(named) else joblib.cpu_count()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise PhotoError(file, "unreadable", f"the file cannot be opened ({error.strerror})") from None
+    if not content:
+        raise PhotoError(file, "empty", "the file has no bytes")
+    return content
+
+
+def _open(file: Path, content: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError:
+        raise PhotoError(file, "huge", f"it has more than {LARGEST // 1_000_000} million pixels") from None
+    except Exception as error:  # Pillow's plugins raise many kinds of error for broken headers
+        if not content.strip(b"\0"):
+            detail = "it holds nothing but zero bytes"
+        elif not content[:64].strip(b"\0"):
+            detail = "it begins with zero bytes: copied or downloaded incompletely; get it anew"
+        elif isinstance(error, Image.UnidentifiedImageError):
+            detail = "no picture in a format that Pillow knows"
+        else:
+            detail = str(error) or type(error).__name__
+        raise PhotoError(file, "unreadable", detail) from None
+
+
+def _decode(file: Path, content: bytes) -> np.ndarray:
+    picture = _open(file, content)
+    if picture.format == "JPEG" and picture.mode in ("RGB", "L") and content.endswith(END_OF_JPEG):
+        # The same pixels as Pillow's in half the time, upright too; but cut-off files it fills with grey.
+        photo = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if photo is not None:
+            return photo
+    try:
+        return np.asarray(_as_rgb(ImageOps.exif_transpose(picture)))
+    except Exception as error:  # as above, now for broken pixels
+        text = str(error) or type(error).__name__
+        cut = any(word in text.lower() for word in ("truncated", "not enough", "broken data", "incomplete"))
+        raise PhotoError(file, "truncated" if cut else "unreadable", text) from None
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    if picture.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would clip at 255
+        values = np.asarray(picture)
+        picture = Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    return picture.convert("RGB")

@@ -1,0 +1,255 @@
+"""Which photos show the same: the same file, the same shot, or the same object photographed again.
+
+Copies in training and test make a model look better than it is; copies under two labels cannot be learned.
+"""
+
+import hashlib
+import itertools
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import imagehash
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from threadpoolctl import threadpool_limits
+
+from wastebook import paths
+from wastebook.photos.decode import PhotoError, in_order, read_photo, resize
+
+VERSION = 5  # raised when the search changes, so that kept results are found anew
+NEAR_BITS = 10  # of 64 bits of perceptual hash
+NEAR_CORRELATION = 0.97  # of the grey pictures at 64 x 64
+SEARCH_PIXELS = 62_208  # photos are searched at this size (288 x 216): half the time, most of the objects
+KEYPOINTS = 200  # the strongest of a photo
+COARSE = 32  # principal components of a descriptor, halved into the two parts of a word
+CANDIDATES = 12  # photos of the class, most alike by words, that each photo is compared with
+DISTINCT = 0.8  # Lowe's ratio: a match is at most this far, beside the second nearest
+TOLERANCE = 3.0  # pixels that a match may lie off the common rotation, scale and shift
+INLIERS = 8  # matches that agree for it to be the same object
+LEVEL = 1.5  # degrees off the upright or a right angle that two photos by hand hardly ever stay below
+SAME_COLOUR = 10.0  # a* and b* of CIELAB that matches of one object may be apart, in the median
+PATCH = 8  # pixels a side over which a keypoint's colour is averaged
+ALIKE = 0.8  # correlation, one laid over the other, from which two level pictures show the same
+
+
+class Look(NamedTuple):
+    """What is kept of a photo for the search: 32 KB at most."""
+
+    bits: np.ndarray  # (64,) bool, perceptual hash
+    thumb: np.ndarray  # (64, 64) uint8 grey
+    points: np.ndarray  # (n, 2) float32 pixels
+    descriptors: np.ndarray  # (n, 128) uint8, RootSIFT
+    colours: np.ndarray  # (n, 2) float32, a* and b* of CIELAB around the points
+    size: tuple[int, int]  # width and height in pixels that the points refer to
+
+
+def find_duplicates(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """Pairs of photos that show the same: `path_a, path_b, kind, similarity, same_label, same_split`.
+
+    - `exact`: the same bytes, whatever the label or split; each copy is paired with the first. Similarity 1.
+    - `near`: one shot saved twice, whatever the label: perceptual hashes at most 10 bits apart, then a
+      normalised correlation of at least 0.97, which is the similarity.
+    - `object`: the same object or print photographed again, within a class: SIFT keypoints (Lowe, 2004; as
+      RootSIFT, Arandjelović and Zisserman, 2012) of which at least 8 agree on one rotation, scale and shift
+      (RANSAC); the similarity is how many do. Only the photos with most words in common are compared (Sivic
+      and Zisserman, 2003; a word from two halves of a descriptor, Babenko and Lempitsky, 2012). The same
+      word or table printed on two things is no object: colours must agree as well. Nor is a watermark: where
+      nothing is turned but by right angles, the pictures must agree when laid over one another. A lower
+      bound: plain glass and metal leave few keypoints.
+
+    `same_split` is missing where there is no official split. Photos that cannot be read are compared by their
+    bytes only. Kept on disk by content, so the second call is instant.
+    """
+    kept = paths.cache_folder("duplicates") / f"{_key(photos)}.parquet"
+    if kept.exists():
+        pairs = pd.read_parquet(kept)
+    else:
+        pairs = _search(photos.reset_index(drop=True), root)
+        partial = kept.with_suffix(f".{id(pairs)}.partial")
+        pairs.to_parquet(partial)
+        partial.replace(kept)
+    known = photos.set_index("path")[["label", "split"]]
+    a, b = (known.loc[pairs[side]].reset_index(drop=True) for side in ("path_a", "path_b"))
+    same_split = (a["split"] == b["split"]).astype("boolean").mask(a["split"].isna() | b["split"].isna())
+    return pairs.assign(same_label=a["label"] == b["label"], same_split=same_split)
+
+
+def group_photos(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The photos with `group` filled: a number shared by all that any chain of pairs connects."""
+    place = pd.Series(range(len(photos)), index=photos["path"])
+    ends = [place.loc[pairs[side]].to_numpy() for side in ("path_a", "path_b")]
+    links = sparse.coo_array((np.ones(len(pairs)), ends), shape=(len(photos), len(photos)))
+    _, groups = connected_components(links, directed=False)
+    return photos.assign(group=pd.array(groups, dtype="Int64"))
+
+
+def _key(photos: pd.DataFrame) -> str:
+    rows = sorted(photos[["path", "label", "sha256"]].itertuples(index=False, name=None))
+    return hashlib.sha256(repr((VERSION, rows)).encode()).hexdigest()[:32]
+
+
+def _search(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
+    first = photos.groupby("sha256", sort=False)["path"].transform("first")
+    copies = first != photos["path"]
+    exact = zip(first[copies], photos.loc[copies, "path"], itertools.repeat("exact"), itertools.repeat(1.0))
+    singles = photos[~copies]
+    with threadpool_limits(1):  # the threads are ours: one a photo
+        seen = list(in_order(lambda path: _look(root / path), singles["path"]))
+        shown = [look is not None for look in seen]
+        singles, looks = singles[shown].reset_index(drop=True), [look for look in seen if look is not None]
+        near = _near_pairs(looks)
+        alike = _object_pairs(looks, singles["label"])
+    named = singles["path"].to_numpy()
+    found = [(named[a], named[b], "near", value) for (a, b), value in near.items()]
+    found += [(named[a], named[b], "object", value) for (a, b), value in alike.items() if (a, b) not in near]
+    pairs = pd.DataFrame([*exact, *found], columns=["path_a", "path_b", "kind", "similarity"])
+    return pairs.sort_values(["kind", "path_a", "path_b"], ignore_index=True)
+
+
+def _look(file: Path) -> Look | None:
+    """The look of a photo, None where it cannot be read."""
+    try:
+        photo = read_photo(file)
+    except PhotoError:
+        return None
+    scale = min(1.0, (SEARCH_PIXELS / (photo.shape[0] * photo.shape[1])) ** 0.5)
+    height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
+    grey = resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), (height, width))
+    bits = imagehash.phash(Image.fromarray(grey)).hash.ravel()
+    thumb = resize(grey, (64, 64))
+    sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=0.02)
+    keypoints, found = sift.detectAndCompute(grey, None)
+    if found is None:
+        found = np.zeros((0, 128), np.float32)
+    weakness = np.array([-keypoint.response for keypoint in keypoints])
+    strongest = np.argsort(weakness, kind="stable")[:KEYPOINTS]
+    points = np.array([keypoints[at].pt for at in strongest], np.float32).reshape(-1, 2)
+    found = found[strongest]
+    rooted = np.sqrt(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-9))
+    coarse = resize(photo, (math.ceil(height / PATCH), math.ceil(width / PATCH)))
+    column, row = (points / PATCH).astype(int).T
+    colours = cv2.cvtColor(coarse, cv2.COLOR_RGB2LAB)[row, column, 1:].astype(np.float32)
+    return Look(bits, thumb, points, (rooted * 255).round().astype(np.uint8), colours, (width, height))
+
+
+def _near_pairs(looks: list[Look]) -> dict[tuple[int, int], float]:
+    """Correlation of each pair (a < b) of places in `looks` that is one shot saved twice."""
+    signs = np.array([look.bits for look in looks], np.float32).reshape(-1, 64) * 2 - 1
+    pairs = {}
+    for start in range(0, len(looks), 256):
+        agreement = signs[start : start + 256] @ signs.T
+        for row, b in np.argwhere(agreement >= 64 - 2 * NEAR_BITS):
+            a = start + row
+            if a < b and (value := _correlation(looks[a].thumb, looks[b].thumb)) >= NEAR_CORRELATION:
+                pairs[int(a), int(b)] = value
+    return pairs
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Normalised cross-correlation of two grey pictures, -1 to 1; 0 where one is of a single grey."""
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / max(np.sqrt((a * a).sum() * (b * b).sum()), 1e-9))
+
+
+def _object_pairs(looks: list[Look], labels: pd.Series) -> dict[tuple[int, int], int]:
+    """Inliers of each pair (a < b) of places in `looks` that shows one object, within a label."""
+    words = _words(looks)
+    candidates: set[tuple[int, int]] = set()
+    for label in labels.unique():
+        of_label = np.flatnonzero(labels == label)
+        candidates |= _candidates(words[of_label], of_label)
+    ordered = sorted(candidates)
+    inliers = in_order(lambda pair: _inliers(looks[pair[0]], looks[pair[1]]), ordered)
+    return {pair: count for pair, count in zip(ordered, inliers, strict=True) if count >= INLIERS}
+
+
+def _words(looks: list[Look]) -> sparse.csr_array:
+    """Which visual words each photo has, (photos, words), weighted by how rare they are.
+
+    A descriptor's main components are cut in halves, each half named by the nearest two of a set of examples;
+    the four pairs of names are its words, so words need no training and fit the number of photos.
+    """
+    random = np.random.default_rng(0)
+    total = sum(len(look.descriptors) for look in looks)
+    if total == 0:
+        return sparse.csr_array(np.zeros((len(looks), 1), np.float32))
+    few = [look.descriptors[:: max(1, total // 100_000)] for look in looks]
+    sample = np.concatenate(few).astype(np.float32)
+    centre = sample.mean(axis=0)
+    axes = np.linalg.eigh(np.cov(sample - centre, rowvar=False))[1][:, : -COARSE - 1 : -1].astype(np.float32)
+    halves = [axes[:, half::2] for half in (0, 1)]  # every second one, so both halves carry as much
+    number = int(np.clip((total / 25) ** 0.5, 4, min(512, len(sample))))
+    examples = random.choice(sample, number, replace=False) - centre
+    codes = [examples @ half for half in halves]
+
+    def words_of(look: Look) -> np.ndarray:
+        centred = look.descriptors - centre
+        nearest = []
+        for half, code in zip(halves, codes, strict=True):
+            distance = (code * code).sum(axis=1) - 2 * (centred @ half) @ code.T
+            nearest.append(np.argpartition(distance, 1, axis=1)[:, :2])
+        return np.unique(nearest[0][:, :, None] * number + nearest[1][:, None, :])
+
+    found = list(in_order(words_of, looks))
+    starts = np.cumsum([0, *map(len, found)])
+    columns = np.concatenate(found)
+    photos_with = np.bincount(columns, minlength=number * number)
+    rarity = np.log1p(len(looks) / np.maximum(photos_with, 1)).astype(np.float32)
+    return sparse.csr_array((rarity[columns], columns, starts), shape=(len(looks), number * number))
+
+
+def _candidates(words: sparse.csr_array, places: np.ndarray) -> set[tuple[int, int]]:
+    """For each photo the `CANDIDATES` others that share most words; row i is the photo at `places[i]`."""
+    length = np.sqrt(np.maximum(np.sqrt((words * words).sum(axis=1)), 1e-9))
+    pairs = set()
+    for start in range(0, len(places), 256):
+        shared = (words[start : start + 256] @ words.T).toarray() / length
+        rows = np.arange(len(shared))
+        shared[rows, start + rows] = 0
+        best = np.argsort(-shared, axis=1, kind="stable")[:, :CANDIDATES]
+        for row, others in enumerate(best):
+            for other in others[shared[row, others] > 0]:
+                a, b = sorted((int(places[start + row]), int(places[other])))
+                pairs.add((a, b))
+    return pairs
+
+
+def _inliers(a: Look, b: Look) -> int:
+    """How many matches of two photos agree on one rotation, scale and shift."""
+    if min(len(a.points), len(b.points)) < INLIERS:
+        return 0
+    from_a, from_b = (look.descriptors.astype(np.float32) for look in (a, b))
+    distances = (from_b * from_b).sum(axis=1) - 2 * from_a @ from_b.T + (from_a * from_a).sum(axis=1)[:, None]
+    rows, nearest = np.arange(len(distances)), distances.argmin(axis=1)
+    shortest = distances[rows, nearest].copy()
+    distances[rows, nearest] = np.inf
+    matched = np.flatnonzero(shortest < DISTINCT**2 * distances.min(axis=1))
+    matched = matched[np.unique(nearest[matched], return_index=True)[1]]  # a keypoint of b answers once
+    if len(matched) < INLIERS:
+        return 0
+    motion, agree = cv2.estimateAffinePartial2D(
+        a.points[matched], b.points[nearest[matched]], ransacReprojThreshold=TOLERANCE, maxIters=500
+    )
+    agree = np.flatnonzero(agree)
+    if len(agree) < INLIERS:
+        return 0
+    off = a.colours[matched[agree]] - b.colours[nearest[matched[agree]]]
+    if np.median(np.hypot(*off.T)) > SAME_COLOUR:
+        return 0
+    turn = np.degrees(np.arctan2(motion[1, 0], motion[0, 0]))
+    level = abs((turn + 45) % 90 - 45) < LEVEL
+    return 0 if level and _laid_over(a, b, motion) < ALIKE else len(agree)
+
+
+def _laid_over(a: Look, b: Look, motion: np.ndarray) -> float:
+    """Correlation of b with a, moved onto it by `motion` (2 x 3), where they overlap."""
+    of_a, of_b = (np.diag([*(np.array(look.thumb.shape) / look.size), 1.0]) for look in (a, b))
+    onto = of_b[:2, :2] @ motion @ np.linalg.inv(of_a)
+    moved = cv2.warpAffine(a.thumb, onto, a.thumb.shape)
+    reached = cv2.warpAffine(np.ones_like(a.thumb), onto, a.thumb.shape) > 0
+    return _correlation(moved[reached], b.thumb[reached])

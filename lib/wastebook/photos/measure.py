@@ -1,0 +1,150 @@
+"""What a photo measures: its shape, the object's bounding box, its light and its sharpness."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from wastebook.data.catalogue import draw_per_class
+from wastebook.photos.decode import in_order, read_photo, resize
+
+MEASURES = [
+    *("aspect_ratio", "bb_x", "bb_y", "bb_width", "bb_height", "bb_area", "bb_coverage"),
+    *("brightness", "contrast", "sharpness"),
+]
+
+
+def measure_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """A row a photo: `path`, `label`, and
+
+    - `aspect_ratio`: width over height;
+    - `bb_x`, `bb_y`, `bb_width`, `bb_height`, `bb_area` (pixels) and `bb_coverage` (share of the photo, 0-1)
+      of the box around the object, see `bounding_box`;
+    - `brightness`, `contrast`: mean and standard deviation over all RGB values (0-255);
+    - `sharpness`: variance of the Laplacian of the grey picture (Pech-Pacheco et al., 2000), low if blurred.
+
+    PhotoError where a photo cannot be read: leave those out with `check.readable_photos`.
+    """
+    rows = in_order(lambda path: _measure(read_photo(root / path)), photos["path"])
+    measures = pd.DataFrame(rows, columns=MEASURES)
+    return pd.concat([photos[["path", "label"]].reset_index(drop=True), measures], axis="columns")
+
+
+def describe(measures: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """A row a column: `measure, mean, deviation, least, median, most`."""
+    statistics = {"deviation": "std", "least": "min", "median": "median", "most": "max"}
+    table = measures[list(columns)].agg(["mean", *statistics.values()]).T
+    return table.set_axis(["mean", *statistics], axis="columns").rename_axis("measure").reset_index()
+
+
+def explained_by_class(measures: pd.DataFrame, column: str) -> float:
+    """Which share (0-1) of a column's variance the class explains: adjusted R², not below 0."""
+    within = measures[column] - measures.groupby("label")[column].transform("mean")
+    freedom = max(len(measures) - measures["label"].nunique(), 1)
+    total = (len(measures) - 1) * measures[column].var()
+    return max(0.0, 1 - (within**2).sum() / freedom * (len(measures) - 1) / total) if total else 0.0
+
+
+def spread_of_draws(
+    measures: pd.DataFrame, columns: Sequence[str], per_class: int, seed: int, draws: int = 200
+) -> pd.DataFrame:
+    """What another would find who draws `per_class` photos of each class: `what, statistic, value, error`.
+
+    `statistic` is the `mean` or the `deviation` of a column over such a draw, `value` its average over many
+    draws and `error` its standard error.
+    """
+    found = [
+        draw_per_class(measures, per_class, seed + draw)[list(columns)].agg(["mean", "std"]).stack()
+        for draw in range(draws)
+    ]
+    table = pd.DataFrame(found).agg(["mean", "std"]).round(9).T.set_axis(["value", "error"], axis="columns")
+    table = (
+        table.rename_axis(["statistic", "what"]).reset_index().replace({"statistic": {"std": "deviation"}})
+    )
+    return table[["what", "statistic", "value", "error"]]
+
+
+def measure_light(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation over all values of an array: a photo's brightness and contrast."""
+    mean, deviation = cv2.meanStdDev(values.reshape(-1, 1))
+    return mean.item(), deviation.item()
+
+
+def bounding_box(grey: np.ndarray) -> tuple[int, int, int, int]:
+    """x, y, width, height in pixels of the object on its lighter board.
+
+    The recipe of the FIUBA report: blur slightly, keep what is darker than Otsu's threshold, take the largest
+    outline. The whole picture where nothing stands out.
+    """
+    blurred = cv2.GaussianBlur(grey, (5, 5), 0)
+    _, mask = cv2.threshold(blurred, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not outlines:
+        return 0, 0, grey.shape[1], grey.shape[0]
+    x, y, width, height = cv2.boundingRect(max(outlines, key=cv2.contourArea))
+    return x, y, width, height
+
+
+def beside_true_boxes(measures: pd.DataFrame, true: pd.DataFrame | None) -> pd.DataFrame:
+    """The measures, `true_x, true_y, true_width, true_height` (pixels) and the `overlap` of the boxes found
+    with them (intersection over union, 0-1); all missing where `data.true_boxes` knows none."""
+    sides = ["x", "y", "width", "height"]
+    if true is None:
+        return measures.assign(**dict.fromkeys([f"true_{side}" for side in sides] + ["overlap"], np.nan))
+    named = true[["path", *sides]].rename(columns={side: f"true_{side}" for side in sides})
+    both = measures.merge(named, how="left", on="path")
+    shared = np.ones(len(both))
+    for start, length in zip(sides[:2], sides[2:], strict=True):
+        first = np.maximum(both[f"bb_{start}"], both[f"true_{start}"])
+        last = np.minimum(
+            both[f"bb_{start}"] + both[f"bb_{length}"], both[f"true_{start}"] + both[f"true_{length}"]
+        )
+        shared = shared * np.maximum(last - first, 0)
+    joint = both["bb_area"] + both["true_width"] * both["true_height"] - shared
+    return both.assign(overlap=shared / joint)
+
+
+def summarise_colours(
+    photos: pd.DataFrame, root: Path, size: tuple[int, int] = (96, 128), bins: int = 32
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """The colours of each class, every photo squeezed to `size` and counting the same:
+
+    a table `label, channel, value, share` of how many of a class's pixels lie in each of `bins` bins of red,
+    green and blue (`value` is the bin's middle, 0-255; `share` 0-1), and each class's mean picture, (H, W, 3)
+    uint8.
+    """
+
+    def summarise(path: str) -> tuple[np.ndarray, np.ndarray]:
+        small = resize(read_photo(root / path), size)
+        binned = small.reshape(-1, 3) // (256 // bins)
+        counts = [np.bincount(channel, minlength=bins) for channel in binned.T]
+        return small, np.stack(counts) / len(binned)
+
+    labels = sorted(photos["label"].unique())
+    number = photos["label"].value_counts()
+    means = {label: np.zeros((*size, 3)) for label in labels}
+    shares = {label: np.zeros((3, bins)) for label in labels}
+    for label, (small, share) in zip(photos["label"], in_order(summarise, photos["path"]), strict=True):
+        means[label] += small / number[label]
+        shares[label] += share / number[label]
+    middles = (np.arange(bins) + 0.5) * 256 / bins
+    rows = [
+        (label, channel, value, share)
+        for label in labels
+        for channel, of_channel in zip(("red", "green", "blue"), shares[label], strict=True)
+        for value, share in zip(middles, of_channel, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["label", "channel", "value", "share"])
+    return table, {label: mean.round().astype(np.uint8) for label, mean in means.items()}
+
+
+def _measure(photo: np.ndarray) -> tuple[float, ...]:
+    height, width = photo.shape[:2]
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    x, y, box_width, box_height = bounding_box(grey)
+    area = box_width * box_height
+    _, edges = measure_light(cv2.Laplacian(grey, cv2.CV_16S))
+    box = (x, y, box_width, box_height, area, area / (width * height))
+    return (width / height, *box, *measure_light(photo), edges**2)
