@@ -1,0 +1,71 @@
+"""What a network is made of, stage by stage, for those who read about it."""
+
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from wastebook.learning.backbones import Backbone
+
+NAMED = {nn.Conv2d: "convolution", nn.MaxPool2d: "max pooling", nn.Linear: "linear layer"}
+
+
+def list_modules(backbone: Backbone, class_count: int) -> pd.DataFrame:
+    """A row a stage of the network, photo to answer, the new head of `class_count` outputs last.
+
+    `module` (its name in the network), `made_of` (its blocks and layers), `channels, height, width` of what
+    it gives (1 x 1 once pooled), `parameters`, `learns` (only the head does where the backbone is frozen).
+    Layers that only normalise or activate are counted with the stage before them.
+    """
+    shapes: dict[str, torch.Size] = {}
+
+    def watch(name: str) -> Any:
+        return lambda module, inputs, output: shapes.update({name: output.shape})
+
+    stages = _stages(backbone.network)
+    hooks = [module.register_forward_hook(watch(name)) for name, module in stages.items()]
+    with torch.inference_mode():
+        backbone.network(torch.zeros(1, 3, *backbone.image_size))
+    for hook in hooks:
+        hook.remove()
+    rows: list[dict[str, Any]] = []
+    for name, shape in shapes.items():
+        module = stages[name]
+        size = dict(zip(("channels", "height", "width"), (*shape[1:], 1, 1), strict=False))
+        parameters = sum(tensor.numel() for tensor in module.parameters())
+        only_adjusts = not any(isinstance(layer, nn.Conv2d) for layer in module.modules())
+        if rows and only_adjusts and size.items() <= rows[-1].items():
+            rows[-1]["parameters"] += parameters
+        else:
+            row = {"module": name, "made_of": _contents(module), **size, "parameters": parameters}
+            rows.append(row | {"learns": False})
+    head = nn.Linear(backbone.feature_width, class_count)
+    rows.append(
+        {"module": "head", "made_of": _contents(head), "channels": class_count, "height": 1, "width": 1}
+    )
+    rows[-1] |= {"parameters": sum(tensor.numel() for tensor in head.parameters()), "learns": True}
+    return pd.DataFrame(rows)
+
+
+def _contents(module: nn.Module) -> str:
+    """Its blocks and layers in words: `2 BasicBlock, 4 convolutions`."""
+    counts = Counter(
+        word for layer in module.modules() for kind, word in NAMED.items() if isinstance(layer, kind)
+    )
+    blocks = Counter(type(child).__name__ for child in module.children() if list(child.children()))
+    layers = [f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items()]
+    return ", ".join([*(f"{count} {name}" for name, count in blocks.items()), *layers]) or "average pooling"
+
+
+def _stages(network: nn.Module) -> dict[str, nn.Module]:
+    """The network's own children, by name; a chain of chains (EfficientNet's blocks) link by link."""
+    stages: dict[str, nn.Module] = {}
+    for name, child in network.named_children():
+        links = dict(child.named_children())
+        if links and all(isinstance(link, nn.Sequential) for link in links.values()):
+            stages |= {f"{name}.{number}": link for number, link in links.items()}
+        else:
+            stages[name] = child
+    return stages

@@ -1,0 +1,56 @@
+"""The two tables in which every model of the book, whatever made it, says what it learned and what it
+thinks."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from wastebook.errors import WastebookError
+
+
+def predictions_table(
+    photos: pd.DataFrame, probabilities: np.ndarray, classes: list[str], model: str, seed: int, scheme: str
+) -> pd.DataFrame:
+    """A row a photo: `path, label, group, split` of `photos`, `predicted`, `model`, `seed`, `scheme` and a
+    column `p_<class>` a class, from `probabilities` (N, K) in the order of `classes`."""
+    table = photos[["path", "label", "group", "split"]].reset_index(drop=True)
+    table["predicted"] = np.asarray(classes)[probabilities.argmax(axis=1)]
+    table = table.assign(model=model, seed=seed, scheme=scheme)
+    return table.join(pd.DataFrame(probabilities, columns=probability_columns(classes)))
+
+
+def probability_columns(classes: Iterable[str]) -> list[str]:
+    """The names of the columns of probabilities, in the order of `classes`."""
+    return [f"p_{name}" for name in classes]
+
+
+def classes_of(predictions: pd.DataFrame) -> list[str]:
+    """The classes that a predictions table has probabilities for, in its order."""
+    return [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
+
+
+def class_numbers(labels: pd.Series, classes: list[str]) -> np.ndarray:
+    """Each label's number among `classes`, int64; WastebookError for a label that is not one of them."""
+    numbers = pd.Index(classes).get_indexer(pd.Index(labels))
+    if (numbers < 0).any():
+        stranger = labels.to_numpy()[numbers < 0][0]
+        raise WastebookError(f"Some photo's label is {stranger!r}, which is not one of {', '.join(classes)}.")
+    return numbers.astype(np.int64)
+
+
+def check_trainable(photos: pd.DataFrame, classes: list[str], batch_size: int) -> None:
+    """WastebookError where a class has no photo in train or validation, or a batch is larger than train."""
+    for split in ("train", "validation"):
+        present = set(photos.loc[photos["split"] == split, "label"])
+        absent = [name for name in classes if name not in present]
+        if absent:
+            raise WastebookError(
+                f"No photo of {', '.join(absent)} is in {split}: too few photos for the split.\n"
+                f"Add some, or leave the class out."
+            )
+    count = int((photos["split"] == "train").sum())
+    if not 1 <= batch_size <= count:
+        raise WastebookError(
+            f"batch_size={batch_size} does not suit {count} train photos: choose 1 to {count}."
+        )

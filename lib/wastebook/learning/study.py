@@ -1,0 +1,166 @@
+"""A model studied: trained alike under every split scheme and seed, so that its scores come with their
+spread."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+import pandas as pd
+
+from wastebook.data import split_photos
+from wastebook.errors import WastebookError
+from wastebook.learning.backbones import Backbone
+from wastebook.learning.features import extract_features
+from wastebook.learning.finetune import finetune
+from wastebook.learning.heads import Head, predict_head, solve_head, train_head
+from wastebook.learning.search import SPACE, search_head
+
+Deals = dict[tuple[str, int], pd.DataFrame]  # the photos with `split` filled, by scheme and seed
+
+
+class Study(NamedTuple):
+    """A model under every scheme and seed: `predictions` for validation and test, the `history` of the
+    training (with its `scheme`; empty where there were no epochs) and the `heads` themselves, by scheme and
+    seed."""
+
+    predictions: pd.DataFrame
+    history: pd.DataFrame
+    heads: dict[tuple[str, int], Head]
+
+
+def deal_photos(photos: pd.DataFrame, scheme: str, seeds: Sequence[int]) -> Deals:
+    """The photos dealt out by `scheme`, once a seed, and by the authors' own split beside it, where the
+    photos have one with every class on every side.
+
+    The rows keep the order of `photos`, which must be sorted by path: features of the one fit the other.
+    """
+    schemes = [scheme]
+    if scheme != "official" and _has_official_split(photos, seeds[0]):
+        schemes.append("official")
+    return {(name, seed): split_photos(photos, name, seed) for name in schemes for seed in seeds}
+
+
+def describe_deals(deals: Deals) -> pd.DataFrame:
+    """A row a scheme, for its first seed: `scheme`, the number of photos in `train, validation, test`, and
+    how many of test are `known`: another photo of their group is in train."""
+    rows = []
+    for (scheme, seed), photos in deals.items():
+        if seed != next(iter(deals))[1]:
+            continue
+        learned, tested = (photos.loc[photos["split"] == split, "group"] for split in ("train", "test"))
+        known = tested.isin(learned.dropna()).sum()
+        rows.append({"scheme": scheme, **photos["split"].value_counts(), "known": int(known)})
+    return pd.DataFrame(rows)[["scheme", "train", "validation", "test", "known"]]
+
+
+def train_heads(
+    model: str, features: np.ndarray, plain: np.ndarray, deals: Deals, classes: list[str], **recipe: Any
+) -> Study:
+    """`train_head` under every deal, each with its own seed; `recipe` goes to it as it is."""
+    heads = {
+        (scheme, seed): train_head(features, plain, photos, classes, model, seed, **recipe)
+        for (scheme, seed), photos in deals.items()
+    }
+    return _study(model, plain, deals, heads)
+
+
+def solve_heads(
+    model: str, features: np.ndarray, plain: np.ndarray, deals: Deals, classes: list[str]
+) -> tuple[Study, pd.DataFrame]:
+    """`solve_head` under every deal, and the paths of penalties with their `scheme` and `seed`."""
+    solved = {key: solve_head(features, plain, photos, classes) for key, photos in deals.items()}
+    paths = [path.assign(scheme=scheme, seed=seed) for (scheme, seed), (_, path) in solved.items()]
+    study = _study(model, plain, deals, {key: head for key, (head, _) in solved.items()})
+    return study, pd.concat(paths, ignore_index=True)
+
+
+def search_heads(
+    model: str,
+    features: np.ndarray,
+    plain: np.ndarray,
+    deals: Deals,
+    classes: list[str],
+    folder: Path,
+    trials: int,
+    epochs: int,
+) -> tuple[Study, pd.DataFrame]:
+    """`search_head` under every deal, and a head trained with the best parameters of each; the journals are
+    kept in `folder`. Gives the study and all trials with their `scheme` and `seed`."""
+    heads, tables = {}, []
+    for (scheme, seed), photos in deals.items():
+        file = folder / f"{model}-{scheme}-{seed}.journal"
+        table, _ = search_head(features, plain, photos, classes, model, file, trials, seed, epochs)
+        # A journal may hold more from a longer search before: the same `trials` give the same best.
+        table = table[table["state"] == "complete"].sort_values("number").head(trials)
+        best = best_parameters(table)
+        heads[scheme, seed] = train_head(features, plain, photos, classes, model, seed, epochs, **best)
+        tables.append(table.assign(scheme=scheme, seed=seed))
+    return _study(model, plain, deals, heads), pd.concat(tables, ignore_index=True)
+
+
+def finetune_heads(
+    model: str,
+    root: Path,
+    backbone: Backbone,
+    started: Study,
+    deals: Deals,
+    scheme: str,
+    seed: int,
+    **options: Any,
+) -> tuple[Study, Backbone]:
+    """`finetune` under one deal, from the head of a study `started` on the same backbone; `options` go to it
+    as they are. Gives the study and the tuned backbone. WastebookError where there is no such deal."""
+    if (scheme, seed) not in deals:
+        known = ", ".join(dict.fromkeys(name for name, _ in deals))
+        raise WastebookError(
+            f"There is no {scheme!r} split of these photos to fine-tune under: name {known}."
+        )
+    photos = deals[scheme, seed]
+    tuned, head = finetune(photos, root, backbone, started.heads[scheme, seed], model, seed, **options)
+    plain = extract_features(photos, root, tuned)[0]
+    return _study(model, plain, {(scheme, seed): photos}, {(scheme, seed): head}), tuned
+
+
+def best_parameters(trials: pd.DataFrame) -> dict[str, Any]:
+    """The parameters of the best of some trials; of equals the first."""
+    best = trials.iloc[int(trials["value"].to_numpy().argmax())]
+    return {
+        name: int(best[name]) if name in ("batch_size", "step_size") else float(best[name]) for name in SPACE
+    }
+
+
+def parameter_importance(trials: pd.DataFrame) -> pd.Series:
+    """The share of the objective's variation that each parameter accounts for (functional ANOVA, Hutter et
+    al. 2014), over all the trials of some searches, each search's mean taken off; zeros where nothing varied.
+    """
+    values = trials["value"] - trials.groupby(["scheme", "seed"])["value"].transform("mean")
+    if values.nunique() < 2:
+        return pd.Series(0.0, index=list(SPACE))
+    sizes = optuna.distributions.CategoricalDistribution(sorted(set(trials["batch_size"])))
+    pooled = optuna.create_study(direction="maximize")
+    for (_, row), value in zip(trials.iterrows(), values, strict=True):
+        found = {name: row[name] for name in SPACE}
+        space = SPACE | {"batch_size": sizes}
+        pooled.add_trial(optuna.create_trial(params=found, distributions=space, value=float(value)))
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return pd.Series(optuna.importance.get_param_importances(pooled, evaluator=evaluator), dtype=float)
+
+
+def _has_official_split(photos: pd.DataFrame, seed: int) -> bool:
+    try:
+        dealt = split_photos(photos, "official", seed)
+    except WastebookError:
+        return False
+    return dealt.groupby("label")["split"].nunique().min() == 3
+
+
+def _study(model: str, plain: np.ndarray, deals: Deals, heads: dict[tuple[str, int], Head]) -> Study:
+    predictions, history = [], []
+    for (scheme, seed), photos in deals.items():
+        head = heads[scheme, seed]
+        held_out = (photos["split"] != "train").to_numpy()
+        predictions.append(predict_head(head, plain[held_out], photos[held_out], model, seed, scheme))
+        history.append(head.history.assign(scheme=scheme))
+    return Study(pd.concat(predictions, ignore_index=True), pd.concat(history, ignore_index=True), heads)
