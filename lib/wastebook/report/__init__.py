@@ -1,0 +1,1 @@
+"""How it is told: chapters, figures, tables, execution, rendering."""

@@ -1,0 +1,107 @@
+"""What must not reach a reader: problems of an executed chapter, and of a site by either renderer."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+from bs4 import BeautifulSoup
+
+from wastebook.report.execute import cell_options
+
+MISSING_REFERENCE = re.compile(r"\?@?(?:fig|tbl|sec|eq)-[\w-]+|\?var:\S+|\?meta:\S+")
+LEFT_OVER = re.compile(r"\{\{<.*?>\}\}|^:::+.*$|^#\| .*$", re.MULTILINE)
+EXTERNAL = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
+EXTERNAL_STYLE = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//[^'\")\s;]+", re.IGNORECASE)
+LOADED = {"script": "src", "img": "src", "source": "src", "iframe": "src", "video": "src", "audio": "src"}
+LINK_LOADS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "manifest"}
+
+
+class Problem(NamedTuple):
+    page: str
+    what: str
+
+
+def check_notebook(file: Path) -> list[Problem]:
+    """The problems of an executed chapter: cells in error, figures and tables named but not there."""
+    problems = []
+    for number, cell in enumerate(nbformat.read(file, as_version=4).cells, 1):
+        if cell.cell_type != "code":
+            continue
+        for output in cell.outputs:
+            if output.output_type == "error":
+                problems.append(
+                    Problem(file.name, f"cell {number} ended in {output.ename}: {output.evalue[:200]}")
+                )
+        label = str(cell_options(cell.source)[0].get("label", ""))
+        if label.startswith(("fig-", "tbl-")) and not any("data" in output for output in cell.outputs):
+            problems.append(Problem(file.name, f"cell {number} is named {label} but shows nothing"))
+    return problems
+
+
+def check_site(site: Path) -> list[Problem]:
+    """The problems of a site, each with its page: references to what is missing (figures, tables, sections,
+    citations, values), pictures without alternative text, broken links and anchors within the site, cells in
+    error, markup left over, and anything that would be loaded from another host."""
+    pages = {
+        file: BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+        for file in sorted(site.rglob("*.html"))
+    }
+    anchors = {file: {str(tag["id"]) for tag in soup.select("[id]")} for file, soup in pages.items()}
+    problems = [
+        Problem(file.relative_to(site).as_posix(), what)
+        for file, soup in pages.items()
+        for what in [*_loads(soup), *_links(file, site, soup, anchors), *_content(soup)]
+    ]
+    for file in sorted(site.rglob("*.css")):
+        for address in EXTERNAL_STYLE.findall(file.read_text(encoding="utf-8")):
+            problems.append(Problem(file.relative_to(site).as_posix(), f"loads from another host: {address}"))
+    return list(dict.fromkeys(problems))
+
+
+def _loads(soup: BeautifulSoup) -> Iterator[str]:
+    for tag in soup.select(",".join(LOADED)):
+        if EXTERNAL.match(address := str(tag.get(LOADED[tag.name], ""))):
+            yield f"loads from another host: {address}"
+    for tag in soup.select("link[href]"):
+        if LINK_LOADS & set(tag.get("rel") or []) and EXTERNAL.match(str(tag["href"])):
+            yield f"loads from another host: {tag['href']}"
+    for style in soup.select("style"):
+        for address in EXTERNAL_STYLE.findall(style.get_text()):
+            yield f"loads from another host: {address}"
+
+
+def _links(file: Path, site: Path, soup: BeautifulSoup, anchors: dict[Path, set[str]]) -> Iterator[str]:
+    for tag in soup.select("a[href], img[src], script[src], link[href]"):
+        address = urlsplit(str(tag.get("href") or tag.get("src") or ""))
+        if address.scheme or address.netloc or tag.get("href") == "#":
+            continue
+        target = (file.parent / unquote(address.path)).resolve() if address.path else file
+        target = target / "index.html" if target.is_dir() else target
+        if not target.exists() or not target.is_relative_to(site.resolve()):
+            yield f"broken link to {address.geturl()}"
+        elif address.fragment and target in anchors and unquote(address.fragment) not in anchors[target]:
+            yield f"broken link: {target.name} has no place {address.fragment}"
+
+
+def _content(soup: BeautifulSoup) -> Iterator[str]:
+    main = soup.select_one("main") or soup
+    for image in main.select("img"):
+        if not str(image.get("alt") or "").strip() and image.get("role") != "presentation":
+            yield f"picture without alternative text: {str(image.get('src'))[:80]}"
+    if main.select(".cell-output-error"):
+        yield "a cell in error"
+    identifiers = {str(tag["id"]) for tag in main.select("[id]")}
+    for citation in main.select("[data-cites]"):
+        for key in str(citation["data-cites"]).split():
+            if f"ref-{key}" not in identifiers:
+                yield f"reference to a missing source: {key}"
+    for code in main.select("code, pre, script, style, annotation"):
+        code.extract()
+    text = main.get_text()
+    for found in MISSING_REFERENCE.findall(text):
+        yield f"reference to something missing: {found.lstrip('?@')}"
+    for found in LEFT_OVER.findall(text):
+        yield f"markup left over: {found[:80]}"
