@@ -1,0 +1,146 @@
+"""How fast, as ratios measured on one machine in one run: `pytest -m benchmark -s tests/benchmarks`.
+
+On TrashNet where it is at hand, else on the sample; leave the machine otherwise idle.
+"""
+
+import os
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import f1_score
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+import wastebook.photos.operators  # noqa: F401 (mends the import of torchvision, so it comes first)
+
+# isort: split
+from torchvision.transforms import v2
+
+from wastebook.data import open_dataset, split_photos
+from wastebook.learning.backbones import as_input, load_backbone, load_pixels
+from wastebook.learning.features import BATCH_SIZE, accelerator, extract_features, for_inference, use_bf16
+from wastebook.learning.search import search_head
+from wastebook.photos.decode import thread_count
+
+pytestmark = pytest.mark.benchmark
+
+TRIALS, EPOCHS = 20, 15
+NAMES = ["resnet18", "efficientnet_b0"]
+
+
+@pytest.fixture(scope="module")
+def dataset(cache):
+    return open_dataset("trashnet" if os.environ.get("WASTEBOOK_DATA") else "sample")
+
+
+@pytest.fixture
+def cold(monkeypatch, tmp_path, dataset):
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_extraction_keeps_up_with_the_network(name, dataset, cold, monkeypatch, tmp_path):
+    """From files on disk to features, at nine tenths or more of the network alone on tensors in memory."""
+    backbone = load_backbone(name, photos=dataset.photos, root=dataset.root)
+    photos = dataset.photos.drop_duplicates("sha256").head(32 * BATCH_SIZE)
+    device = accelerator()
+    network, bf16 = for_inference(backbone).to(device), use_bf16("auto", device)
+    pixels = [
+        load_pixels(dataset.root / path, backbone.image_size) for path in photos["path"].head(BATCH_SIZE)
+    ]
+    inputs = as_input(backbone, torch.from_numpy(np.stack(pixels)).to(device))
+    torch.set_num_threads(thread_count())
+
+    def network_alone() -> float:
+        started = time.perf_counter()
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            for _ in range(len(photos) // BATCH_SIZE):
+                network(inputs).float().cpu()
+        return time.perf_counter() - started
+
+    def extraction(number: int) -> float:
+        monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / str(number)))
+        started = time.perf_counter()
+        extract_features(photos, dataset.root, backbone)
+        return time.perf_counter() - started
+
+    network_alone()
+    alone, whole = zip(*((network_alone(), extraction(number)) for number in range(3)), strict=True)
+    ratio = np.median(alone) / np.median(whole)
+    print(
+        f"\n{name}: {len(photos) / np.median(whole):.1f} photos a second from files, "
+        f"{len(photos) / np.median(alone):.1f} in the network alone: {ratio:.0%}"
+    )
+    assert ratio >= 0.9
+
+
+class Photos(Dataset):
+    """Photos as the usual tutorial loads them."""
+
+    def __init__(self, files, numbers, size, backbone):
+        self.files, self.numbers = files, numbers
+        steps = [v2.Resize(size), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
+        self.transform = v2.Compose([*steps, v2.Normalize(backbone.mean, backbone.std)])
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, at):
+        return self.transform(Image.open(self.files[at]).convert("RGB")), self.numbers[at]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_search_against_the_seeds_way(name, dataset, cold, tmp_path):
+    """All of a cold search (features and 20 trials) at least a hundred times faster than 20 trials that run
+    every photo through the backbone every epoch, of which one epoch is measured; and no worse a head at its
+    end."""
+    photos = split_photos(dataset.photos, "official", seed=0)
+    backbone = load_backbone(name, photos=photos, root=dataset.root)
+    learning = photos[photos["split"] != "test"].reset_index(drop=True)
+
+    started = time.perf_counter()
+    features = extract_features(learning, dataset.root, backbone)
+    trials, best = search_head(
+        features, features[0], learning, dataset.classes, name, tmp_path / "study.log", TRIALS
+    )
+    ours, tried = time.perf_counter() - started, trials["seconds"].sum()
+
+    numbers = [dataset.classes.index(label) for label in learning["label"]]
+    files = [dataset.root / path for path in learning["path"]]
+    loader = DataLoader(Photos(files, numbers, backbone.image_size, backbone), batch_size=32, num_workers=1)
+    started = time.perf_counter()
+    with torch.inference_mode():
+        seen = torch.cat([backbone.network(inputs) for inputs, _ in loader])
+    an_epoch = time.perf_counter() - started
+    theirs = an_epoch * TRIALS * EPOCHS
+
+    score = _pytorch_recipe(seen, torch.tensor(numbers), learning["split"], len(dataset.classes), **best)
+    print(
+        f"\n{name}: search in {ours:.0f} s from a cold cache, {tried:.1f} s of it trials.\n"
+        f"One epoch of {len(learning)} photos through the backbone: {an_epoch:.0f} s measured, x {EPOCHS} "
+        f"epochs x {TRIALS} trials = {theirs / 3600:.1f} h: {theirs / ours:.0f} times.\n"
+        f"Validation macro F1: {trials['value'].max():.3f} on cached features, {score:.3f} their way."
+    )
+    assert theirs / ours >= 100
+    assert trials["value"].max() >= score - 0.02
+
+
+def _pytorch_recipe(seen, numbers, split, classes, learning_rate, weight_decay, batch_size, step_size, gamma):
+    """Validation macro F1 of FIUBA's recipe in PyTorch's own words, on what the frozen backbone gives each
+    epoch."""
+    torch.manual_seed(0)
+    train, validation = (torch.tensor((split == name).to_numpy()) for name in ("train", "validation"))
+    layer = nn.Linear(seen.shape[1], classes)
+    optimiser = torch.optim.Adam(layer.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.StepLR(optimiser, step_size, gamma)
+    for _ in range(EPOCHS):
+        for batch in torch.randperm(int(train.sum())).split(batch_size):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(layer(seen[train][batch]), numbers[train][batch]).backward()
+            optimiser.step()
+        schedule.step()
+    guesses = layer(seen[validation]).argmax(dim=1)
+    return f1_score(numbers[validation], guesses, average="macro")

@@ -1,0 +1,57 @@
+"""What all tests share: a cache of their own, the samples, and the real photos where they are at hand."""
+
+import os
+
+import pandas as pd
+import pytest
+
+from wastebook import paths
+from wastebook.data import Dataset, draw_sample, load_cards, open_dataset
+from wastebook.data.download import at_hand
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """A temporary `WASTEBOOK_CACHE`, one for all the processes of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WASTEBOOK_CACHE", str(base / "cache"))
+        yield base / "cache"
+
+
+@pytest.fixture
+def own_data(monkeypatch):
+    """Set `WASTEBOOK_DATA` to the folders and zips given; none at first."""
+    monkeypatch.delenv("WASTEBOOK_DATA", raising=False)
+    return lambda *places: monkeypatch.setenv("WASTEBOOK_DATA", os.pathsep.join(map(str, places)))
+
+
+@pytest.fixture(scope="session")
+def whole_sample(cache) -> Dataset:
+    """The drawn sample of six materials, as a chapter opens it: 360 photos."""
+    return open_dataset("sample")
+
+
+@pytest.fixture(scope="session")
+def sample(cache) -> Dataset:
+    """A small sample of six materials, 72 photos with official splits: quick to draw and to work on."""
+    root = draw_sample("sample", photos=72, near_duplicates=8, exact_duplicates=2)
+    small = open_dataset(root)
+    splits = pd.read_csv(root / "splits.csv", index_col="file")["split"]
+    photos = small.photos.assign(split=small.photos["path"].str.split("/").str[-1].map(splits))
+    return small._replace(name="sample", card=load_cards()["sample"], photos=photos)
+
+
+@pytest.fixture(scope="session")
+def trashnet(cache) -> Dataset:
+    """The real TrashNet, for tests marked `real`."""
+    return open_dataset("trashnet")
+
+
+def pytest_collection_modifyitems(items):
+    """Skip the tests on real photos, and say why, where TrashNet is not at hand."""
+    real = [item for item in items if item.get_closest_marker("real")]
+    if real and not (paths.own_copies("WASTEBOOK_DATA") and at_hand(load_cards()["trashnet"])):
+        for item in real:
+            item.add_marker(pytest.mark.skip(reason="needs real photos: TrashNet is not in WASTEBOOK_DATA"))

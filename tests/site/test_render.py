@@ -1,0 +1,179 @@
+"""What the site of the example says, whichever renderer made it, and what happens when it cannot be made."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from example import code, figure, first_chapter, second_chapter, shown, write_run
+from nbformat.v4 import new_output
+
+from wastebook import paths
+from wastebook.errors import WastebookError
+from wastebook.report.render import find_renderer, render, write_project
+
+
+def main_of(file: Path) -> BeautifulSoup:
+    return BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser").select_one("main")
+
+
+def text_of(found: BeautifulSoup) -> str:
+    return " ".join(found.get_text().split())
+
+
+@pytest.fixture
+def first(site: Path) -> BeautifulSoup:
+    return main_of(site / "chapters" / "01-first.html")
+
+
+def test_references_carry_numbers_and_lead_to_their_places(first: BeautifulSoup) -> None:
+    links = {
+        text_of(link): link["href"].rpartition("/")[2]
+        for link in first.select("a[href*='#'], a[href*='.html']")
+    }
+    assert links["Figure 1.1"] == "#fig-counts"
+    assert links["Figure 1.2"] == "#fig-vector"
+    assert links["Figure 2.1"] == "02-second.html#fig-second"
+    assert [links[f"Table 1.{number}"] for number in (1, 2, 3)] == ["#tbl-typed", "#tbl-counts", "#tbl-house"]
+    assert links["Section 1.1.1"] == "#sec-details"
+    assert links["Chapter 2"].startswith("02-second.html")
+    assert links["link"] == "02-second.html"
+    assert links["He et al. 2016"] == "#ref-he2016"
+
+
+def test_captions_are_numbered_and_keep_their_markup(first: BeautifulSoup) -> None:
+    captions = [text_of(caption) for caption in first.select("figcaption")]
+    assert captions == [
+        "Table 1.1: Typed by hand",
+        "Figure 1.1: Photos a class",
+        "Table 1.2: Counts from pandas",
+        "Table 1.3: The house style",
+        "Figure 1.2: A vector picture",
+    ]
+    assert first.select_one("#fig-counts figcaption strong").get_text() == "class"
+
+
+def test_values_come_from_the_results(site: Path, first: BeautifulSoup) -> None:
+    assert "1911 photos." in text_of(first)
+    front = main_of(site / "index.html")
+    assert "Looking at photos: Glass leads with 1,501 of 1,911 photos (Figure 1.1)." in text_of(front)
+    assert front.select("a[href='chapters/02-second.html'], a[href='./chapters/02-second.html']")
+
+
+def test_figures_have_their_alternative_text_and_size(first: BeautifulSoup) -> None:
+    image = first.select_one("#fig-counts img")
+    assert (image["alt"], image["width"]) == ('Glass has more than metal, "by far".', "800")
+    assert first.select_one("#fig-vector img")["alt"] == "A black disc."
+
+
+def test_cells_show_what_their_options_and_tags_say(first: BeautifulSoup) -> None:
+    text = text_of(first)
+    assert "photos_per_class: int = 40" in text and "photos_per_class = 12" not in text
+    for hidden in ("hidden", "#|", "draw()", "notice('sample')"):
+        assert hidden not in text
+    for kept in ("kept", "shown_code", "also_shown", "a stream <b>", "Made of results: see Figure"):
+        assert kept in text
+    folded = {text_of(code) for code in first.select("details code")}
+    assert "counts" in folded and "wide" not in folded
+
+
+def test_callouts_tabs_footnotes_and_mathematics(first: BeautifulSoup) -> None:
+    kinds = {kind for box in first.select(".callout") for kind in box["class"] if kind.count("-") == 1}
+    assert {"callout-note", "callout-tip", "callout-caution", "callout-warning"} <= kinds
+    assert "A title of its own" in text_of(first.select_one(".callout-note .callout-header"))
+    assert [text_of(tab) for tab in first.select("[role=tab]")] == ["Cardboard", "Glass"]
+    assert len(first.select("[role=tabpanel]")) == 2
+    assert len(first.select("math")) == 2
+    assert "A footnote." in text_of(first.select_one("#fn1"))
+
+
+def test_the_run_is_a_quarto_project_that_executes_nothing(example: Path) -> None:
+    write_project(example)
+    config = yaml.safe_load((example / "_quarto.yml").read_text(encoding="utf-8"))
+    assert config["book"]["chapters"] == ["index.qmd", "chapters/01-first.ipynb", "chapters/02-second.ipynb"]
+    assert config["execute"]["enabled"] is False
+    assert (
+        yaml.safe_load((example / "_variables.yml").read_text(encoding="utf-8"))["01-first"]["photos"] == 1911
+    )
+
+
+def test_the_books_own_project_lists_files_that_are_there() -> None:
+    config = yaml.safe_load((paths.PROJECT / "_quarto.yml").read_text(encoding="utf-8"))
+    named = [*config["book"]["chapters"], config["bibliography"], config["book"]["favicon"]]
+    assert [name for name in named if not (paths.PROJECT / name).exists()] == []
+    chapters = sorted(f"chapters/{file.name}" for file in paths.CHAPTERS.glob("[0-9]*.ipynb"))
+    assert [name for name in config["book"]["chapters"] if name.endswith(".ipynb")] == chapters
+
+
+def failing(cells: list, tmp_path: Path) -> str:
+    """The message with which a site of the example with these cells in its second chapter fails."""
+    second = second_chapter()
+    second.cells.extend(cells)
+    run = write_run(tmp_path / "broken", **{"01-first": first_chapter(), "02-second": second})
+    (run / "site").mkdir()
+    (run / "site" / "index.html").write_text("the last good one", encoding="utf-8")
+    with pytest.raises(WastebookError) as raised:
+        render(run, "pandoc")
+    assert (run / "site" / "index.html").read_text(encoding="utf-8") == "the last good one"
+    assert not list(run.glob(".site*"))
+    return str(raised.value)
+
+
+def test_missing_things_fail_with_page_and_name_and_leave_the_last_good_site(tmp_path: Path) -> None:
+    prose = "See @fig-gone, @tbl-gone, @sec-gone, @nobody1999, [this](03-third.ipynb), {{< var no.value >}}."
+    message = failing([code("Markdown(...)", shown({"text/markdown": prose}))], tmp_path)
+    assert "{{<" not in message
+    page = "chapters/02-second.html: "
+    for name in ("fig-gone", "tbl-gone", "sec-gone"):
+        assert f"{page}reference to something missing: {name}" in message
+    assert f"{page}reference to a missing source: nobody1999" in message
+    assert f"{page}broken link to 03-third.html" in message
+
+
+def test_a_cell_in_error_and_a_figure_without_picture_fail(tmp_path: Path) -> None:
+    error = new_output("error", ename="ValueError", evalue="no such class", traceback=[])
+    message = failing([code("1 / 0", [error]), code("#| label: fig-empty\npass")], tmp_path)
+    assert "02-second.ipynb: cell 3 ended in ValueError: no such class" in message
+    assert "02-second.ipynb: cell 4 is named fig-empty but shows nothing" in message
+
+
+def test_a_label_used_twice_fails(tmp_path: Path) -> None:
+    again = code("#| label: fig-counts\n#| fig-alt: Again.\nshow()", figure("#000000"))
+    assert "fig-counts is also in chapters/01-first.ipynb" in failing([again], tmp_path)
+
+
+def test_rendering_again_replaces_the_whole_site(example: Path) -> None:
+    (example / "site").mkdir()
+    (example / "site" / "old.html").write_text("stale", encoding="utf-8")
+    page = render(example, "pandoc")
+    assert page == example.resolve() / "site" / "index.html"
+    assert page.exists() and not (example / "site" / "old.html").exists()
+
+
+def test_runs_that_cannot_be_rendered(tmp_path: Path) -> None:
+    with pytest.raises(WastebookError, match="no run folder"):
+        render(tmp_path / "none", "pandoc")
+    with pytest.raises(WastebookError, match="no executed chapters"):
+        render(tmp_path, "pandoc")
+
+
+def test_which_renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def quarto(version: str) -> None:
+        program = tmp_path / f"quarto-{version}"
+        program.write_text(f"#!/bin/sh\necho {version}\n", encoding="utf-8")
+        program.chmod(0o755)
+        monkeypatch.setenv("QUARTO", str(program))
+
+    quarto("1.10.2")
+    assert find_renderer("auto")[:2] == ("quarto", "1.10.2")
+    assert find_renderer("pandoc").name == "pandoc"
+    quarto("1.7.9")
+    assert find_renderer("auto").name == "pandoc"
+    with pytest.raises(WastebookError, match=r"1\.7\.9.*1\.8 or newer"):
+        find_renderer("quarto")
+    monkeypatch.setenv("QUARTO", str(tmp_path / "nothing"))
+    assert find_renderer("auto").name == "pandoc"
+    with pytest.raises(WastebookError, match="There is no quarto"):
+        find_renderer("quarto")
+    with pytest.raises(WastebookError, match="Unknown renderer latex"):
+        find_renderer("latex")

@@ -1,0 +1,143 @@
+"""The command line: help, exit codes, what it says to people and to machines."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from wastebook import cli, paths
+from wastebook.report import project
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call the program in this process: exit code, stdout, stderr."""
+
+    def called(*arguments):
+        monkeypatch.setattr(sys, "argv", ["wastebook", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.app()
+        captured = capsys.readouterr()
+        return end.value.code or 0, captured.out, captured.err
+
+    return called
+
+
+@pytest.mark.parametrize(
+    "command", ["build", "chapter", "render", "doctor", "data", "data list", "data check"]
+)
+def test_help(call, command):
+    code, stdout, _ = call(*command.split(), "--help")
+    assert code == 0 and "Usage" in stdout
+    assert "wastebook" in stdout.split("\n", 3)[3] or command in ("data", "data list", "doctor")  # an example
+
+
+def test_starting_imports_nothing_heavy():
+    check = "import sys, wastebook.cli; print({'pandas', 'torch', 'nbformat'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("build", "--profile", "fulll"), "Did you mean full?"),
+        (("build", "--renderer", "latex"), "latex"),
+        (("render", "never-built"), "never-built"),
+        (("chapter", "99"), "No chapter is called '99'"),
+        (("data", "fetch", "trashnets"), "Did you mean trashnet?"),
+    ],
+)
+def test_a_mistake_is_an_error_of_a_line_or_two(call, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    code, stdout, stderr = call(*arguments)
+    assert (code, stdout) == (1, "")
+    assert message in stderr and len(stderr.strip().split("\n")) <= 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mistake_as_json(call):
+    code, stdout, _ = call("build", "--profile", "fulll", "--json")
+    assert code == 1 and "Did you mean full?" in json.loads(stdout)["errors"][0]
+
+
+def test_no_space_left_is_said_in_a_line(call, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "/runs/sample")
+
+    monkeypatch.setattr(project, "plan", full)
+    monkeypatch.setattr("wastebook.report.build.plan", full)
+    code, _, stderr = call("build")
+    assert code == 1 and len(stderr.split("\n")) == 2
+    assert "No space left on device: '/runs/sample'. Free some" in stderr
+
+
+def test_data_list(call):
+    code, stdout, _ = call("data", "list", "--json")
+    sets = {entry["name"]: entry for entry in json.loads(stdout)}
+    assert code == 0 and set(sets) == {"sample", "sample-binary", "trashnet", "waste-classification"}
+    assert sets["sample"]["where"] == "drawn when needed"
+    assert call("data", "list")[0] == 0
+
+
+def test_data_sample(call, tmp_path):
+    code, stdout, _ = call("data", "sample", "--photos", "90", "--near-duplicates", "4", "--broken", "3")
+    assert code == 0
+    code, stdout, _ = call("data", "check", stdout.strip(), "--json")
+    broken = {problem["path"] for problem in json.loads(stdout)["problems"] if not problem["readable"]}
+    assert code == 1 and 1 <= len(broken) <= 3
+    assert call("data", "sample", "trashnet")[0] == 2
+
+
+def test_doctor(call, monkeypatch):
+    code, stdout, _ = call("doctor", "--json")
+    outcome = json.loads(stdout)
+    assert code == 0 and outcome["ready"]
+    assert {"packages", "accelerator", "renderer", "weights", "data: sample"} <= {
+        row["what"] for row in outcome["found"]
+    }
+
+    monkeypatch.setattr(
+        project, "versions", lambda: dict.fromkeys(cli.KEY_PACKAGES, "1.0") | {"papermill": "missing"}
+    )
+    code, stdout, _ = call("doctor")
+    assert code == 1 and "pip install papermill" in stdout
+
+
+def test_unexpected_errors_are_not_hidden(monkeypatch):
+    monkeypatch.setattr(cli, "commands", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.app()
+
+
+def test_chapter_takes_the_parameters_of_its_run(call, monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    known = {"dataset": project.Parameter(str, "sample"), "count": project.Parameter(int, 1)}
+    monkeypatch.setattr(project, "find_chapter", lambda name: "01-first")
+    monkeypatch.setattr(project, "read_chapter", lambda name: None)
+    monkeypatch.setattr(project, "parameters_of", lambda notebook: known)
+    ran = []
+    monkeypatch.setattr("wastebook.report.execute.run_chapter", lambda *arguments: ran.append(arguments[:3]))
+    monkeypatch.setattr("wastebook.report.build.prepare_data", lambda *arguments: {})
+    project.write_record(tmp_path / "mine", {"01-first": {"count": 7, "gone": 1}}, [])
+
+    assert call("chapter", "01", "--run", "mine", "-p", "dataset=sample-binary")[0] == 0
+    assert ran == [("01-first", {"dataset": "sample-binary", "count": 7}, tmp_path / "mine")]
+    assert project.read_record(tmp_path / "mine")["parameters"]["01-first"] == ran[0][1]
+
+    code, _, stderr = call("chapter", "01", "-p", "count")
+    assert code == 1 and "expected name=value" in stderr
+
+
+def test_data_check_of_ones_own_photos(call, tmp_path, sample):
+    for number, path in enumerate(sample.photos["path"][:2]):
+        folder = tmp_path / "photos" / f"<b>café {number}"
+        folder.mkdir(parents=True)
+        for copy in ("a.jpg", "b.jpg"):
+            (folder / copy).write_bytes((sample.root / path).read_bytes())
+    code, stdout, _ = call("data", "check", str(tmp_path / "photos"), "--json")
+    outcome = json.loads(stdout)
+    assert code == 0 and outcome["photos"] == {"<b>café 0": 2, "<b>café 1": 2}
+    assert {pair["kind"] for pair in outcome["duplicates"]} == {"exact"}
+    code, stdout, _ = call("data", "check", str(tmp_path / "photos"))
+    assert code == 0 and "<b>café 1/b.jpg" in stdout

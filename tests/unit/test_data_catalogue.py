@@ -1,0 +1,228 @@
+"""Opening sets: the cards, the sample, folders of one's own, and what is said of bad ones."""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from wastebook.data import describe_datasets, draw_per_class, fingerprint, how_many, load_cards, open_dataset
+from wastebook.data.catalogue import _file_facts
+from wastebook.data.download import at_hand, split_lists
+from wastebook.errors import WastebookError
+
+COLUMNS = ["path", "label", "split", "group", "width", "height", "sha256"]
+
+
+def picture(file, size=(8, 6), **options):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(len(str(file))).integers(0, 255, (*size[::-1], 3), np.uint8)).save(
+        file, **options
+    )
+    return file
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of two photos."""
+    for name in ("can/a.jpg", "can/b.jpg", "jar/c.jpg", "jar/d.png"):
+        picture(tmp_path / "mine" / name)
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize("name", load_cards())
+def test_cards_say_all_and_agree_with_themselves(name):
+    card = load_cards()[name]
+    texts = ("name", "title", "task", "source", "homepage", "licence", "citation")
+    assert all(isinstance(card[field], str) and card[field] for field in texts)
+    assert [entry["name"] for entry in card["classes"]] == list(card["per_class"])
+    assert all(entry["spanish"] for entry in card["classes"])
+    assert sum(card["per_class"].values()) == card["photos"]
+    assert sum(card.get("splits", {"all": card["photos"]}).values()) == card["photos"]
+    for entry in [*card.get("files", []), *card.get("split_lists", [])]:
+        for source in entry["sources"]:
+            assert re.fullmatch(r"[0-9a-f]{64}", source["sha256"])
+            assert re.search(r"/[0-9a-f]{40}/", source["url"]), "not at a pinned commit"
+
+
+def test_describe_datasets_fetches_nothing(own_data, monkeypatch, tmp_path):
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kaggle"))
+    table = describe_datasets().set_index("name")
+    assert table["at_hand"].to_dict() == {
+        "sample": 360, "sample-binary": 360, "trashnet": 0, "waste-classification": 0,
+    }  # fmt: skip
+    assert table.loc["trashnet", "where"] == "wastebook data fetch trashnet"
+    assert not list((tmp_path / "cache" / "downloads").glob("*"))
+
+
+def test_sample_opens_as_a_table(whole_sample):
+    photos = whole_sample.photos
+    assert list(photos.columns) == COLUMNS
+    assert whole_sample.classes == ["cardboard", "glass", "metal", "paper", "plastic", "trash"]
+    assert photos["path"].is_monotonic_increasing and photos["group"].isna().all()
+    assert photos["label"].value_counts().to_dict() == whole_sample.card["per_class"]
+    assert set(photos["split"]) == {"train", "validation", "test"}
+    assert (photos["width"] == 512).all() and (photos["height"] == 384).all()
+    first = photos.loc[0]
+    assert first["sha256"] == hashlib.sha256((whole_sample.root / first["path"]).read_bytes()).hexdigest()
+    assert how_many(whole_sample) == "360 photos"
+
+
+def test_own_folder_opens(folder):
+    dataset = open_dataset(str(folder))
+    assert (dataset.name, dataset.root, dataset.classes) == ("mine", folder, ["can", "jar"])
+    assert dataset.photos["path"].tolist() == ["can/a.jpg", "can/b.jpg", "jar/c.jpg", "jar/d.png"]
+    assert dataset.photos["split"].isna().all()
+    assert (dataset.photos["width"] == 8).all() and (dataset.photos["height"] == 6).all()
+    assert open_dataset(folder).photos.equals(dataset.photos)
+    assert {"title", "task", "classes", "licence", "citation", "photos"} <= set(dataset.card)
+
+
+@pytest.mark.parametrize(("train", "validation", "test"), [("TRAIN", None, "TEST"), ("train", "val", "test"),
+                                                          ("Training", "Validation", "Testing")])  # fmt: skip
+def test_own_folder_with_splits(tmp_path, train, validation, test):
+    for split in filter(None, (train, validation, test)):
+        for number, label in enumerate(("can", "jar")):
+            picture(tmp_path / split / label / f"{number}.jpg")
+    photos = open_dataset(tmp_path).photos
+    wanted = {"train", "test"} | ({"validation"} if validation else set())
+    assert set(photos["split"]) == wanted and set(photos["label"]) == {"can", "jar"}
+
+
+def test_own_folder_with_any_names(tmp_path):
+    labels = ["<b>bold</b>".replace("/", "∕"), "cartón & papel", "vidrio roto", "100% {x}"]
+    for label in labels:
+        for name in ("a\u202fphoto.JPG", "deep/er/ñ.jpeg", ".hidden.jpg", "notes.txt"):
+            file = tmp_path / label / name
+            picture(file, format="JPEG") if "txt" not in name else file.write_text("x")
+    picture(tmp_path / "__MACOSX" / "x" / "y.jpg")
+    picture(tmp_path / ".trash" / "y.jpg")
+    dataset = open_dataset(tmp_path)
+    assert dataset.classes == sorted(labels)
+    assert len(dataset.photos) == 2 * len(labels)
+    assert f"{labels[1]}/deep/er/ñ.jpeg" in set(dataset.photos["path"])
+
+
+def test_accents_are_one_class_however_they_are_stored(tmp_path):
+    for split, name in (("train", "carto\u0301n"), ("test", "cart\u00f3n")):
+        picture(tmp_path / split / name / "a.jpg")
+        picture(tmp_path / split / "vidrio" / "a.jpg")
+    assert open_dataset(tmp_path).classes == ["cart\u00f3n", "vidrio"]
+
+
+def test_files_that_are_no_pictures_are_listed_too(folder):
+    (folder / "can" / "empty.jpg").write_bytes(b"")
+    (folder / "can" / "text.jpg").write_text("<html>")
+    (folder / "jar" / "cut.jpg").write_bytes(picture(folder / "jar" / "c.jpg").read_bytes()[:100])
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    picture(folder / "jar" / "turned.jpg", exif=turned)
+    photos = open_dataset(folder).photos.set_index("path")
+    assert photos.loc[["can/empty.jpg", "can/text.jpg", "jar/cut.jpg"], "width"].tolist() == [0, 0, 0]
+    assert photos.loc["jar/turned.jpg", ["width", "height"]].tolist() == [6, 8]  # upright
+
+
+def test_catalogue_is_kept_until_a_file_changes(folder, monkeypatch):
+    before = open_dataset(folder).photos
+    monkeypatch.setattr("wastebook.data.catalogue._facts_of", None)  # not to be called again
+    assert open_dataset(folder).photos.equals(before)
+    monkeypatch.undo()
+    picture(folder / "can" / "a.jpg", (9, 6))
+    os.utime(folder / "can" / "a.jpg", ns=(1, 1))
+    after = open_dataset(folder).photos
+    assert after["width"].tolist() == [9, 8, 8, 8]
+    assert after["sha256"].ne(before["sha256"]).tolist() == [True, False, False, False]
+
+
+def test_no_room_for_the_catalogue_is_said(folder, monkeypatch):
+    def full(self, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    with pytest.raises(WastebookError, match="No space left"):
+        _file_facts(folder, ["can/a.jpg"])
+
+
+def test_fingerprint_knows_content_not_names(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy/can/a.jpg").rename(tmp_path / "copy/can/z.jpg")
+    one, two = open_dataset(folder).photos, open_dataset(tmp_path / "copy").photos
+    assert fingerprint(one) == fingerprint(two) != fingerprint(one[1:])
+
+
+def wrong(path) -> str:
+    with pytest.raises(WastebookError) as caught:
+        open_dataset(path)
+    assert str(caught.value).count("\n") <= 1
+    return str(caught.value)
+
+
+def test_bad_folders_are_told_in_a_line(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "has no photos: it should hold one folder of photos a class" in wrong(tmp_path / "empty")
+    picture(tmp_path / "loose" / "a.jpg")
+    assert "only loose photos" in wrong(tmp_path / "loose")
+    picture(tmp_path / "one" / "can" / "a.jpg")
+    assert "only one class folder, 'can'" in wrong(tmp_path / "one")
+    picture(folder / "<i>foil</i>".replace("/", "") / "a.jpg")
+    assert "'<i>foil<i>'" in wrong(folder) and "a single photo" in wrong(folder)
+    shutil.rmtree(folder / "<i>foil<i>")
+    (folder / "later").mkdir()
+    assert f"{folder / 'later'} has no photos" in wrong(folder)
+    picture(tmp_path / "split" / "TRAIN" / "a.jpg")
+    assert "no class folders" in wrong(tmp_path / "split")
+
+
+def test_unknown_set_names_the_nearest():
+    assert "Did you mean trashnet" in wrong("trashnett")
+    assert "Did you mean waste-classification" in wrong("waste_classification")
+    message = wrong("/no/such/folder")
+    assert "'/no/such/folder'" in message and "Known: sample, sample-binary, trashnet" in message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep such names")
+def test_name_that_is_no_text_is_told(folder):
+    shutil.copy(folder / "can/a.jpg", os.fsencode(folder / "can") + b"/\xff.jpg")
+    assert "rename" in wrong(folder)
+
+
+def test_draw_per_class(whole_sample):
+    photos = whole_sample.photos
+    drawn = draw_per_class(photos, 30, seed=1)
+    assert drawn["label"].value_counts().to_dict() == dict.fromkeys(whole_sample.classes, 30) | {"trash": 20}
+    assert drawn["path"].is_monotonic_increasing and drawn.index.tolist() == list(range(len(drawn)))
+    assert drawn.equals(draw_per_class(photos.sample(frac=1, random_state=0), 30, seed=1))
+    assert not drawn.equals(draw_per_class(photos, 30, seed=2))
+    assert draw_per_class(photos, None, seed=1).equals(photos)
+
+
+@pytest.mark.real
+def test_trashnet_is_the_authors(trashnet):
+    assert trashnet.photos["label"].value_counts().to_dict() == trashnet.card["per_class"]
+    assert fingerprint(trashnet.photos) == trashnet.card["fingerprint"]
+    assert trashnet.photos["split"].value_counts().to_dict() == trashnet.card["splits"]
+    assert (trashnet.photos["width"] == 512).all() and (trashnet.photos["height"] == 384).all()
+    numbers = trashnet.card["label_numbers"]
+    for file in split_lists(trashnet.card).values():
+        rows = (line.split() for line in file.read_text().splitlines())
+        assert all(name.startswith(numbers[int(number)]) for name, number in rows)
+
+
+@pytest.mark.real
+def test_waste_classification_is_opened_as_far_as_it_is_there():
+    card = load_cards()["waste-classification"]
+    if not at_hand(card):
+        pytest.skip("Waste Classification data is not in WASTEBOOK_DATA")
+    dataset = open_dataset("waste-classification")
+    assert dataset.classes == ["organic", "recyclable"]
+    assert len(dataset.photos) <= card["photos"] and set(dataset.photos["split"]) == {"train", "test"}
+    if len(dataset.photos) < card["photos"]:
+        assert how_many(dataset).endswith("of 25,077 photos")
+    letters = dataset.photos["path"].str.split("/").str[1].map({"O": "organic", "R": "recyclable"})
+    assert letters.equals(dataset.photos["label"].rename("path"))

@@ -1,0 +1,309 @@
+"""Downloads from a server of our own: whole, broken off, gone, false, without room; copies at hand first."""
+
+import errno
+import hashlib
+import http.server
+import os
+import shutil
+import socket
+import threading
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import pooch
+import pytest
+
+from wastebook import paths
+from wastebook.data import download, how_many, open_dataset
+from wastebook.data.store import fill_once
+from wastebook.errors import WastebookError
+
+CONTENT = os.urandom(400_000)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves files with ranges; `cut` bytes after which each connection breaks off, and what was asked."""
+
+    def __init__(self, files: dict[str, bytes]):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files, self.cut, self.ranges, self.asked = files, None, True, []
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/{name}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        wanted = self.headers.get("Range")
+        self.server.asked.append((self.path, wanted))
+        content = self.server.files.get(self.path[1:])
+        if content is None:
+            return self.send_error(404)
+        start = int(wanted[6:-1]) if wanted and self.server.ranges else 0
+        if start >= len(content):
+            return self.send_error(416)
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start:][: self.server.cut])
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server():
+    server = Server({"photos.zip": CONTENT})
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(monkeypatch, tmp_path, own_data):
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kaggle"))
+
+
+def entry(*urls: str, content: bytes = CONTENT) -> dict:
+    return {
+        "name": "photos.zip",
+        "sources": [{"url": url, "sha256": hashlib.sha256(content).hexdigest()} for url in urls],
+    }
+
+
+def test_file_is_downloaded_once(server):
+    file = download.download_file(entry(server.url("photos.zip")))
+    assert file.read_bytes() == CONTENT
+    assert download.download_file(entry(server.url("photos.zip"))) == file
+    assert len(server.asked) == 1
+
+
+def test_broken_off_download_carries_on_at_once(server):
+    server.cut = 150_000
+    assert download.download_file(entry(server.url("photos.zip"))).read_bytes() == CONTENT
+    starts = [int(wanted[6:-1]) if wanted else 0 for _, wanted in server.asked]
+    assert len(starts) >= 3 and starts == sorted(set(starts))  # each connection goes on behind the last
+    assert not list(paths.cache_folder("downloads").glob("*.part"))
+
+
+def test_interrupted_download_carries_on_next_time(server, monkeypatch):
+    def interrupted(self, length):
+        yield CONTENT[:100_000]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("requests.Response.iter_content", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            download.download_file(entry(server.url("photos.zip")))
+    assert download.download_file(entry(server.url("photos.zip"))).read_bytes() == CONTENT
+    assert server.asked[-1] == ("/photos.zip", "bytes=100000-")
+
+
+def test_server_without_ranges_begins_anew(server):
+    server.cut, server.ranges = 150_000, False
+    with pytest.raises(OSError):
+        download.download_file(entry(server.url("photos.zip")))
+    server.cut = None
+    assert download.download_file(entry(server.url("photos.zip"))).read_bytes() == CONTENT
+
+
+def test_download_stopped_before_its_last_step_is_made_anew(server):
+    part = f"{pooch.utils.unique_file_name(server.url('photos.zip'))}.part"
+    (paths.cache_folder("downloads") / part).write_bytes(CONTENT)
+    assert download.download_file(entry(server.url("photos.zip"))).read_bytes() == CONTENT
+
+
+def test_second_source_where_the_first_is_gone_or_false(server):
+    server.files["false.zip"] = b"something else"
+    for first in ("gone.zip", "false.zip"):
+        sources = entry(server.url(first), server.url("photos.zip"))
+        file = download.download_file(sources)
+        assert file.read_bytes() == CONTENT
+        file.unlink()
+
+
+def test_false_content_is_refused_and_not_kept(server):
+    with pytest.raises(ValueError, match="hash"):
+        download.download_file(entry(server.url("photos.zip"), content=b"true"))
+    assert [file.suffix for file in paths.cache_folder("downloads").iterdir()] == [".lock"]
+
+
+def test_no_room_is_said(server, monkeypatch):
+    def full(self, length):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("requests.Response.iter_content", full)
+    with pytest.raises(WastebookError, match=r"No space left .*WASTEBOOK_CACHE"):
+        download.download_file(entry(server.url("photos.zip")))
+
+
+@pytest.mark.parametrize("name", ["trashnet", "waste-classification"])
+def test_no_network_is_said_with_the_ways_out(name, monkeypatch, own_data, tmp_path):
+    def unreachable(*arguments, **named):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    own_data(tmp_path / "nowhere")
+    with pytest.raises(WastebookError) as caught:
+        open_dataset(name)
+    message = str(caught.value)
+    assert "no connection to" in message and "WASTEBOOK_DATA" in message and "`sample`" in message
+    assert "nowhere does not exist" in message and message.count("\n") == 1
+
+
+def small_card(server: Server, photos: dict[str, bytes]) -> dict:
+    """A card of a set of a few files, and its zip on the server."""
+    archive = paths.cache_folder() / "made.zip"
+    write_zip(archive, {f"dataset-resized/{name}": content for name, content in photos.items()})
+    server.files["made.zip"] = archive.read_bytes()
+    hashes = sorted(hashlib.sha256(content).hexdigest() for content in photos.values())
+    return {
+        "name": "small",
+        "title": "Small",
+        "task": "",
+        "homepage": "https://example.org",
+        "licence": "MIT",
+        "classes": [{"name": "glass", "spanish": "vidrio"}, {"name": "paper", "spanish": "papel"}],
+        "photos": len(photos),
+        "bytes": sum(map(len, photos.values())),
+        "fingerprint": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
+        "files": [entry(server.url("made.zip"), content=archive.read_bytes())],
+    }
+
+
+def write_zip(archive, files: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for name, content in files.items():
+            zipped.writestr(name, content)
+
+
+PHOTOS = {
+    f"{label}/{label}{number}.jpg": os.urandom(500) for label in ("glass", "paper") for number in range(4)
+}
+
+
+@pytest.fixture
+def small(server, monkeypatch):
+    card = small_card(server, PHOTOS)
+    monkeypatch.setattr(download, "load_cards", lambda: {"small": card})
+    monkeypatch.setattr("wastebook.data.catalogue.load_cards", lambda: {"small": card})
+    return card
+
+
+def test_set_is_downloaded_unpacked_read_only_and_opened(small, server):
+    dataset = open_dataset("small")
+    assert {path: (dataset.root / path).read_bytes() for path in dataset.photos["path"]} == PHOTOS
+    assert not any((dataset.root / path).stat().st_mode & 0o222 for path in dataset.photos["path"])
+    assert download.at_hand(small).photos == 8
+    assert open_dataset("small").root == dataset.root and len(server.asked) == 1
+
+
+@pytest.mark.parametrize("top", ["", "dataset-resized/", "one/two/any name/"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_copy_at_hand_is_found_before_any_download(small, server, own_data, tmp_path, top, packed):
+    files = {f"{top}{name}": content for name, content in PHOTOS.items()}
+    files |= {"__MACOSX/glass/._glass1.jpg": b"", f"{top}glass/.DS_Store": b"", "notes.txt": b"mine"}
+    own = tmp_path / "own"
+    own.mkdir()
+    write_zip(own / "mine.zip", files)
+    if packed:
+        own_data(tmp_path / "empty", own / "mine.zip")
+    else:
+        shutil.unpack_archive(own / "mine.zip", own)
+        (own / "mine.zip").unlink()
+        own_data(own)
+    dataset = open_dataset("small")
+    assert {path: (dataset.root / path).read_bytes() for path in dataset.photos["path"]} == PHOTOS
+    assert dataset.root.is_relative_to(own) is not packed and server.asked == []
+
+
+def test_copy_that_is_not_quite_one_is_passed_over_and_told(small, server, own_data, tmp_path):
+    fewer = dict(list(PHOTOS.items())[1:])
+    write_zip(tmp_path / "fewer.zip", fewer)
+    (tmp_path / "half.zip").write_bytes((tmp_path / "fewer.zip").read_bytes()[:900])
+    server.files.clear()
+    own_data(tmp_path / "fewer.zip", tmp_path / "half.zip")
+    with pytest.raises(WastebookError) as caught:
+        open_dataset("small")
+    assert "fewer.zip has 7 photos, not Small's 8" in str(caught.value)
+    assert "half.zip is broken or half copied" in str(caught.value)
+    assert "127.0.0.1: 404 Not Found" in str(caught.value)
+
+
+def test_same_sizes_with_other_content_are_refused(small, own_data, tmp_path):
+    write_zip(tmp_path / "other.zip", PHOTOS | {"glass/glass0.jpg": os.urandom(500)})
+    own_data(tmp_path / "other.zip")
+    with pytest.raises(WastebookError, match=r"not Small's own.*\n.*by their path"):
+        open_dataset("small")
+
+
+def test_partial_copy_is_enough_where_the_card_says_so(small, own_data, tmp_path):
+    small |= {"partial": True, "photos": 100}
+    del small["fingerprint"], small["bytes"]
+    write_zip(tmp_path / "some.zip", PHOTOS)
+    own_data(tmp_path / "some.zip")
+    assert how_many(open_dataset("small")) == "8 of 100 photos"
+
+
+@pytest.mark.parametrize("name", ["/glass/outside.jpg", "C:\\glass/outside.jpg", "glass/../../outside.jpg"])
+def test_nothing_is_written_outside(small, own_data, tmp_path, name):
+    write_zip(
+        tmp_path / "unsafe.zip", {f"./{name}": content for name, content in PHOTOS.items()} | {name: b"x"}
+    )
+    own_data(tmp_path / "unsafe.zip")
+    assert len(open_dataset("small").photos) == 8
+    assert not list(tmp_path.rglob("*outside.jpg"))
+
+
+def test_zip_that_breaks_inside_leaves_nothing(small, own_data, tmp_path):
+    write_zip(tmp_path / "broken.zip", PHOTOS)
+    content = bytearray((tmp_path / "broken.zip").read_bytes())
+    content[600] ^= 255
+    (tmp_path / "broken.zip").write_bytes(content)
+    own_data(tmp_path / "broken.zip")
+    with pytest.raises(WastebookError, match=r"broken\.zip is broken or half copied"):
+        open_dataset("small")
+    assert not [file for file in paths.cache_folder("datasets").iterdir() if file.suffix != ".lock"]
+
+
+def test_folder_is_filled_whole_or_not_at_all(tmp_path):
+    def fails(folder):
+        (folder / "half.jpg").write_bytes(b"x")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(WastebookError, match="No space left"):
+        fill_once(tmp_path / "set", fails)
+    assert not (tmp_path / "set").exists() and not (tmp_path / "set.partial").exists()
+    (tmp_path / "set.partial").mkdir()  # as a killed process leaves it
+    (tmp_path / "set.partial" / "half.jpg").write_bytes(b"x")
+    folder = fill_once(tmp_path / "set", lambda folder: (folder / "whole.jpg").write_bytes(b"y"))
+    assert [file.name for file in folder.iterdir()] == ["whole.jpg"]
+
+
+def test_folder_is_filled_once_among_those_who_ask_together(tmp_path):
+    filled = []
+
+    def fill(folder):
+        filled.append(folder)
+        time.sleep(0.2)
+
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: fill_once(tmp_path / "set", fill), range(4)))
+    assert len(filled) == 1 and set(folders) == {tmp_path / "set"}
+
+
+def test_kaggle_cache_is_used_without_a_connection(tmp_path):
+    folder = tmp_path / "kaggle/datasets/techsash/waste-classification-data"
+    for split, letter, number in [("TRAIN", "O", 1), ("TRAIN", "R", 1), ("TEST", "O", 2), ("TEST", "R", 2)]:
+        file = folder / f"versions/1/DATASET/{split}/{letter}/{letter}_{number}.jpg"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"not a picture")
+    (folder / "1.complete").touch()
+    photos = open_dataset("waste-classification").photos
+    assert photos[["label", "split"]].agg(" ".join, axis=1).tolist() == [
+        "organic test", "recyclable test", "organic train", "recyclable train",
+    ]  # fmt: skip
+    assert (photos[["width", "height"]] == 0).all(axis=None)

@@ -1,0 +1,144 @@
+"""Scores: scikit-learn's numbers, intervals by group, and metrics that know weights as repetition."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as reference
+
+from wastebook.evaluation.metrics import (
+    METRICS,
+    SCORE_COLUMNS,
+    bootstrap,
+    confusion,
+    metric_values,
+    score,
+    score_classes,
+)
+from wastebook.learning.predictions import predictions_table
+
+CLASSES = ["glass", "metal", "paper"]
+
+
+def made_up(classes=CLASSES, count=400, skill=1.5, seed=0, model="model", group_size=1, rounding=None):
+    """The predictions of a model with some skill; photos of a group are all alike."""
+    random = np.random.default_rng(1000)
+    groups = np.arange(count) // group_size
+    numbers = random.integers(len(classes), size=groups.max() + 1)[groups]
+    logits = np.random.default_rng(seed).normal(size=(groups.max() + 1, len(classes)))[groups]
+    logits[np.arange(count), numbers] += skill
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    if rounding is not None:
+        probabilities = probabilities.round(rounding)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    photos = pd.DataFrame(
+        {"path": [f"{at}.jpg" for at in range(count)], "label": np.array(classes)[numbers], "split": "test"}
+    )
+    photos["group"] = pd.array(groups if group_size > 1 else [pd.NA] * count, dtype="Int64")
+    return predictions_table(photos, probabilities, list(classes), model, seed, "official")
+
+
+@pytest.mark.parametrize("classes", [CLASSES, CLASSES[:2]])
+@pytest.mark.parametrize("rounding", [None, 1])
+def test_values_are_scikit_learns(classes, rounding):
+    told = made_up(classes, rounding=rounding)
+    values = score(told, "made up", draws=20).set_index("metric")["value"]
+    truth, guess = told["label"], told["predicted"]
+    shares = told[[f"p_{name}" for name in classes]].to_numpy()
+    ranked = shares if len(classes) > 2 else shares[:, 1]
+    assert values["accuracy"] == pytest.approx(reference.accuracy_score(truth, guess))
+    assert values["macro_f1"] == pytest.approx(reference.f1_score(truth, guess, average="macro"))
+    assert values["balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(truth, guess))
+    assert values["auc"] == pytest.approx(reference.roc_auc_score(truth, ranked, multi_class="ovr"))
+    if rounding is None:
+        assert values["log_loss"] == pytest.approx(reference.log_loss(truth, shares), rel=1e-5)
+
+
+def test_the_calibration_error_is_what_it_says():
+    told = made_up()
+    confidence = told[[f"p_{name}" for name in CLASSES]].max(axis=1)
+    right = told["label"] == told["predicted"]
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    error = sum(abs((confidence - right)[bins == at].sum()) for at in range(15)) / len(told)
+    assert score(told, "made up", draws=1).set_index("metric")["value"]["ece"] == pytest.approx(error)
+
+
+def test_a_weight_is_a_repetition():
+    told = made_up(count=60, rounding=1)
+    weights = np.random.default_rng(3).integers(0, 4, size=(1, 60)).astype(np.float32)
+    repeated = told.loc[told.index.repeat(weights[0].astype(int))]
+    names = [*METRICS, "recall:glass", "precision:metal", "f1:paper"]
+    weighted = metric_values(told, weights, names)
+    plainly = metric_values(repeated, np.ones((1, len(repeated)), np.float32), names)
+    for name in names:
+        assert weighted[name] == pytest.approx(plainly[name], rel=1e-5)
+
+
+def test_scores_table_and_interval():
+    several = pd.concat([made_up(seed=seed, model=model) for model in ("one", "two") for seed in range(3)])
+    table = score(several, "made up")
+    assert list(table) == SCORE_COLUMNS
+    assert list(table["metric"]) == list(METRICS) * 2
+    assert set(table["n"]) == {400}
+    assert set(table["seeds"]) == {3}
+    accuracy = table.query("metric == 'accuracy' and model == 'one'").iloc[0]
+    by_seed = [
+        (part["label"] == part["predicted"]).mean()
+        for _, part in several.query("model == 'one'").groupby("seed")
+    ]
+    assert accuracy["value"] == pytest.approx(np.mean(by_seed))
+    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    pd.testing.assert_frame_equal(table, score(several, "made up"))
+
+
+def test_photos_of_one_object_count_as_one():
+    def width(group_size):
+        table = score(made_up(count=400, group_size=group_size), "made up").set_index("metric")
+        return table.loc["accuracy", "high"] - table.loc["accuracy", "low"]
+
+    assert 1.5 < width(4) / width(1) < 2.6  # a quarter of the objects: twice as wide
+
+
+def test_the_interval_is_a_binomials():
+    accuracy = score(made_up(count=1000), "made up").set_index("metric").loc["accuracy"]
+    half = 1.96 * np.sqrt(accuracy["value"] * (1 - accuracy["value"]) / 1000)
+    assert (accuracy["high"] - accuracy["low"]) / 2 == pytest.approx(half, rel=0.1)
+
+
+def test_groups_are_drawn_whole():
+    weights, seeds = next(bootstrap(made_up(count=40, group_size=4), draws=50))
+    assert weights.shape == (50, 40)
+    assert (weights.reshape(50, 10, 4).std(axis=2) == 0).all()
+    assert (weights.sum(axis=1) == 40).all()
+    assert (seeds == 1).all()
+
+
+def test_scores_class_by_class():
+    told = made_up()
+    table = score_classes(told, draws=50).set_index(["label", "metric"])
+    expected = reference.precision_recall_fscore_support(told["label"], told["predicted"], labels=CLASSES)
+    for metric, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
+        for name, value in zip(CLASSES, values, strict=True):
+            found = (
+                table.loc[(name, "recall"), "support"]
+                if metric == "support"
+                else table.loc[(name, metric), "value"]
+            )
+            assert found == pytest.approx(value)
+    assert (table["low"] <= table["value"]).all()
+    assert (table["value"] <= table["high"]).all()
+
+
+def test_a_class_without_photos_is_left_out_of_the_means():
+    told = made_up().query("label != 'paper'")
+    values = score(told, "made up", draws=20).set_index("metric")["value"]
+    recalls = [(part["predicted"] == name).mean() for name, part in told.groupby("label")]
+    assert values["balanced_accuracy"] == pytest.approx(np.mean(recalls))
+    assert np.isfinite(values).all()
+
+
+def test_confusion_counts_in_the_classes_order():
+    told = made_up()
+    counts = confusion(told)
+    expected = reference.confusion_matrix(told["label"], told["predicted"], labels=CLASSES)
+    assert list(counts.index) == list(counts.columns) == CLASSES
+    assert (counts.to_numpy() == expected).all()

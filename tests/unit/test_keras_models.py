@@ -1,0 +1,204 @@
+"""The Keras models: built as described, fed as they should be, the same on another backend and in torch."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from wastebook.data import open_dataset
+from wastebook.errors import WastebookError
+from wastebook.learning import keras_models
+from wastebook.learning.keras_models import keras
+
+SIZE = 71
+
+
+@pytest.fixture(scope="module")
+def sample_binary(cache):
+    return open_dataset("sample-binary")
+
+
+@pytest.fixture
+def no_weights(monkeypatch, tmp_path):
+    """Nowhere to get weights from."""
+    monkeypatch.delenv("WASTEBOOK_WEIGHTS", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(keras_models, "_server_answers", lambda url: False)
+
+
+def test_the_optimised_cnn_is_the_published_one():
+    model = keras_models.optimised_cnn(224, precision="fp32")
+    assert model.count_params() == 6_819_393
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds[:4] == ["RandomFlip", "RandomRotation", "RandomZoom", "Rescaling"]
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.filters for layer in convolutions] == [32, 64, 128, 256]
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.2, 0.2]
+    assert model.output_shape == (None, 1)
+
+
+def test_networks_depend_on_the_seed_alone():
+    hashes = [keras_models.weights_hash(keras_models.base_cnn(32, "fp32", seed)) for seed in (0, 0, 1)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_bf16_keeps_weights_and_output_in_fp32():
+    model = keras_models.optimised_cnn(32, "bf16")
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+    assert model(np.zeros((1, 32, 32, 3), np.float32)).dtype in ("float32", torch.float32)
+    assert model.layers[4].compute_dtype == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: keras_models.policy_of("fp16"), "name `auto`"),
+        (lambda: keras_models.optimised_cnn(8), "image_size=8"),
+        (lambda: keras_models.load_keras_backbone("xeption", "random", SIZE, None, None), "xception"),
+        (lambda: keras_models.load_keras_backbone("xception", "random", 64, None, None), "71 pixels"),
+        (lambda: keras_models.load_keras_backbone("xception", "none.h5", SIZE, None, None), "no weights"),
+        (
+            lambda: keras_models.load_keras_backbone("xception", "imagenet", SIZE, None, None),
+            "WASTEBOOK_WEIGHTS",
+        ),
+    ],
+)
+def test_errors_say_what_to_do(call, said, no_weights):
+    with pytest.raises(WastebookError, match=said):
+        call()
+
+
+def test_weights_that_are_not_what_their_name_says(monkeypatch, tmp_path, sample_binary):
+    file = tmp_path / "efficientnetb0_notop.weights.h5"
+    file.write_bytes(b"nothing of the kind")
+    monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(tmp_path))
+    arguments = (SIZE, sample_binary.photos, sample_binary.root)
+    with pytest.raises(WastebookError, match="sha256 differs"):
+        keras_models.load_keras_backbone("efficientnet_b0", "auto", *arguments)
+    with pytest.raises(WastebookError, match="do not fit"):
+        keras_models.load_keras_backbone("efficientnet_b0", str(file), *arguments)
+
+
+def test_random_weights_do_not_collapse(no_weights, sample_binary):
+    backbone = keras_models.load_keras_backbone(
+        "xception", "auto", SIZE, sample_binary.photos, sample_binary.root
+    )
+    assert (backbone.weights, backbone.feature_width) == ("random", 2048)
+    assert not backbone.network.trainable_variables
+    noise = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3)).astype(np.float32)
+    features = np.asarray(backbone.network.predict_on_batch(noise))
+    assert features.std(axis=0).mean() > 1e-3
+
+
+def test_only_the_last_blocks_learn(no_weights, sample_binary):
+    backbone = keras_models.load_keras_backbone(
+        "efficientnet_b0", "random", SIZE, sample_binary.photos, sample_binary.root
+    )
+    model = keras_models.fine_tunable(backbone, keras_models.small_head(backbone.feature_width), 1)
+    names = {variable.path for variable in model.trainable_variables}
+    assert any("block7a" in name for name in names) and any("top_conv" in name for name in names)
+    assert not any("block6" in name or "_bn" in name for name in names)
+    with pytest.raises(WastebookError, match="7 blocks"):
+        keras_models.fine_tunable(backbone, keras_models.small_head(backbone.feature_width), 8)
+
+
+@pytest.mark.parametrize("missing", ["tensorflow", "keras"])
+def test_without_a_backend_it_says_what_to_install(missing):
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from wastebook.errors import WastebookError\n"
+        "try:\n    import wastebook.learning.keras_models\n"
+        "except WastebookError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install" in done.stdout and "tensorflow" in done.stdout
+
+
+def test_the_torch_backend_learns_and_agrees(tmp_path):
+    """The same code on torch: the same weights give the same answers, and a step of training runs."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype(np.float32)
+    model = keras_models.optimised_cnn(32, "fp32")
+    model.save_weights(tmp_path / "cnn.weights.h5")
+    np.savez(tmp_path / "given.npz", images=images, answers=np.asarray(model.predict_on_batch(images)))
+    code = f"""
+import numpy as np
+from wastebook.learning import keras_models
+assert keras_models.keras.backend.backend() == "torch"
+given = np.load({str(tmp_path / "given.npz")!r})
+model = keras_models.optimised_cnn(32, "fp32")
+model.load_weights({str(tmp_path / "cnn.weights.h5")!r})
+assert np.allclose(model.predict_on_batch(given["images"]), given["answers"], atol=1e-5)
+model.compile("adam", "binary_crossentropy")
+assert np.isfinite(model.train_on_batch(given["images"], np.arange(8)[:, None] % 2))
+"""
+    environment = os.environ | {"KERAS_BACKEND": "torch"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_timm_has_the_same_xception():
+    """Keras' Xception and timm's are one network: the same tensors give the same features. At sizes where
+    every map is odd: elsewhere Keras pads as TensorFlow does, on one side more, and timm on both alike."""
+    import wastebook.photos.operators  # noqa: F401
+
+    # isort: split
+    import timm
+
+    keras.utils.set_random_seed(0)
+    ours = keras.applications.Xception(
+        include_top=False, weights=None, pooling="avg", input_shape=(SIZE, SIZE, 3)
+    )
+    theirs = timm.create_model("legacy_xception", num_classes=0).eval()
+    convolutions, norms, separable = [], [], []
+    for layer in ours.layers:  # in the order of the graph, shortcuts apart, as below
+        if isinstance(layer, keras.layers.SeparableConv2D):
+            separable.append(layer)
+        elif isinstance(layer, keras.layers.Conv2D):
+            convolutions.append(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            norms.append(layer)
+    modules = dict(theirs.named_modules())
+    tensors = iter(separable)
+    for module in modules.values():
+        if type(module).__name__ == "SeparableConv2d":
+            depthwise, pointwise = next(tensors).get_weights()
+            module.conv1.weight.data = torch.from_numpy(depthwise.transpose(2, 3, 0, 1))
+            module.pointwise.weight.data = torch.from_numpy(pointwise.transpose(3, 2, 0, 1))
+    plain = [module for name, module in modules.items() if name in ("conv1", "conv2")]
+    skips = [module for name, module in modules.items() if name.endswith("skip")]
+    of_plain = [layer for layer in convolutions if layer.name.startswith("block1_")]
+    of_skips = [layer for layer in convolutions if not layer.name.startswith("block1_")]
+    for layer, module in zip([*of_plain, *of_skips], [*plain, *skips], strict=True):
+        module.weight.data = torch.from_numpy(layer.get_weights()[0].transpose(3, 2, 0, 1))
+    batch_norms = [
+        (name, module) for name, module in modules.items() if isinstance(module, torch.nn.BatchNorm2d)
+    ]
+    for _, module in batch_norms:
+        module.eps = 1e-3  # Keras'; fresh statistics are alike
+    assert len(norms) == len(batch_norms)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, SIZE, SIZE, 3)).astype(np.float32)
+    with torch.inference_mode():
+        expected = theirs(torch.from_numpy(images.transpose(0, 3, 1, 2))).numpy()
+    assert np.allclose(np.asarray(ours.predict_on_batch(images)), expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.real
+def test_keras_and_torch_give_the_same_features_with_the_same_weights(sample_binary):
+    from wastebook.learning.backbones import load_backbone
+    from wastebook.learning.features import forward
+    from wastebook.photos.decode import decode_photos
+
+    given = (sample_binary.photos, sample_binary.root)
+    try:
+        in_keras = keras_models.load_keras_backbone("efficientnet_b0", "imagenet", 224, *given)
+        in_torch = load_backbone("efficientnet_b0", "imagenet", 224)
+    except WastebookError as error:
+        pytest.skip(f"the weights are not at hand: {error}")
+    files = [sample_binary.root / path for path in sample_binary.photos["path"][:4]]
+    pixels = np.stack(list(decode_photos(files, (224, 224))))
+    ours = np.asarray(in_keras.network.predict_on_batch(pixels.astype(np.float32)))
+    theirs = forward(in_torch.network, in_torch, pixels, torch.device("cpu"), bf16=False)
+    assert np.abs(ours - theirs).max() < 1e-4 * np.abs(theirs).max()

@@ -1,0 +1,180 @@
+"""Backbones: any of timm's, weights of every origin, and what is wrong with some."""
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+import torch
+from safetensors.torch import save_file
+
+from wastebook.data import draw_per_class
+from wastebook.errors import WastebookError
+from wastebook.learning import backbones
+from wastebook.learning.backbones import as_input, load_backbone, network_hash
+from wastebook.learning.features import extract_features
+
+TINY = ["test_resnet", "test_efficientnet", "test_vit"]
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """No weights at hand and no hub, unless a test says otherwise."""
+    monkeypatch.delenv("WASTEBOOK_WEIGHTS", raising=False)
+    monkeypatch.setattr(backbones, "_hub_answers", lambda: False)
+    monkeypatch.setattr(backbones.huggingface_hub, "try_to_load_from_cache", lambda *names: None)
+
+
+@pytest.fixture
+def few(sample):
+    return {"photos": draw_per_class(sample.photos, 3, seed=0), "root": sample.root}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_random_weights_do_not_collapse(name, few):
+    backbone = load_backbone(name, "random", image_size=(64, 96), **few)
+    features = extract_features(few["photos"], few["root"], backbone)[0]
+    assert backbone.weights == "random"
+    assert backbone.image_size == (64, 96)
+    assert features.shape == (18, backbone.feature_width)
+    assert np.isfinite(features).all()
+    assert features.std(axis=0).mean() > 0.01 * np.abs(features).mean()
+
+
+def test_random_weights_are_their_seeds(few):
+    first, again, other = (
+        load_backbone("test_resnet", "random", 32, seed=seed, **few).sha256 for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_auto_goes_on_with_random_weights_and_imagenet_does_not(few):
+    assert load_backbone("test_resnet", "auto", 32, **few).weights == "random"
+    with pytest.raises(WastebookError, match="WASTEBOOK_WEIGHTS"):
+        load_backbone("test_resnet", "imagenet")
+    with pytest.raises(WastebookError, match="needs photos"):
+        load_backbone("test_resnet", "auto")
+
+
+def test_the_hub_is_asked_once(monkeypatch):
+    monkeypatch.undo()
+    asked = []
+
+    def head(url, timeout):
+        asked.append(timeout)
+        raise requests.ConnectionError
+
+    monkeypatch.setattr(backbones.requests, "head", head)
+    backbones._hub_answers.cache_clear()
+    assert not backbones._hub_answers()
+    assert not backbones._hub_answers()
+    backbones._hub_answers.cache_clear()
+    assert asked == [5.0]
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(WastebookError, match="resnet18"):
+        load_backbone("resnet181")
+    with pytest.raises(WastebookError, match="efficientnet_b0"):
+        load_backbone("eficientnet_b0")
+
+
+@pytest.fixture
+def weights(few, tmp_path):
+    """A file with a test_resnet's weights and a classifier for ten classes besides, and the backbone
+    itself."""
+    backbone = load_backbone("test_resnet", "random", 32, **few)
+    tensors = backbone.network.state_dict() | {
+        "fc.weight": torch.zeros(10, backbone.feature_width),
+        "fc.bias": torch.zeros(10),
+    }
+    folder = tmp_path / "weights with a space"
+    folder.mkdir()
+    save_file(tensors, folder / "test_resnet.safetensors")
+    return folder / "test_resnet.safetensors", backbone
+
+
+def test_weights_by_path_or_folder(weights, monkeypatch):
+    file, backbone = weights
+    by_path = load_backbone("test_resnet", str(file))
+    assert by_path.weights == str(file)
+    assert by_path.sha256 == backbones.file_hash(file)
+    assert network_hash(by_path.network) == backbone.sha256
+    assert "not known" in by_path.note
+    monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(file.parent))
+    found = load_backbone("test_resnet", "imagenet")
+    assert (found.weights, found.sha256) == ("imagenet", by_path.sha256)
+
+
+def test_weights_in_a_zip(weights, monkeypatch, tmp_path):
+    file, backbone = weights
+    with zipfile.ZipFile(tmp_path / "weights.zip", "w") as archive:
+        archive.write(file, "some folder/test_resnet.safetensors")
+    monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(tmp_path / "weights.zip"))
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "cache"))
+    for _ in range(2):
+        assert network_hash(load_backbone("test_resnet", "imagenet").network) == backbone.sha256
+    with pytest.raises(WastebookError, match="No ImageNet weights"):
+        load_backbone("test_vit", "imagenet")
+
+
+@pytest.mark.parametrize("image_size", [0, 16, (64, 8), (64, 64, 3)])
+def test_an_impossible_size(image_size):
+    with pytest.raises(WastebookError, match="at least 32 pixels"):
+        load_backbone("test_resnet", "random", image_size)
+
+
+def test_tensors_of_pytorchs_own_format(weights, tmp_path):
+    _, backbone = weights
+    torch.save(backbone.network.state_dict(), tmp_path / "weights.pth")
+    assert (
+        network_hash(load_backbone("test_resnet", str(tmp_path / "weights.pth")).network) == backbone.sha256
+    )
+
+
+def test_a_damaged_file_is_refused(weights, monkeypatch):
+    file, _ = weights
+    card = {"backbone": "test_resnet", "size": file.stat().st_size, "sha256": "0" * 64}
+    monkeypatch.setattr(backbones, "_known_weights", lambda: {"0" * 64: card})
+    monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(file.parent))
+    with pytest.raises(WastebookError, match="damaged"):
+        load_backbone("test_resnet")
+
+
+def test_weights_that_do_not_fit_name_the_tensor(weights):
+    with pytest.raises(WastebookError, match=r"conv1\.weight"):
+        load_backbone("resnet18", str(weights[0]))
+    with pytest.raises(WastebookError, match="no weights 'imagnet'"):
+        load_backbone("resnet18", "imagnet")
+
+
+class Malicious:
+    """Touches a file when unpickled."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def test_loading_executes_nothing(tmp_path):
+    trap = tmp_path / "touched"
+    (tmp_path / "weights.pth").write_bytes(pickle.dumps(Malicious(trap), protocol=2))
+    torch.save({"conv1.weight": Malicious(trap)}, tmp_path / "zipped.pth")
+    (tmp_path / "weights.safetensors").write_bytes(b"not at all")
+    for name in ("weights.pth", "zipped.pth", "weights.safetensors"):
+        with pytest.raises(WastebookError, match="no weights that can be read"):
+            load_backbone("resnet18", str(tmp_path / name))
+    assert not trap.exists()
+
+
+def test_input_is_normalised_as_the_weights_want(few):
+    backbone = load_backbone("test_resnet", "random", 32, **few)
+    pixels = torch.randint(0, 256, (2, 4, 5, 3), dtype=torch.uint8)
+    expected = (pixels.permute(0, 3, 1, 2) / 255 - torch.tensor(backbone.mean).view(3, 1, 1)) / torch.tensor(
+        backbone.std
+    ).view(3, 1, 1)
+    torch.testing.assert_close(as_input(backbone, pixels), expected, check_stride=False)

@@ -1,0 +1,139 @@
+"""Fine-tuning, checkpoints and models on disk."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from wastebook.data import draw_per_class, split_photos
+from wastebook.errors import WastebookError
+from wastebook.learning import finetune as room
+from wastebook.learning.backbones import load_backbone, network_hash
+from wastebook.learning.features import extract_features
+from wastebook.learning.finetune import finetune
+from wastebook.learning.heads import predict_head, train_head
+from wastebook.learning.models import Model, load_model, predict_photos, save_model
+
+SETTINGS = {"epochs": 3, "blocks": 2, "batch_size": 16, "learning_rate": 5e-3}
+
+
+@pytest.fixture(scope="module")
+def trained(sample):
+    photos = split_photos(draw_per_class(sample.photos, 10, seed=2), "random", seed=0)
+    backbone = load_backbone("test_resnet", "random", 48, photos=photos, root=sample.root)
+    features = extract_features(photos, sample.root, backbone)
+    head = train_head(features, features[0], photos, sample.classes, "tiny", batch_size=16)
+    return photos, sample.root, backbone, head
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
+
+
+def test_only_the_upper_blocks_learn(trained, capsys):
+    _, _, backbone, head = trained
+    tuned, tuned_head = finetune(*trained, "tiny-finetuned", **SETTINGS)
+    before, after = backbone.network.state_dict(), tuned.network.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any(name.startswith("layer4") for name in changed)
+    assert any(name.startswith("layer3") for name in changed)
+    assert not any(
+        name.startswith(("conv1", "bn1", "layer1", "layer2")) or "running" in name for name in changed
+    )
+    assert not np.array_equal(tuned_head.weight, head.weight)
+    assert tuned.sha256 == network_hash(tuned.network) != backbone.sha256
+    assert len(tuned_head.history) == 6
+    assert capsys.readouterr().out.count("\n") == 3
+
+
+def test_a_killed_training_goes_on_as_if_nothing_had_been(trained, monkeypatch, tmp_path):
+    tuned, head = finetune(*trained, "tiny-finetuned", **SETTINGS)
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "again"))
+    with monkeypatch.context() as patch:
+        end_epoch = room._Training.end_epoch
+
+        def killed(self, *arguments):
+            end_epoch(self, *arguments)
+            if self.epoch == 2:
+                raise KeyboardInterrupt
+
+        patch.setattr(room._Training, "end_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            finetune(*trained, "tiny-finetuned", **SETTINGS)
+    epochs = []
+    learn = room._Training.learn
+    monkeypatch.setattr(
+        room._Training, "learn", lambda self, batches: epochs.append(1) or learn(self, batches)
+    )
+    resumed, resumed_head = finetune(*trained, "tiny-finetuned", **SETTINGS)
+    assert len(epochs) == 1
+    assert resumed.sha256 == tuned.sha256
+    assert np.array_equal(resumed_head.weight, head.weight)
+    assert resumed_head.history.equals(head.history)
+    finetune(*trained, "tiny-finetuned", **SETTINGS)
+    assert len(epochs) == 1  # done already: given at once
+    finetune(*trained, "tiny-finetuned", **SETTINGS | {"epochs": 1})
+    assert len(epochs) == 2  # other arguments are another training
+
+
+def test_it_stops_when_nothing_gets_better(trained, monkeypatch):
+    monkeypatch.setattr(room._Training, "validate", lambda *arguments: (1.0, 0.5))
+    _, head = finetune(*trained, "tiny-finetuned", **SETTINGS | {"epochs": 9}, patience=2)
+    assert head.history["epoch"].max() == 3
+
+
+def test_memory_that_runs_out_halves_the_batch(trained, monkeypatch, capsys):
+    whole = room._Classifier.forward
+
+    def greedy(self, inputs):
+        if len(inputs) > 4:
+            raise torch.OutOfMemoryError
+        return whole(self, inputs)
+
+    monkeypatch.setattr(room._Classifier, "forward", greedy)
+    finetune(*trained, "tiny-finetuned", **SETTINGS | {"epochs": 1})
+    assert "going on with 4 photos" in capsys.readouterr().err
+
+
+def test_bad_arguments(trained):
+    for wrong, told in {
+        "epochs": "epochs=0",
+        "blocks": "blocks=0",
+        "batch_size": "batch_size=0",
+    }.items():
+        with pytest.raises(WastebookError, match=told):
+            finetune(*trained, "tiny-finetuned", **SETTINGS | {wrong: 0})
+    with pytest.raises(WastebookError, match="lower it"):
+        finetune(*trained, "tiny-finetuned", **SETTINGS | {"learning_rate": 1e30})
+
+
+def test_a_model_comes_back_as_it_was(trained, tmp_path):
+    photos, root, backbone, head = trained
+    file = tmp_path / "models" / "tiny.safetensors"
+    save_model(file, Model("tiny", backbone, head, {"fingerprint": "abc", "scores": {"accuracy": 0.5}}))
+    model = load_model(file)
+    assert model.card == {"fingerprint": "abc", "scores": {"accuracy": 0.5}}
+    assert model.head.parameters == head.parameters
+    assert model.backbone[2:] == backbone[2:]
+    told = predict_photos(model, [root / path for path in photos["path"]])
+    plain = extract_features(photos, root, backbone)[0]
+    expected = predict_head(head, plain, photos, "tiny", 0, "random")
+    columns = [f"p_{name}" for name in head.classes]
+    assert np.array_equal(told[columns], expected[columns])
+    cooled = predict_photos(model._replace(card={"temperature": 2.0}), [root / photos["path"].iloc[0]])
+    assert cooled[columns].max(axis=1).item() < told[columns].iloc[0].max()
+    assert len(predict_photos(model, [])) == 0
+    with safe_open(file, framework="np") as opened:
+        assert json.loads(opened.metadata()["wastebook"])["classes"] == head.classes
+
+
+def test_files_that_are_no_models(tmp_path):
+    save_file({"weight": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"half")
+    for name, told in {"foreign": "no model", "broken": "cannot be read", "gone": "cannot be read"}.items():
+        with pytest.raises(WastebookError, match=told):
+            load_model(tmp_path / f"{name}.safetensors")

@@ -1,0 +1,199 @@
+"""Heads and the search over them: FIUBA's recipe as PyTorch has it, its exact solution, nothing lost when
+killed."""
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+import torch
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from sklearn.metrics import recall_score
+
+from wastebook.errors import WastebookError
+from wastebook.learning import heads
+from wastebook.learning.heads import head_probabilities, predict_head, solve_head, train_head
+from wastebook.learning.search import SPACE, search_head
+
+CLASSES = ["glass", "metal", "paper"]
+
+
+def made_up(classes=CLASSES, count=300, width=12, seed=0, noise=1.2):
+    """Features of photos in overlapping clouds, the last class rare, and their table."""
+    random = np.random.default_rng(seed)
+    share = np.array([1.0] * (len(classes) - 1) + [0.15])
+    numbers = random.choice(len(classes), count, p=share / share.sum())
+    centres = random.normal(size=(len(classes), width))
+    plain = (centres[numbers] + noise * random.normal(size=(count, width))).astype(np.float32)
+    split = np.array(["train", "train", "train", "validation", "test"])[np.arange(count) % 5]
+    photos = pd.DataFrame(
+        {"path": [f"{at}.jpg" for at in range(count)], "label": np.array(classes)[numbers], "split": split}
+    )
+    photos["group"] = pd.Series(pd.NA, index=photos.index, dtype="Int64")
+    photos["sha256"] = [f"{at:064x}" for at in range(count)]
+    views = np.stack([plain, plain + random.normal(scale=0.3, size=plain.shape).astype(np.float32)])
+    return views, plain, photos
+
+
+def test_the_recipe_is_pytorchs(monkeypatch):
+    """The same start and batches through torch's own layer, loss, Adam and StepLR end at the same weights."""
+    views, plain, photos = made_up()
+    settings = {
+        "epochs": 7,
+        "learning_rate": 0.01,
+        "weight_decay": 1e-3,
+        "batch_size": 32,
+        "step_size": 2,
+        "gamma": 0.4,
+    }
+    head = train_head(views, plain, photos, CLASSES, "model", seed=3, balance="class_weights", **settings)
+
+    random = np.random.default_rng(3)
+    layer = torch.nn.Linear(12, 3)
+    start = torch.from_numpy(random.uniform(-1 / np.sqrt(12), 1 / np.sqrt(12), (3, 13)).astype(np.float32))
+    layer.load_state_dict({"weight": start[:, :-1], "bias": start[:, -1]})
+    train = (photos["split"] == "train").to_numpy()
+    wanted = torch.tensor(pd.Index(CLASSES).get_indexer(photos.loc[train, "label"]))
+    weights = len(wanted) / (3 * torch.bincount(wanted).float())
+    optimiser = torch.optim.Adam(layer.parameters(), lr=0.01, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.StepLR(optimiser, step_size=2, gamma=0.4)
+    for epoch in range(7):
+        inputs = torch.from_numpy(views[epoch % 2][train])
+        for batch in torch.from_numpy(random.permutation(len(wanted))).split(32):
+            optimiser.zero_grad()
+            torch.nn.functional.cross_entropy(layer(inputs[batch]), wanted[batch], weights).backward()
+            optimiser.step()
+        schedule.step()
+    np.testing.assert_allclose(head.weight, layer.weight.detach().numpy(), atol=2e-4)
+    np.testing.assert_allclose(head.bias, layer.bias.detach().numpy(), atol=2e-4)
+
+
+def test_the_same_seed_gives_the_same_head_and_history():
+    data = made_up()
+    first, again, other = (train_head(*data, CLASSES, "model", seed=seed, mixup=0.2) for seed in (1, 1, 2))
+    assert np.array_equal(first.weight, again.weight)
+    assert not np.array_equal(first.weight, other.weight)
+    pd.testing.assert_frame_equal(first.history, again.history)
+    assert list(first.history) == ["model", "seed", "epoch", "split", "loss", "accuracy"]
+    assert list(first.history["epoch"]) == [epoch for epoch in range(1, 16) for _ in range(2)]
+    losses = first.history.query("split == 'train'")["loss"]
+    assert losses.iloc[-1] < losses.iloc[0]
+
+
+@pytest.mark.parametrize("balance", ["class_weights", "sampling"])
+def test_balancing_finds_more_of_the_rare_class(balance):
+    views, plain, photos = made_up(count=1000, noise=3.0)
+    test = photos["split"] == "test"
+
+    def recall(**how):
+        head = train_head(views, plain, photos, CLASSES, "model", epochs=30, **how)
+        told = predict_head(head, plain, photos, "model", 0, "official")[test.to_numpy()]
+        return recall_score(told["label"], told["predicted"], labels=["paper"], average=None)[0]
+
+    assert recall(balance=balance) > recall()
+
+
+def test_bad_arguments():
+    views, plain, photos = made_up()
+    with pytest.raises(WastebookError, match="batch_size=500 does not suit 180"):
+        train_head(views, plain, photos, CLASSES, "model", batch_size=500)
+    with pytest.raises(WastebookError, match="epochs=0"):
+        train_head(views, plain, photos, CLASSES, "model", epochs=0)
+    with pytest.raises(WastebookError, match="class_weights"):
+        train_head(views, plain, photos, CLASSES, "model", balance="weights")
+    with pytest.raises(WastebookError, match="No photo of cardboard is in train"):
+        train_head(views, plain, photos, ["cardboard", *CLASSES], "model")
+    with pytest.raises(WastebookError, match="'paper', which is not one of"):
+        train_head(views, plain, photos, CLASSES[:2], "model")
+    with pytest.raises(WastebookError, match="lower it"), np.errstate(all="ignore"):
+        train_head(np.float32(1e30) * views, plain, photos, CLASSES, "model", learning_rate=1e30)
+
+
+@pytest.mark.parametrize("classes", [CLASSES, CLASSES[:2]])
+def test_the_exact_solution_is_a_stationary_point(classes):
+    views, plain, photos = made_up(classes)
+    head, path = solve_head(views, plain, photos, classes)
+    assert path["l2"].is_monotonic_decreasing
+    assert path["train_loss"].is_monotonic_decreasing
+    assert head.parameters["l2"] == path.loc[path["validation_loss"].idxmin(), "l2"]
+
+    train = (photos["split"] == "train").to_numpy()
+    learned = np.concatenate([view[train] for view in views]).astype(np.float64)
+    wanted = np.tile(np.eye(len(classes))[pd.Index(classes).get_indexer(photos.loc[train, "label"])], (2, 1))
+    gap = (head_probabilities(head, learned) - wanted).T
+    scale = learned.std(axis=0)
+    gradient = gap @ ((learned - learned.mean(axis=0)) / scale) / len(learned)
+    penalty = (
+        2 if len(classes) == 2 else 1
+    )  # one row of weights is penalised there, two halves of it are kept
+    np.testing.assert_allclose(gradient, -head.parameters["l2"] * penalty * head.weight * scale, atol=2e-3)
+    assert np.abs(gap.mean(axis=1)).max() < 2e-3
+
+
+def test_predictions_are_a_table_of_probabilities():
+    views, plain, photos = made_up()
+    head = train_head(views, plain, photos, CLASSES, "model")
+    told = predict_head(head, plain, photos, "model", 4, "random")
+    names = ["path", "label", "group", "split", "predicted", "model", "seed", "scheme"]
+    assert list(told) == [*names, "p_glass", "p_metal", "p_paper"]
+    np.testing.assert_allclose(told.filter(like="p_").drop(columns="path", errors="ignore").sum(axis=1), 1)
+    assert (told["predicted"] == told[["p_glass", "p_metal", "p_paper"]].idxmax(axis=1).str[2:]).all()
+
+
+def search(file, trials, seed=0, epochs=3):
+    views, plain, photos = made_up(count=150)
+    return search_head(views, plain, photos, CLASSES, "model", file, trials, seed, epochs)
+
+
+def test_a_killed_search_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
+    whole, best = search(tmp_path / "whole.log", 14)
+    calls = []
+
+    def killed(*arguments, **parameters):
+        calls.append(1)
+        if len(calls) == 12:
+            raise KeyboardInterrupt
+        return train_head(*arguments, **parameters)
+
+    monkeypatch.setattr("wastebook.learning.search.train_head", killed)
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "cut.log", 14)
+    resumed, best_resumed = search(tmp_path / "cut.log", 14)
+    assert len(calls) == 15  # eleven, the one cut off, and three more: no trial lost
+    assert list(resumed["state"]).count("fail") == 1
+    columns = ["value", *SPACE]
+    pd.testing.assert_frame_equal(
+        resumed.query("state == 'complete'")[columns].reset_index(drop=True),
+        whole[columns],
+        check_dtype=False,
+    )
+    assert best == best_resumed
+    assert list(whole)[:4] == ["number", "state", "value", "seconds"]
+
+
+def test_a_search_done_is_not_done_again_but_other_data_are(tmp_path, monkeypatch):
+    file = tmp_path / "a folder" / "study.log"
+    before, _ = search(file, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("wastebook.learning.search.train_head", None)
+        after, _ = search(file, 3)
+    pd.testing.assert_frame_equal(before, after)
+    assert len(search(file, 2, seed=1)[0]) == len(search(file, 2, epochs=4)[0]) == 2
+    assert len(optuna.get_all_study_names(JournalStorage(JournalFileBackend(str(file))))) == 3
+
+
+def test_zero_trials(tmp_path):
+    with pytest.raises(WastebookError, match="trials=0"):
+        search(tmp_path / "study.log", 0)
+
+
+def test_no_batch_of_the_search_is_larger_than_the_data(tmp_path):
+    views, plain, photos = made_up(count=60)
+    trials, _ = search_head(views, plain, photos, CLASSES, "model", tmp_path / "study.log", 4, epochs=2)
+    assert set(trials["batch_size"]) <= {16, 32}
+
+
+def test_adam_stays_in_place():
+    matrix = np.ones((2, 3), np.float32)
+    heads._adam(matrix, weight_decay=0)(np.ones_like(matrix), 0.1)
+    np.testing.assert_allclose(matrix, 0.9, rtol=1e-6)

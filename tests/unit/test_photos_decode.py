@@ -1,0 +1,193 @@
+"""Reading photos: whatever the file is, the right pixels or a reason."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from wastebook.photos.check import check_photos, readable_photos
+from wastebook.photos.decode import LARGEST, PhotoError, decode_photos, in_order, read_photo
+
+RED, GREEN, BLUE, GREY = (220, 30, 20), (20, 200, 40), (30, 20, 230), (128, 128, 128)
+
+
+@pytest.fixture(scope="module")
+def quarters():
+    """A picture whose four quarters tell which way up it is, and which colour is which."""
+    picture = np.zeros((60, 80, 3), np.uint8)
+    picture[:30, :40], picture[:30, 40:], picture[30:, :40], picture[30:, 40:] = RED, GREEN, BLUE, GREY
+    return picture
+
+
+def corners(photo):
+    height, width = photo.shape[:2]
+    return [photo[y, x].astype(int) for y in (height // 4, -height // 4) for x in (width // 4, -width // 4)]
+
+
+def assert_upright(photo, tolerance=12):
+    assert photo.dtype == np.uint8
+    assert photo.shape == (60, 80, 3)
+    assert np.abs(np.array(corners(photo)) - [RED, GREEN, BLUE, GREY]).max() <= tolerance
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "gif", "tif", "webp"])
+def test_formats(quarters, tmp_path, suffix):
+    Image.fromarray(quarters).save(tmp_path / f"a.{suffix}", **({} if suffix == "gif" else {"quality": 95}))
+    assert_upright(read_photo(tmp_path / f"a.{suffix}"))
+
+
+@pytest.mark.parametrize("mode", ["P", "CMYK", "RGBA", "YCbCr"])
+def test_modes(quarters, tmp_path, mode):
+    suffix = {"P": "png", "RGBA": "png"}.get(mode, "jpg")
+    Image.fromarray(quarters).convert(mode, palette=Image.Palette.ADAPTIVE).save(tmp_path / f"a.{suffix}")
+    assert_upright(read_photo(tmp_path / f"a.{suffix}"))
+
+
+TURNED = [
+    None,
+    "FLIP_LEFT_RIGHT",
+    "ROTATE_180",
+    "FLIP_TOP_BOTTOM",
+    "TRANSPOSE",
+    "ROTATE_90",
+    "TRANSVERSE",
+    "ROTATE_270",
+]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(quarters, tmp_path, orientation, suffix):
+    picture = Image.fromarray(quarters)
+    if turn := TURNED[orientation - 1]:
+        picture = picture.transpose(Image.Transpose[turn])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / f"a.{suffix}", exif=exif, quality=95)
+    assert_upright(read_photo(tmp_path / f"a.{suffix}"))
+
+
+def test_plain_jpegs_come_as_from_pillow(sample):
+    files = [sample.root / path for path in sample.photos["path"][::60]]
+    for photo, file in zip(decode_photos(files), files, strict=True):
+        assert np.abs(photo.astype(int) - np.asarray(Image.open(file).convert("RGB"))).max() <= 1
+
+
+def test_sixteen_bits_keep_their_upper_byte(tmp_path):
+    values = np.linspace(0, 65535, 256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png")
+    assert (photo == (values >> 8)[:, :, None]).all()
+
+
+def test_transparent_is_white(tmp_path):
+    picture = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    picture.putpixel((0, 0), (10, 20, 30, 255))
+    picture.save(tmp_path / "a.png")
+    photo = read_photo(tmp_path / "a.png")
+    assert photo[0, 0].tolist() == [10, 20, 30] and (photo[1:] == 255).all()
+
+
+def test_grey_and_one_pixel_and_first_frame(tmp_path):
+    Image.new("L", (1, 1), 77).save(tmp_path / "a.jpg")
+    assert read_photo(tmp_path / "a.jpg").tolist() == [[[77, 77, 77]]]
+    frames = [Image.new("RGB", (9, 9), colour) for colour in (RED, GREEN)]
+    frames[0].save(tmp_path / "b.gif", save_all=True, append_images=frames[1:])
+    assert read_photo(tmp_path / "b.gif")[4, 4].tolist() == list(RED)
+
+
+def huge_png():
+    """The header of a picture far larger than is read, and no pixels."""
+    side = int(LARGEST**0.5) + 2000
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.fixture(scope="module")
+def mess(tmp_path_factory, quarters):
+    """A folder with one of everything, and what should be said of each file."""
+    root = tmp_path_factory.mktemp("mess")
+    textured = np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8)
+    saved = {}
+    for format in ("JPEG", "PNG"):
+        content = io.BytesIO()
+        Image.fromarray(textured).save(content, format)
+        saved[format] = content.getvalue()
+    white = io.BytesIO()
+    Image.new("RGB", (60, 60), "white").save(white, "JPEG")
+    dot = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(dot, "PNG")
+    files = {
+        "fine.jpg": (saved["JPEG"], None),
+        "cut.jpg": (saved["JPEG"][: len(saved["JPEG"]) // 2], "truncated"),
+        "cut.png": (saved["PNG"][: len(saved["PNG"]) // 2], "truncated"),
+        "empty.jpg": (b"", "empty"),
+        "text.jpg": (b"<html>not found</html>", "unreadable"),
+        "zeros.jpg": (bytes(16_384) + saved["JPEG"], "unreadable"),
+        "huge.png": (huge_png(), "huge"),
+        "really a png.jpg": (saved["PNG"], "wrongly named"),
+        "white.jpg": (white.getvalue(), "near-blank"),
+        "dot.png": (dot.getvalue(), "tiny"),
+    }
+    for name, (content, _) in files.items():
+        (root / name).write_bytes(content)
+    return root, {name: problem for name, (_, problem) in files.items()}
+
+
+def test_check_lists_every_problem_with_its_reason(mess):
+    root, expected = mess
+    photos = pd.DataFrame({"path": [*expected, "gone.jpg"]})
+    problems = check_photos(photos, root)
+    found = dict(zip(problems["path"], problems["problem"], strict=True))
+    assert found == {name: problem for name, problem in expected.items() if problem} | {
+        "gone.jpg": "unreadable"
+    }
+    assert problems["detail"].str.len().gt(0).all()
+    unusable = {"truncated", "empty", "unreadable", "huge"}
+    assert (problems["readable"] == ~problems["problem"].isin(unusable)).all()
+    assert "zero bytes" in problems.set_index("path").loc["zeros.jpg", "detail"]
+    left = readable_photos(photos, problems)["path"]
+    assert list(left) == ["fine.jpg", "really a png.jpg", "white.jpg", "dot.png"]
+
+
+def test_nothing_wrong_gives_an_empty_table(mess):
+    root, _ = mess
+    photos = pd.DataFrame({"path": ["fine.jpg"]})
+    problems = check_photos(photos, root)
+    assert list(problems) == ["path", "problem", "detail", "readable"] and problems.empty
+    assert len(readable_photos(photos, problems)) == 1
+
+
+@pytest.mark.parametrize("name", ["cut.jpg", "empty.jpg", "huge.png", "gone.jpg"])
+def test_errors_name_the_file(mess, name):
+    with pytest.raises(PhotoError, match=name.replace(".", r"\.")):
+        read_photo(mess[0] / name)
+
+
+def test_decode_photos_keeps_the_order_and_the_size(sample):
+    files = [sample.root / path for path in sample.photos["path"][:20]]
+    photos = list(decode_photos(files, size=(30, 50)))
+    assert [photo.shape for photo in photos] == [(30, 50, 3)] * 20
+    for photo, file in zip(photos[::7], files[::7], strict=True):
+        assert abs(photo.mean() - read_photo(file).mean()) < 2
+
+
+def test_in_order_runs_only_a_little_ahead():
+    started = []
+    results = in_order(lambda number: started.append(number) or number, range(1000))
+    assert [next(results) for _ in range(5)] == list(range(5))
+    assert len(started) < 300
+    results.close()

@@ -1,0 +1,39 @@
+"""The house style of tables."""
+
+import re
+
+import pandas as pd
+from bs4 import BeautifulSoup
+
+from wastebook.report.tables import table
+
+FRAME = pd.DataFrame(
+    {
+        "class_name": ["glass", None],
+        "photos": [1501, 410],
+        "f1": [0.5, None],
+        "seeds": pd.array([3, None], dtype="Int64"),
+        "tuned": [True, False],
+    }
+)
+
+
+def test_numbers_are_set_right_and_rounded_and_the_missing_is_a_dash() -> None:
+    soup = BeautifulSoup(table(FRAME, decimals=3, names={"f1": "F1"}).as_raw_html(), "html.parser")
+    assert [head.get_text() for head in soup.select("th")] == ["class name", "photos", "F1", "seeds", "tuned"]
+    rows = [[cell.get_text() for cell in row.select("td")] for row in soup.select("tbody tr")]
+    assert rows == [["glass", "1,501", "0.500", "3", "True"], ["—", "410", "—", "—", "False"]]
+    sides = ["gt_right" in cell["class"] for cell in soup.select("tbody tr:first-child td")]
+    assert sides == [False, True, True, True, False]
+
+
+def test_no_colour_is_laid_over_the_page() -> None:
+    page = table(FRAME).as_raw_html()
+    style = re.sub(r"\.gt_striped \{[^}]*\}", "", page[page.index("<style>") : page.index("</style>")])
+    assert set(re.findall(r"background-color: ([^;]+);", style)) == {"transparent"}
+    assert style.rstrip().endswith("[class^=gt_] { color: inherit; }")
+
+
+def test_the_same_table_gives_the_same_page() -> None:
+    assert table(FRAME).as_raw_html() == table(FRAME.copy()).as_raw_html()
+    assert table(FRAME).as_raw_html() != table(FRAME, decimals=1).as_raw_html()
