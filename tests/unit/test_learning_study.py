@@ -139,3 +139,24 @@ def test_modules_are_told_stage_by_stage():
     assert told["parameters"].sum() == sum(p.numel() for p in network.parameters()) + 27
     assert told["learns"].sum() == 1
     assert torch.is_grad_enabled()
+
+
+def test_the_seconds_of_each_training_are_told(photos, features):
+    deals = study.deal_photos(photos, "grouped", [0, 1])
+    trained = study.train_heads("small", features, features[0], deals, CLASSES, epochs=1, batch_size=8)
+    told = study.training_seconds([trained])
+    assert [tuple(row) for row in told[["model", "scheme", "seed"]].to_numpy()] == [
+        ("small", scheme, seed) for scheme, seed in deals
+    ]
+    assert (told["seconds"] > 0).all()
+
+
+def test_learning_from_ever_more_photos(photos, features):
+    deals = study.deal_photos(photos, "grouped", [0, 1])
+    learned = study.learn_from_shares("exact", features[0], deals, CLASSES, [0.5, 1.0])
+    train = (deals["grouped", 0]["split"] == "train").sum()
+    counts = learned.query("scheme == 'grouped' and seed == 0").groupby("share")["photos"].unique()
+    assert counts[1.0] == [train] and abs(counts[0.5][0] - train / 2) <= len(CLASSES)
+    whole, _ = study.solve_heads("exact", features, features[0], deals, CLASSES)
+    same = whole.predictions.query("split == 'test'")["p_glass"].to_numpy()
+    assert np.allclose(learned.query("share == 1")["p_glass"], same)

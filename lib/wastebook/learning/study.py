@@ -47,12 +47,22 @@ def describe_deals(deals: Deals) -> pd.DataFrame:
     how many of test are `known`: another photo of their group is in train."""
     rows = []
     for (scheme, seed), photos in deals.items():
-        if seed != next(iter(deals))[1]:
-            continue
-        learned, tested = (photos.loc[photos["split"] == split, "group"] for split in ("train", "test"))
-        known = tested.isin(learned.dropna()).sum()
-        rows.append({"scheme": scheme, **photos["split"].value_counts(), "known": int(known)})
+        if seed == next(iter(deals))[1]:
+            known = known_from_train({(scheme, seed): photos})["known"].sum()
+            rows.append({"scheme": scheme, **photos["split"].value_counts(), "known": int(known)})
     return pd.DataFrame(rows)[["scheme", "train", "validation", "test", "known"]]
+
+
+def known_from_train(deals: Deals) -> pd.DataFrame:
+    """Each test photo of each deal, and whether another photo of its group is in train: `path, scheme, seed,
+    known`."""
+    parts = []
+    for (scheme, seed), photos in deals.items():
+        learned = photos.loc[photos["split"] == "train", "group"].dropna()
+        test = photos[photos["split"] == "test"]
+        known = test["group"].isin(learned).to_numpy(dtype=bool)
+        parts.append(test[["path"]].assign(scheme=scheme, seed=seed, known=known))
+    return pd.concat(parts, ignore_index=True)
 
 
 def train_heads(
@@ -121,6 +131,36 @@ def finetune_heads(
     tuned, head = finetune(photos, root, backbone, started.heads[scheme, seed], model, seed, **options)
     plain = extract_features(photos, root, tuned)[0]
     return _study(model, plain, {(scheme, seed): photos}, {(scheme, seed): head}), tuned
+
+
+def learn_from_shares(
+    model: str, plain: np.ndarray, deals: Deals, classes: list[str], shares: Sequence[float]
+) -> pd.DataFrame:
+    """The predictions on test of exact heads that learned from so large `shares` of the train photos of each
+    class, with the columns `share` and `photos` (how many). A smaller share is a part of a larger one."""
+    parts = []
+    for (scheme, seed), photos in deals.items():
+        order = pd.Series(np.random.default_rng(seed).permutation(len(photos)), index=photos.index)
+        rank = order.groupby([photos["label"], photos["split"]]).rank(pct=True)
+        test = (photos["split"] == "test").to_numpy()
+        for share in shares:
+            kept = ((rank <= share) | (photos["split"] != "train")).to_numpy()
+            head, _ = solve_head(plain[None, kept], plain[kept], photos[kept], classes)
+            part = predict_head(head, plain[test], photos[test], model, seed, scheme)
+            learned = int((photos["split"][kept] == "train").sum())
+            parts.append(part.assign(share=share, photos=learned))
+    return pd.concat(parts, ignore_index=True)
+
+
+def training_seconds(studies: Sequence[Study]) -> pd.DataFrame:
+    """How long the training of each head took, without the features it learned from: `model, scheme, seed,
+    seconds`."""
+    rows = [
+        (study.predictions["model"].iloc[0], scheme, seed, head.seconds)
+        for study in studies
+        for (scheme, seed), head in study.heads.items()
+    ]
+    return pd.DataFrame(rows, columns=["model", "scheme", "seed", "seconds"])
 
 
 def best_parameters(trials: pd.DataFrame) -> dict[str, Any]:
