@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from wastebook.learning.backbones import Backbone
 from wastebook.learning.features import BATCH_SIZE, accelerator, for_inference, forward, use_bf16
 
-ROUNDS = 5  # of which the median is taken
+ROUNDS = 3  # of which the median is taken
 
 
 def measure_cost(backbone: Backbone, class_count: int, precision: str = "auto") -> pd.DataFrame:
