@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.paths import run_folder as run_folder
 
 SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 PACKAGE = "wastebook"
@@ -205,13 +206,6 @@ def _in_order_of_need(sources: Mapping[str, NotebookNode]) -> list[str]:
         )
     except CycleError as error:
         raise WastebookError(f"These chapters need each other: {', '.join(error.args[1])}.") from error
-
-
-def run_folder(name: str) -> Path:
-    """The folder of a run: `runs/<name>`, or the path itself where `name` is one."""
-    if not name.strip():
-        raise WastebookError("A run needs a name, as in --run sample.")
-    return paths.RUNS / name if Path(name).name == name != ".." else Path(name).expanduser().resolve()
 
 
 def read_record(run: Path) -> dict[str, Any]:

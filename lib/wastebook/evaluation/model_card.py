@@ -1,0 +1,32 @@
+"""What travels with a model that is kept: which photos it learned from, how good it is, when to doubt it."""
+
+from typing import Any
+
+import pandas as pd
+
+from wastebook.data import fingerprint
+from wastebook.evaluation.calibration import apply_temperature, fit_temperature
+from wastebook.evaluation.metrics import score
+from wastebook.learning.predictions import classes_of, probability_columns
+
+
+def model_card(dataset: str, photos: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, Any]:
+    """The card of one model (one scheme, one seed), as plain values, from its predictions on validation and
+    test: `data` (`name, photos, fingerprint`), `scores` on test, and, from validation, the `temperature` that
+    its logits are to be divided by and the `threshold` of confidence below which it is not sure."""
+    validation = predictions[predictions["split"] == "validation"]
+    temperature = fit_temperature(validation)
+    test = predictions[predictions["split"] == "test"]
+    return {
+        "data": {"name": dataset, "photos": len(photos), "fingerprint": fingerprint(photos)},
+        "scores": score(test, dataset).set_index("metric")["value"].to_dict(),
+        "temperature": temperature,
+        "threshold": fit_threshold(apply_temperature(validation, temperature)),
+    }
+
+
+def fit_threshold(predictions: pd.DataFrame) -> float:
+    """The confidence below which half of the mistakes in these predictions lie; 0 where there are none."""
+    confidence = predictions[probability_columns(classes_of(predictions))].max(axis=1)
+    wrong = confidence[predictions["label"] != predictions["predicted"]]
+    return float(wrong.median()) if len(wrong) else 0.0
