@@ -107,7 +107,7 @@ def _body(page: Page, run: Path, stage: Path, config: dict[str, Any], pandoc: st
     file = run / page.source
     (stage / page.address).parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".ipynb":
-        text = "\n\n".join(_cells(nbformat.read(file, as_version=4), stage / page.address, config))
+        text = cells_as_markdown(file, stage / page.address, config["execute"] | config["format"]["html"])
     else:
         text = file.read_text(encoding="utf-8")
     command = [pandoc, "--from=markdown", "--to=html5", "--wrap=none", "--section-divs", "--mathml"]
@@ -147,24 +147,29 @@ def _shortcodes(text: str, folder: Path, run: Path) -> str:
 # From a notebook's cells to Markdown ------------------------------------------------------------------------
 
 
-def _cells(notebook: nbformat.NotebookNode, address: Path, config: dict[str, Any]) -> Iterator[str]:
-    for number, cell in enumerate(notebook.cells, 1):
+def cells_as_markdown(file: Path, address: Path, defaults: dict[str, Any]) -> str:
+    """An executed notebook for Pandoc to read, its pictures written to a folder beside the page's `address`;
+    `defaults` are the project's options for every cell."""
+    parts: list[str] = []
+    for number, cell in enumerate(nbformat.read(file, as_version=4).cells, 1):
         if cell.cell_type == "markdown":
-            yield cell.source
+            parts.append(cell.source)
         elif cell.cell_type == "code":
-            yield from _code_cell(cell, number, address, config)
+            parts += _code_cell(cell, number, address, defaults)
+    return "\n\n".join(parts)
 
 
 def _code_cell(
-    cell: nbformat.NotebookNode, number: int, address: Path, config: dict[str, Any]
+    cell: nbformat.NotebookNode, number: int, address: Path, defaults: dict[str, Any]
 ) -> Iterator[str]:
     options, code = cell_options(cell.source)
     for tag in cell.metadata.get("tags", []):
         options = TAGS.get(tag, {}) | options
+    options = defaults | options
     if not options.get("include", True):
         return
     if code and options.get("echo", True):
-        folded = options.get("code-fold", config["format"]["html"]["code-fold"])
+        folded = options.get("code-fold")
         yield (_raw('<details class="code"><summary>Code</summary>') if folded else "") + _fence(
             code, ".python"
         )
@@ -208,7 +213,9 @@ def _output(output: nbformat.NotebookNode, options: dict[str, Any], at: int, fil
             size = "".join(f' {side}="{about[side]}"' for side in ("width", "height") if side in about)
             source = html.escape(f"{file.parent.name}/{file.name}")
             image = f'<img src="{source}" alt="{html.escape(" ".join(alt.split()))}"{size}>'
-            return _raw(f'<a class="lightbox" href="{source}">{image}</a>')
+            return _raw(
+                f'<a class="lightbox" href="{source}">{image}</a>' if options.get("lightbox") else image
+            )
     return _fence(ANSI.sub("", data.get("text/plain", "")), ".output")
 
 

@@ -36,9 +36,11 @@ def run_chapter(
     parameters: Mapping[str, Any],
     run: Path,
     follow: Callable[[State], None] = lambda state: None,
+    source: NotebookNode | None = None,
 ) -> Path:
     """Execute a chapter with `parameters` over its defaults and keep it in the folder `run`; gives the
-    executed notebook, `chapters/<chapter>.ipynb` there. `follow` is told the state at each cell.
+    executed notebook, `chapters/<chapter>.ipynb` there. `follow` is told the state at each cell; `source` is
+    executed in place of the chapter's whole notebook.
 
     What it writes lies apart until the chapter is whole, then takes its place. Where it fails, the run
     keeps what it had, `logs/` gets the notebook and the traceback, and a WastebookError names cell and error.
@@ -60,7 +62,7 @@ def run_chapter(
             folder.mkdir(parents=True, exist_ok=True)
         tell()
         try:
-            notebook = _execute(read_chapter(chapter), complete, run, stage, written, tell)
+            notebook = _execute(source or read_chapter(chapter), complete, run, stage, written, tell)
             _finish(notebook, complete, log)
             nbformat.write(notebook, written)
             _move_in(stage, run, chapter)
@@ -101,7 +103,7 @@ def _execute(
             tell(cell=number, cells=cells, name=_name(cell))
 
     with TemporaryDirectory(prefix="wastebook-") as private:
-        config = Config()
+        config = Config(NotebookClient=Config(coalesce_streams=True))
         if os.name == "posix":  # sockets in a private folder: no ports, no other users
             config.KernelManager = Config(transport="ipc", ip=f"{private}/kernel")
         folders = dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"), private)

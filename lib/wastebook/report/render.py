@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import yaml
 from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.report import embedded
-from wastebook.report.check import check_notebook, check_site
+from wastebook.report.check import Problem, check_notebook, check_site
 
 OLDEST_QUARTO = (1, 8)
 SHARED = ("index.qmd", "references.bib", "theme")
@@ -65,24 +66,34 @@ def render(run: Path, renderer: str = "auto") -> Path:
     if not run.is_dir():
         raise WastebookError(f"There is no run folder {run}: build it first.")
     config = write_project(run)
-    site, stage, replaced = run / "site", run / ".site-new", run / ".site-old"
+
+    def make(stage: Path) -> list[Problem]:
+        problems = [problem for chapter in _chapters(run) for problem in check_notebook(chapter)]
+        if not problems:
+            if chosen.name == "quarto":
+                render_with_quarto(chosen.program, run, stage, "html", run / "logs" / "quarto.log")
+            else:
+                embedded.render_site(run, stage, config, chosen.program)
+        return problems
+
+    replace_site(run / "site", make)
+    return run / "site" / "index.html"
+
+
+def replace_site(site: Path, make: Callable[[Path], list[Problem]]) -> None:
+    """Have a site made in a folder beside `site`, checked, and put in its place in one step. WastebookError,
+    and the last good one as it was, where `make`, given the folder, or the check finds problems."""
+    stage, replaced = (site.with_name(f".{site.name}-{which}") for which in ("new", "old"))
     if replaced.exists() and not site.exists():  # an earlier run was stopped between the two moves below
         replaced.rename(site)
     for leftover in (stage, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        problems = [problem for chapter in _chapters(run) for problem in check_notebook(chapter)]
-        if not problems:
-            if chosen.name == "quarto":
-                _render_with_quarto(run, stage, chosen.program)
-            else:
-                embedded.render_site(run, stage, config, chosen.program)
-            problems = check_site(stage)
-        if problems:
+        if problems := make(stage) or check_site(stage):
             listed = "\n".join(f"  {problem.page}: {problem.what}" for problem in problems[:20])
             more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
             raise WastebookError(
-                f"The site of {run.name} was not made, for {len(problems)} problem(s):\n{listed}{more}"
+                f"No {site.name} made for {site.parent.name}: {len(problems)} problem(s)\n{listed}{more}"
             )
         if site.exists():
             site.rename(replaced)
@@ -90,7 +101,6 @@ def render(run: Path, renderer: str = "auto") -> Path:
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     shutil.rmtree(replaced, ignore_errors=True)
-    return site / "index.html"
 
 
 def write_project(run: Path) -> dict[str, Any]:
@@ -154,17 +164,19 @@ def _results(run: Path, chapters: list[Path], values: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _render_with_quarto(run: Path, stage: Path, program: str) -> None:
-    command = [program, "render", str(run), "--to", "html", "--output-dir", stage.name]
+def render_with_quarto(program: str, project: Path, stage: Path, to: str, log: Path) -> None:
+    """Have Quarto render a project into the folder `stage`; WastebookError where it does not, and what it
+    said in `log`."""
+    command = [program, "render", str(project), "--to", to]
+    command += ["--output-dir", os.path.relpath(stage, project)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
-    log = run / "logs" / "quarto.log"
     log.parent.mkdir(exist_ok=True)
     log.write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode or not (stage / "index.html").exists():
         said = next(
             (line for line in done.stderr.splitlines() if "ERROR" in line), f"exit code {done.returncode}"
         )
-        raise WastebookError(f"Quarto could not render {run.name}: {said}\nSee {log}")
+        raise WastebookError(f"Quarto could not render {project}: {said}\nSee {log}")
 
 
 def _version(program: str) -> str:
