@@ -24,7 +24,7 @@ from wastebook.data.cards import Card, load_cards
 from wastebook.data.splits import split_photos
 from wastebook.data.things import THINGS, Field, Random
 
-VERSION = 1  # raise it when the pictures change: it is in the name of the folder they are kept in
+VERSION = 2  # raise it when the pictures change: it is in the name of the folder they are kept in
 WIDTH, HEIGHT = 512, 384
 Y, X = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
 

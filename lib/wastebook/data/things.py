@@ -4,6 +4,7 @@ A thing has a form (turned on an axis, a sheet, a lump) and a look (a material),
 drawn lying along a canvas of its own; the camera (see `sample`) puts it on a board, turned and sized.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -303,26 +304,21 @@ def _clear(
     return Surface(form.cover, colour, (0.93 - haze) * np.exp(np.log(tint) * path[..., None]))
 
 
-WORDS = (
-    "AQUA",
-    "COLA",
-    "SODA",
-    "LIMA",
-    "ZUMO",
-    "LATTE",
-    "BIO",
-    "FRESH",
-    "PURE",
-    "ECO",
-    "MAX",
-    "CLASSIC",
-    "NOVA",
+CONSONANTS, VOWELS = "BCDFGKLMNPRSTVXZ", "AEIOU"
+FACES = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
 )
 
 
 def _print(random: Random, paper: Colour, inks: int, words: int) -> np.ndarray:
-    """A printed page, (256, 256, 3) uint8: blocks and blobs of ink, and words."""
-    page = np.full((256, 256, 3), np.rint(paper * 255), np.uint8)
+    """A printed page, (256, 256, 3) uint8: blocks and blobs of ink, and words.
+
+    In a face and a stretch of its own: two things whose words share letters must not look like one.
+    """
+    page = np.full((256, int(random.integers(150, 400)), 3), np.rint(paper * 255), np.uint8)
     for _ in range(inks):
         ink = [int(255 * value) for value in _ink(random)]
         x, y, width, height = (
@@ -333,13 +329,15 @@ def _print(random: Random, paper: Colour, inks: int, words: int) -> np.ndarray:
         else:
             turn = int(random.integers(180))
             cv2.ellipse(page, (x + 40, y + 40), (width // 2, height // 2), turn, 0, 360, ink, -1, cv2.LINE_AA)
+    face = FACES[random.integers(len(FACES))] | cv2.FONT_ITALIC * int(random.integers(2))
     for _ in range(words):
         ink = [20, 20, 25] if random.random() < 0.5 else [240, 240, 235]
         at = (int(random.integers(0, 120)), int(random.integers(30, 250)))
         size, heavy = random.uniform(0.7, 2.2), int(random.integers(1, 6))
-        word = WORDS[random.integers(len(WORDS))]
-        cv2.putText(page, word, at, cv2.FONT_HERSHEY_DUPLEX, size, ink, heavy, cv2.LINE_AA)
-    return page
+        sounds = random.choice(list(CONSONANTS), 3), random.choice(list(VOWELS), 3)
+        word = "".join(itertools.chain(*zip(*sounds, strict=True)))[: random.integers(3, 7)]
+        cv2.putText(page, word, at, face, size, ink, heavy, cv2.LINE_AA)
+    return cv2.resize(page, (256, 256), interpolation=cv2.INTER_LINEAR)
 
 
 def _text(random: Random, paper: Colour) -> np.ndarray:
