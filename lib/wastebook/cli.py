@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
@@ -175,6 +176,42 @@ def render(
     if not (folder / "chapters").is_dir():
         raise unknown("run", run, sorted(kept.parent.name for kept in paths.RUNS.glob("*/chapters")))
     print(render_site(folder, renderer))
+
+
+@commands.command()
+def predict(
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTO|FOLDER|URL...", help="What to look at.", show_default=False)
+    ],
+    run: Annotated[str | None, typer.Option(help="The run (default: the newest that kept a model).")] = None,
+    model: Annotated[str | None, typer.Option(help="The model (default: its best of most classes).")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
+    csv: Annotated[Path | None, typer.Option(help="Also keep every probability in this file.")] = None,
+) -> None:
+    """Say what is in photos, one a line, and how sure that is. The exit code is 1 where some cannot be read.
+
+    Examples:
+
+      wastebook predict bottle.jpg
+
+      wastebook predict photos/ --run full --csv answers.csv
+    """
+    from tqdm import tqdm
+
+    from wastebook.prediction import list_photos, open_model, said, write_csv
+
+    listed = list_photos(photos)
+    predictor = open_model(run, model)
+    console.print(predictor.about(), highlight=False, markup=False, soft_wrap=True)
+    answers = tqdm(predictor.stream(listed), total=len(listed), unit="photo", disable=None, leave=False)
+    unread = 0
+    with write_csv(csv, predictor) as keep:
+        for answer in answers:
+            keep(answer)
+            unread += answer.probabilities is None
+            with answers.external_write_mode():
+                print(f"{answer.photo}: {said(predictor, answer, top)}")
+    raise typer.Exit(1 if unread else 0)
 
 
 @data.command("list")

@@ -6,7 +6,6 @@ al. 2017) of the last convolution, whose gradient under a mean and a linear laye
 that no framework is needed to see why.
 """
 
-import io
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -60,7 +59,8 @@ def export_model(model: "Model", file: Path) -> None:
                 return (probabilities,)
             return probabilities, functional.conv2d(maps, weight[:, :, None, None]).relu()
 
-    written = io.BytesIO()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    written = file.with_name(f"{file.name}.partial")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch would rather have its other exporter, with more to install
         torch.onnx.export(
@@ -80,11 +80,11 @@ def export_model(model: "Model", file: Path) -> None:
         helper.make_node("Unsqueeze", ["small", "first_axis"], ["pixels"]),
     ]
     constants = [
-        numpy_helper.from_array(np.array(value), name)
-        for name, value in (("size", [height, width]), ("first_axis", [0]))
+        numpy_helper.from_array(np.array([height, width]), "size"),
+        numpy_helper.from_array(np.array([0]), "first_axis"),
     ]
-    graph = onnx.load_from_string(written.getvalue())
-    facts = {"name": model.name, "classes": model.head.classes, "card": model.card}
+    graph = onnx.load(written)
+    facts: dict[str, Any] = {"name": model.name, "classes": model.head.classes, "card": model.card}
     facts |= {"image_size": [height, width], "resizing": "antialiased"}
     keep_graph(graph, resizing, constants, file, facts)
 

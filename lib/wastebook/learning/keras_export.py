@@ -53,8 +53,8 @@ def export_keras_model(
     made = helper.make_graph(graph.nodes, name, [], outputs, graph.constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
     resizing = _area_resizing(backbone.image_size)
-    facts = {"name": name, "classes": classes, "card": card, "resizing": "area"}
-    facts["image_size"] = [backbone.image_size] * 2
+    size = [backbone.image_size] * 2
+    facts = {"name": name, "classes": classes, "card": card, "image_size": size, "resizing": "area"}
     keep_graph(model, resizing.nodes, resizing.constants, file, facts)
 
 
