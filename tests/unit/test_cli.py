@@ -25,7 +25,7 @@ def call(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["build", "chapter", "render", "doctor", "data", "data list", "data check"]
+    "command", ["build", "chapter", "render", "predict", "doctor", "data", "data list", "data check"]
 )
 def test_help(call, command):
     code, stdout, _ = call(*command.split(), "--help")
