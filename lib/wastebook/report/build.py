@@ -105,9 +105,9 @@ def _run_graph(
     stale: set[str] = set()
     for chapter, key in keys.items():
         kept = run / BUILD / f"{chapter}.key"
-        (run / BUILD / f"{chapter}.json").unlink(missing_ok=True)
         if not kept.exists() or kept.read_text().strip() != key or stale & set(needs[chapter]):
             kept.unlink(missing_ok=True)
+            (run / BUILD / f"{chapter}.json").unlink(missing_ok=True)
             stale.add(chapter)
     with _Display(console) as display:
         if not stale:
