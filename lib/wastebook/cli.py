@@ -214,6 +214,60 @@ def predict(
     raise typer.Exit(1 if unread else 0)
 
 
+@commands.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="A run, a name under runs/ or a folder.")],
+    second: Annotated[
+        str, typer.Argument(metavar="[RUN|reference]", help="Another run, or the results kept as reference.")
+    ] = "reference",
+    as_json: Json = False,
+) -> None:
+    """Say which scores of two runs differ beyond their intervals. The exit code is 1 where some do.
+
+    Examples:
+
+      wastebook compare full
+
+      wastebook compare full again --json
+    """
+    from wastebook.report.reference import compare_runs, find_results
+
+    outcome = compare_runs(*map(find_results, (first, second)))
+    differ = outcome["differ"]
+    if as_json:
+        _print_json(outcome)
+    else:
+        _print_table([{key: _short(value) for key, value in row.items()} for row in differ])
+        largest = outcome["largest"]
+        print(
+            f"{len(differ):,} of {outcome['shared']:,} shared scores differ beyond their intervals; the "
+            f"largest difference is {largest['difference']:+.3f} ({largest['metric']} of {largest['model']}, "
+            f"{largest['scheme']} {largest['split']})"
+        )
+        for models, where in ((outcome["only_first"], first), (outcome["only_second"], second)):
+            if models:
+                console.print(f"Only in {where}: {', '.join(models)}", highlight=False, markup=False)
+        for note in outcome["notes"]:
+            console.print(note, highlight=False)
+    raise typer.Exit(1 if differ else 0)
+
+
+@commands.command()
+def reference(
+    run: Annotated[str, typer.Argument(help="A run on the real photos, a name under runs/ or a folder.")],
+) -> None:
+    """Keep a run's small tables in data/reference/, for later runs to be compared with.
+
+    Example:
+
+      wastebook reference full
+    """
+    from wastebook.report.reference import find_results, write_reference
+
+    for folder in write_reference(find_results(run)):
+        print(folder)
+
+
 @data.command("list")
 def data_list(as_json: Json = False) -> None:
     """The data sets there are, and where each is to be had."""
@@ -337,6 +391,10 @@ def doctor(as_json: Json = False) -> None:
         _print_table(rows)
         print("The book can be built." if ready else "The book cannot be built: see what is missing above.")
     raise typer.Exit(0 if ready else 1)
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.3f}" if isinstance(value, float) else value
 
 
 def _row(what: str, found: str | None, otherwise: str, needed: bool = False) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from wastebook import cli, paths
@@ -25,7 +26,11 @@ def call(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["build", "chapter", "render", "predict", "doctor", "data", "data list", "data check"]
+    "command",
+    [
+        *("build", "chapter", "render", "predict", "compare", "reference", "doctor"),
+        *("data", "data list", "data check"),
+    ],
 )
 def test_help(call, command):
     code, stdout, _ = call(*command.split(), "--help")
@@ -45,6 +50,8 @@ def test_starting_imports_nothing_heavy():
         (("build", "--renderer", "latex"), "latex"),
         (("render", "never-built"), "never-built"),
         (("chapter", "99"), "No chapter is called '99'"),
+        (("compare", "never-built"), "No run is called 'never-built'"),
+        (("reference", "never-built"), "No run is called 'never-built'"),
         (("data", "fetch", "trashnets"), "Did you mean trashnet?"),
     ],
 )
@@ -141,3 +148,18 @@ def test_data_check_of_ones_own_photos(call, tmp_path, sample):
     assert {pair["kind"] for pair in outcome["duplicates"]} == {"exact"}
     code, stdout, _ = call("data", "check", str(tmp_path / "photos"))
     assert code == 0 and "<b>café 1/b.jpg" in stdout
+
+
+def test_compare_says_what_differs(call, monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    columns = ["dataset", "model", "scheme", "split", "metric", "value", "low", "high"]
+    for name, value in (("one", 0.9), ("two", 0.7), ("three", 0.89)):
+        folder = tmp_path / name / "results" / "02-baseline"
+        folder.mkdir(parents=True)
+        row = ("sample", "resnet18", "grouped", "test", "accuracy", value, value - 0.02, value + 0.02)
+        pd.DataFrame([row], columns=columns).to_parquet(folder / "scores.parquet")
+    code, stdout, _ = call("compare", "one", "two")
+    assert code == 1 and "1 of 1 shared scores differ" in stdout and "-0.200" in stdout
+    assert call("compare", "one", "three")[0] == 0
+    code, stdout, _ = call("compare", "one", "two", "--json")
+    assert code == 1 and json.loads(stdout)["differ"][0]["model"] == "resnet18"
