@@ -35,6 +35,7 @@ def test_numbers():
     assert words.said(row) == "0.868 [0.842,\u202f0.893]"
     assert words.share(row) == "86.8 % [84.2,\u202f89.3]"
     assert words.points(difference(0.031, -0.01, 0.052)) == "+3.1 points [−1.0,\u202f+5.2]"
+    assert words.points(difference(-0.0001, -0.01, 0.02)) == "+0.0 points [−1.0,\u202f+2.0]"
     assert words.percent(0.5561, 1) == "55.6 %"
     assert [words.decimal(number) for number in (0.5, -2.345, 0.00012, 0)] == [
         "0.50",

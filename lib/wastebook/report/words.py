@@ -37,7 +37,7 @@ def share(row: pd.Series) -> str:
 def points(row: pd.Series, unit: str = " points") -> str:
     """A difference and its 95 % interval in percentage points: `+3.1 points [+1.0, +5.2]`."""
     difference, low, high = (
-        f"{100 * row[name]:+.1f}".replace("-", "−") for name in ("difference", "low", "high")
+        f"{100 * row[name]:+z.1f}".replace("-", "−") for name in ("difference", "low", "high")
     )
     return f"{difference}{unit} [{low},{NARROW}{high}]"
 
