@@ -171,15 +171,11 @@ def test_by_wastebook(chapter, run):
 
 
 @each_chapter
-@pytest.mark.parametrize("program", ["papermill", "jupyter execute"])
-def test_by_other_programs(chapter, program, run, tmp_path):
+def test_by_papermill(chapter, run, tmp_path):
     source = f"{chapter}.ipynb"
-    if program == "papermill":
-        arguments = ["papermill", source, str(tmp_path / source)]
-        for name, value in small(chapter).items():
-            arguments += ["--parameters_yaml", f"{name}: {value}"]
-    else:
-        arguments = ["jupyter", "execute", source]
+    arguments = ["papermill", source, str(tmp_path / source)]
+    for name, value in small(chapter).items():
+        arguments += ["--parameters_yaml", f"{name}: {value}"]
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=paths.CHAPTERS,
