@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import nbformat
+import pandas as pd
 import pytest
 import yaml
 from bs4 import BeautifulSoup
@@ -10,6 +12,7 @@ from nbformat.v4 import new_output
 
 from wastebook import paths
 from wastebook.errors import WastebookError
+from wastebook.report.project import write_record
 from wastebook.report.render import find_renderer, render, write_project
 
 
@@ -60,6 +63,38 @@ def test_values_come_from_the_results(site: Path, first: BeautifulSoup) -> None:
     assert front.select("a[href='chapters/02-second.html'], a[href='./chapters/02-second.html']")
 
 
+def test_results_and_notebooks_can_be_taken_along(example: Path) -> None:
+    (example / "results" / "01-first").mkdir()
+    counts = pd.DataFrame({"class": ["glass", "metal"], "share": [1 / 3, 2 / 3]})
+    counts.to_parquet(example / "results" / "01-first" / "counts.parquet")
+    pd.concat([counts] * 2000).to_parquet(example / "results" / "01-first" / "many.parquet")
+    write_record(example, {}, [{"name": "sample", "photos": 12, "fingerprint": "f" * 64}])
+    site = render(example, "pandoc").parent
+    page = main_of(site / "run.html")
+    assert page.select_one("h1").get_text() == "This run"
+    for text in ("sample", "f" * 16, "torch"):
+        assert text in text_of(page)
+    links = {link.get_text(): site / link["href"] for link in page.select("a[download]")}
+    assert set(links) == {"01-first.ipynb", "02-second.ipynb", "counts.csv", "many.csv.gz"}
+    assert pd.read_csv(links["counts.csv"])["share"].tolist() == [0.33333, 0.66667]
+    assert len(pd.read_csv(links["many.csv.gz"])) == 4000
+    taken = nbformat.read(links["01-first.ipynb"], as_version=4)
+    assert not any(cell.get("outputs") for cell in taken.cells)
+    assert not any("injected" in tag for cell in taken.cells for tag in cell.metadata.get("tags", []))
+
+
+def test_the_front_page_sets_real_scores_beside_the_published(example: Path) -> None:
+    results = example / "results" / "06-comparison"
+    results.mkdir()
+    row = {"work": "FIUBA", "model": "resnet18", "metric": "macro_f1", "published": 0.74, "reference": None}
+    rows = [row | {"this_run": "0.860 [0.84, 0.88]", "dataset": "trashnet"}]
+    rows += [row | {"this_run": "0.300 [0.2, 0.4]", "dataset": "sample"}, row | {"dataset": "trashnet"}]
+    pd.DataFrame(rows).to_parquet(results / "beside.parquet")
+    front = main_of(render(example, "pandoc").parent / "index.html")
+    cells = [[cell.get_text() for cell in line.select("td")] for line in front.select("tbody tr")]
+    assert cells == [["FIUBA", "resnet18", "macro f1", "0.74", "—", "0.860 [0.84, 0.88]"]]
+
+
 def test_figures_have_their_alternative_text_and_size(first: BeautifulSoup) -> None:
     image = first.select_one("#fig-counts img")
     assert (image["alt"], image["width"]) == ('Glass has more than metal, "by far".', "800")
@@ -90,7 +125,8 @@ def test_callouts_tabs_footnotes_and_mathematics(first: BeautifulSoup) -> None:
 def test_the_run_is_a_quarto_project_that_executes_nothing(example: Path) -> None:
     write_project(example)
     config = yaml.safe_load((example / "_quarto.yml").read_text(encoding="utf-8"))
-    assert config["book"]["chapters"] == ["index.qmd", "chapters/01-first.ipynb", "chapters/02-second.ipynb"]
+    chapters = ["chapters/01-first.ipynb", "chapters/02-second.ipynb"]
+    assert config["book"]["chapters"] == ["index.qmd", *chapters, "run.qmd"]
     assert config["execute"]["enabled"] is False
     assert (
         yaml.safe_load((example / "_variables.yml").read_text(encoding="utf-8"))["01-first"]["photos"] == 1911

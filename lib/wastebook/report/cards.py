@@ -14,8 +14,8 @@ from wastebook.data import Dataset, fingerprint, how_many
 from wastebook.report.words import count, decimal, listed, percent, said
 
 LIMITS = (
-    "The photos show one clean thing each, most on an even ground. A full bin, a crushed thing or another "
-    "light is another question, and no score here answers it."
+    "What was measured holds for photos like these. A full bin, a crushed thing or another light is another "
+    "question, and no score here answers it."
 )
 
 
@@ -82,7 +82,7 @@ With 95 % intervals, drawn by groups of photos of one object and by seeds.
 
 def write_dataset_card(data: Dataset, folder: Path, duplicates: pd.DataFrame, problems: pd.DataFrame) -> Path:
     """The card of a data set as it was at hand, as `dataset-<name>.md` in `folder`; `duplicates` and
-    `problems` as chapter 01 kept them (empty where it has not run on this set)."""
+    `problems` as `find_duplicates` and `check_photos` give them."""
     card, photos = data.card, data.photos
     licences = {"MIT": "mit", "CC BY-SA 4.0": "cc-by-sa-4.0"}
     head = DatasetCardData(
@@ -112,7 +112,7 @@ Licence: {card["licence"] or "not given"}. To cite: {card["citation"] or "not gi
 
 ## What was found in it
 
-Pairs of photos that show the same: {listed(pairs) if pairs else "none found, or not looked for"};
+Pairs of photos that show the same: {listed(pairs) if pairs else "none"};
 with two labels: {across}. Files with a remark: {len(problems)}.
 
 ## Limits

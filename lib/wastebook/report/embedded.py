@@ -25,6 +25,7 @@ from bs4 import BeautifulSoup, Tag
 from jinja2 import Environment
 
 from wastebook.errors import WastebookError
+from wastebook.report.downloads import FOLDER
 from wastebook.report.execute import cell_options
 
 PARTS = Path(str(files("wastebook.report"))) / "site"
@@ -42,7 +43,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 class Page(NamedTuple):
     source: str  # as _quarto.yml names it
     address: str  # within the site
-    number: str  # of the chapter, empty for pages before the first
+    number: str  # of the chapter, empty for other pages
     root: str  # the way from the page to the site's own folder: "" or "../"
 
 
@@ -86,6 +87,8 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
         )
         (stage / page.address).write_text(text, encoding="utf-8")
         index += _entries(page, titles[at], soup)
+    if (run / FOLDER).is_dir():
+        shutil.copytree(run / FOLDER, stage / FOLDER)
     assets = stage / "assets"
     assets.mkdir()
     for name in ("style.css", "book.js"):
@@ -97,9 +100,10 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
 def _pages(config: dict[str, Any]) -> Iterator[Page]:
     number = 0
     for source in config["book"]["chapters"]:
-        number += source.endswith(".ipynb")
+        chapter = source.endswith(".ipynb")
+        number += chapter
         address = Path(source).with_suffix(".html").as_posix()
-        yield Page(source, address, str(number or ""), "../" * source.count("/"))
+        yield Page(source, address, str(number) if chapter else "", "../" * source.count("/"))
 
 
 def _body(page: Page, run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> str:

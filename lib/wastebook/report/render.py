@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
+import pandas as pd
 import pypandoc
 import yaml
 
 from wastebook import paths
 from wastebook.errors import WastebookError
-from wastebook.report import embedded
+from wastebook.report import downloads, embedded
 from wastebook.report.check import Problem, check_notebook, check_site
 
 OLDEST_QUARTO = (1, 8)
@@ -108,8 +109,8 @@ def write_project(run: Path) -> dict[str, Any]:
     executed.
 
     Writes `_quarto.yml`, `_variables.yml` (the chapters' single values, for `{{< var 01-exploration.photos
-    >}}`), `_results.md` (their headlines, for the front page) and copies of the pages and files all runs
-    share. Gives what `_quarto.yml` holds.
+    >}}`), `_results.md` (their headlines, for the front page), `run.qmd` with `downloads/`, and copies of the
+    pages and files all runs share. Gives what `_quarto.yml` holds.
     """
     chapters = _chapters(run)
     if not chapters:
@@ -117,7 +118,13 @@ def write_project(run: Path) -> dict[str, Any]:
     config = yaml.safe_load((paths.PROJECT / "_quarto.yml").read_text(encoding="utf-8"))
     config["execute"]["enabled"] = False
     pages = [page for page in config["book"]["chapters"] if not page.endswith(".ipynb")]
-    config["book"]["chapters"] = pages + [f"chapters/{chapter.name}" for chapter in chapters]
+    config["book"]["chapters"] = [
+        *pages,
+        *(f"chapters/{chapter.name}" for chapter in chapters),
+        downloads.PAGE,
+    ]
+    config["project"]["resources"] = [f"{downloads.FOLDER}/**"]
+    downloads.write_downloads(run, chapters)
     values = {
         chapter.stem: json.loads(kept.read_text(encoding="utf-8"))
         for chapter in chapters
@@ -161,7 +168,24 @@ def _results(run: Path, chapters: list[Path], values: dict[str, Any]) -> str:
         headline = values.get(chapter.stem, {}).get("headline", [])
         told = ": " + " ".join([headline] if isinstance(headline, str) else headline) if headline else ""
         lines.append(f"- [{title[1].strip() if title else chapter.stem}](chapters/{chapter.name}){told}")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_beside_published(run)]) + "\n"
+
+
+def _beside_published(run: Path) -> list[str]:
+    """What others published, the reference and this run as a table, as far as the run has scores of real
+    photos to set beside it."""
+    file = run / "results" / "06-comparison" / "beside.parquet"
+    if not file.exists():
+        return []
+    beside = pd.read_parquet(file)
+    rows = beside[beside["this_run"].notna() & ~beside["dataset"].str.startswith("sample")]
+    if rows.empty:
+        return []
+    names = ["work", "model", "metric", "published", "reference", "this_run"]
+    rows = rows[names].assign(metric=rows["metric"].str.replace("_", " ")).fillna("—")
+    lines = [f"| {' | '.join(map(str, row))} |" for row in rows.itertuples(index=False)]
+    head = ["", "| work | model | metric | published | reference | this run |", "| --- " * len(names) + "|"]
+    return [*head, *lines, "", ": What others published, the reference kept with the source, and this run."]
 
 
 def render_with_quarto(program: str, project: Path, stage: Path, to: str, log: Path) -> None:
