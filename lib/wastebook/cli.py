@@ -179,6 +179,27 @@ def render(
 
 
 @commands.command()
+def slides(
+    run: Annotated[str, typer.Argument(help="The run, a name under runs/ or a folder.")],
+    renderer: Renderer = "auto",
+) -> None:
+    """Make the deck of a run from its results, and print its page.
+
+    Example:
+
+      wastebook slides sample
+    """
+    from wastebook.report.project import run_folder, unknown
+    from wastebook.report.slides import render_slides
+
+    folder = run_folder(run)
+    if not (folder / "results").is_dir():
+        raise unknown("run", run, sorted(kept.parent.name for kept in paths.RUNS.glob("*/results")))
+    with console.status("Making the slides"):
+        print(render_slides(folder, renderer))
+
+
+@commands.command()
 def predict(
     photos: Annotated[
         list[str], typer.Argument(metavar="PHOTO|FOLDER|URL...", help="What to look at.", show_default=False)

@@ -13,6 +13,7 @@ import pytest
 from wastebook import paths
 from wastebook.report.execute import cell_options, run_chapter
 from wastebook.report.project import annotated, chapter_names, check_parameters, needs_of, parameters_of, plan
+from wastebook.report.slides import DECK
 
 CHAPTERS = chapter_names()
 LONGEST_CELL = 24
@@ -106,7 +107,7 @@ def test_labels_are_unique_in_the_book():
 def prose_of(notebook):
     """What a reader reads that is not made from results: Markdown, captions, the fixed parts of f-strings."""
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
+        if cell.cell_type != "code":
             yield cell.source
             continue
         options, body = cell_options(cell.source)
@@ -118,7 +119,7 @@ def prose_of(notebook):
                 yield "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
 
 
-@each_chapter
+@pytest.mark.parametrize("chapter", [*CHAPTERS, DECK])
 def test_no_number_is_typed(notebook):
     for text in prose_of(notebook):
         rest = re.sub("|".join(ALLOWED), "", text, flags=re.DOTALL)

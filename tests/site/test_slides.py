@@ -1,0 +1,232 @@
+"""The deck: what a run with two of the chapters makes of it, by one renderer and by the other."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from matplotlib.text import Text
+from playwright.sync_api import Browser, expect
+
+from wastebook import cli, paths
+from wastebook.data import Dataset
+from wastebook.errors import WastebookError
+from wastebook.evaluation.metrics import score
+from wastebook.report import slides
+from wastebook.report.render import find_renderer
+
+RUN = ("01-exploration", "02-baseline")  # the chapters that the example's run holds
+DOUBLES = 17  # a number that is in no other place
+MODELS = ("resnet18", "resnet18-exact", "resnet18-tuned")
+
+
+def write_results(run: Path, sample: Dataset) -> Path:
+    """A run with made-up results of two chapters, on the photos of the small sample."""
+    photos = sample.photos.assign(group=range(len(sample.photos)))
+    first = {"title": "Drawn sample", "photos": len(photos), "imbalance": 4.25, "pairs": {"object": 2}}
+    first |= {"photos_with_a_double": DOUBLES, "test_photos": 12, "test_photos_known": 3}
+    some = photos["path"].to_list()[:4]
+    pairs = pd.DataFrame({"path_a": some[::2], "path_b": some[1::2]})
+    pairs = pairs.assign(kind="object", similarity=1.0, same_label=True, same_split=True)
+    second = {"scheme": "grouped", "photos": len(photos), "weights": "random"}
+    predictions = pd.concat([answers(photos, model) for model in MODELS], ignore_index=True)
+    gains = pd.DataFrame({"model_a": MODELS[1:], "model_b": MODELS[0], "scheme": "grouped", "split": "test"})
+    gains = gains.assign(metric="macro_f1", difference=0.02, low=-0.01, high=0.05, p=0.2, p_holm=0.4)
+    tables = {
+        "01-exploration": {"photos": photos, "duplicates": pairs},
+        "02-baseline": {
+            "predictions": predictions,
+            "scores": score(predictions, "sample", draws=20),
+            "differences": gains,
+        },
+    }
+    for chapter, values in zip(RUN, (first, second), strict=True):
+        (run / "results" / chapter).mkdir(parents=True)
+        (run / "results" / f"{chapter}.json").write_text(json.dumps(values), encoding="utf-8")
+        for name, table in tables[chapter].items():
+            table.to_parquet(run / "results" / chapter / f"{name}.parquet")
+    record = {"data": {"sample": {"photos": len(photos)}}}
+    record["parameters"] = {"01-exploration": {"dataset": str(sample.root)}}
+    (run / "run.yml").write_text(yaml.safe_dump(record), encoding="utf-8")
+    return run
+
+
+def answers(photos: pd.DataFrame, model: str) -> pd.DataFrame:
+    """Predictions of a model that guesses, the same on every machine."""
+    classes = sorted(photos["label"].unique())
+    sure = np.random.default_rng(len(model)).dirichlet(np.ones(len(classes)), len(photos))
+    columns = {f"p_{label}": sure[:, at] for at, label in enumerate(classes)}
+    predicted = [classes[at] for at in sure.argmax(axis=1)]
+    split = np.where(np.arange(len(photos)) % 2, "test", "validation")
+    told = photos[["path", "label", "group"]].assign(split=split, predicted=predicted, model=model, seed=0)
+    return told.assign(scheme="grouped", **columns)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, sample: Dataset) -> Path:
+    return write_results(tmp_path_factory.mktemp("runs") / "a rün", sample)
+
+
+@pytest.fixture(scope="module")
+def pandoc_deck(run: Path) -> Path:
+    return slides.render_slides(run, "pandoc")
+
+
+@pytest.fixture(scope="module")
+def quarto_deck(tmp_path_factory: pytest.TempPathFactory, sample: Dataset) -> Path:
+    try:
+        find_renderer("quarto")
+    except WastebookError as error:
+        pytest.skip(str(error))
+    run = write_results(tmp_path_factory.mktemp("quarto") / "run", sample)
+    return slides.render_slides(run, "quarto")
+
+
+@pytest.fixture(params=["pandoc_deck", pytest.param("quarto_deck", marks=pytest.mark.quarto)])
+def deck(request: pytest.FixtureRequest) -> Path:
+    """The example's deck, by one renderer and by the other."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def shown(deck: Path) -> list:
+    """The slides."""
+    soup = BeautifulSoup(deck.read_text(encoding="utf-8"), "html.parser")
+    return soup.select(".slides > section")
+
+
+def titles() -> dict[str, set[str]]:
+    """The chapters that each slide needs, by its title, as the deck's source has them."""
+    cells = nbformat.read(slides.SOURCE / "index.ipynb", as_version=4).cells
+    headed = [cell for cell in cells if cell.source.startswith("## ")]
+    return {
+        cell.source.split("\n")[0].removeprefix("## ").partition(" {")[0]: set(cell.metadata.get("tags", []))
+        for cell in headed
+    }
+
+
+def test_chapters_that_were_not_run_leave_their_slides_out(shown: list) -> None:
+    expected = [title for title, chapters in titles().items() if chapters <= set(RUN)]
+    assert [section.find(["h1", "h2"]).get_text() for section in shown][1:] == expected
+    assert {chapter for chapters in titles().values() for chapter in chapters} > set(RUN)
+
+
+def test_the_opening_slide_says_what_the_deck_is_made_from(shown: list) -> None:
+    opening = " ".join(shown[0].get_text().split())
+    assert opening.startswith("Telling waste apart in photos")
+    assert "on sample." in opening and "drawn" in opening and "random weights" in opening
+
+
+def test_numbers_come_from_the_results(shown: list, run: Path) -> None:
+    told = [" ".join(section.get_text().split()) for section in shown]
+    assert sum(f"{DOUBLES} of 72 photos" in text for text in told) == 2  # its slide, and what was found
+    scores = pd.read_parquet(run / "results" / "02-baseline" / "scores.parquet")
+    accuracy = scores.query("model == 'resnet18' and split == 'test' and metric == 'accuracy'")["value"].iloc[
+        0
+    ]
+    assert any(f"right for {100 * accuracy:.1f} %" in text for text in told)
+
+
+def test_slides_have_notes_and_pictures_their_text(deck: Path, shown: list) -> None:
+    for section in shown[1:]:
+        assert len(section.select("aside.notes")[0].get_text().split()) > 8, section.get("id")
+    pictures = [picture for section in shown for picture in section.select("img")]
+    assert len(pictures) == 7
+    for picture in pictures:
+        source = picture.get("src") or picture.get(
+            "data-src"
+        )  # Quarto loads a slide's pictures when it is near
+        assert (deck.parent / source).is_file()
+        assert len(picture["alt"].split()) > 4
+
+
+@pytest.mark.browser
+def test_keys_lead_through_all_slides_and_nothing_overflows(deck: Path, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(deck.as_uri())
+    page.wait_for_function("window.Reveal && Reveal.isReady()")
+    count = page.evaluate("Reveal.getTotalSlides()")
+    for number in range(1, count + 1):
+        expect(page.locator(".slide-number")).to_have_text(f"{number} / {count}")
+        page.wait_for_function(
+            "[...Reveal.getCurrentSlide().querySelectorAll('img')].every(i => i.naturalWidth)"
+        )
+        outside = page.evaluate(
+            """[...Reveal.getCurrentSlide().querySelectorAll(':scope *:not(aside, aside *)')]
+            .filter(element => element.getClientRects().length)
+            .map(element => [element.outerHTML.slice(0, 80), element.getBoundingClientRect()])
+            .filter(([_, box]) => box.left < 40 || box.right > 1240 || box.bottom > 690)
+            .map(([element, _]) => element)"""
+        )
+        assert outside == [], page.evaluate("Reveal.getCurrentSlide().id")
+        page.keyboard.press("ArrowRight")
+    assert [address for address in asked if not address.startswith(("file:", "data:", "blob:"))] == []
+    page.close()
+
+
+@pytest.mark.browser
+def test_speaker_notes_and_paper(deck: Path, shown: list, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"{deck.as_uri()}#/1")
+    page.wait_for_function("window.Reveal && Reveal.isReady()")
+    with page.expect_popup() as opened:
+        page.keyboard.press("s")
+    expect(opened.value.locator(".speaker-controls-notes .value")).to_contain_text("Ask the room")
+    page.goto(f"{deck.as_uri()}?print-pdf")
+    expect(page.locator(".pdf-page")).to_have_count(len(shown))
+    expect(page.locator(".pdf-page h2").last).to_have_text("Try it")
+    page.close()
+
+
+def test_what_fails_names_its_place_and_leaves_the_last_good_deck(
+    tmp_path: Path, sample: Dataset, pandoc_deck: Path
+) -> None:
+    run = write_results(tmp_path / "run", sample)
+    (run / "results" / "01-exploration.json").unlink()  # the fewer slides, the sooner
+    (run / "results" / "02-baseline" / "scores.parquet").unlink()
+    shutil.copytree(pandoc_deck.parent, run / "slides")
+    with pytest.raises(WastebookError, match=r"02-baseline/scores\.parquet.*run chapter 02-baseline"):
+        slides.render_slides(run, "pandoc")
+    assert (run / "slides" / "index.html").read_bytes() == pandoc_deck.read_bytes()
+
+
+def test_a_run_without_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    with pytest.raises(WastebookError, match="no results"):
+        slides.render_slides(tmp_path, "pandoc")
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["wastebook", "slides", "never-built"])
+    with pytest.raises(SystemExit) as end:
+        cli.app()
+    assert end.value.code == 1 and "never-built" in capsys.readouterr().err
+
+
+def test_letters_are_large_enough_for_a_room() -> None:
+    figure, axes = plt.subplots()
+    axes.plot([1, 2], label="line")
+    axes.legend(fontsize=6)
+    axes.set_title("title", fontsize=20)
+    figure.draw_without_rendering()
+    slides.enlarged(figure)
+    figure.draw_without_rendering()
+    sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
+    assert min(sizes) >= slides.LEAST and max(sizes) == pytest.approx(20 * slides.LARGER)
+    assert tuple(figure.get_size_inches() * figure.dpi) == pytest.approx(slides.ROOM)
+    plt.close(figure)
+
+
+def test_the_source_is_kept_without_outputs() -> None:
+    notebook = nbformat.read(slides.SOURCE / "index.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert cell.cell_type != "code" or (not cell.outputs and cell.execution_count is None)
+        chapters = {file.stem for file in paths.CHAPTERS.glob("*.ipynb")} | {"06-comparison"}
+        assert set(cell.metadata.get("tags", [])) <= chapters
