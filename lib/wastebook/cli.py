@@ -205,7 +205,7 @@ def predict(
         list[str], typer.Argument(metavar="PHOTO|FOLDER|URL...", help="What to look at.", show_default=False)
     ],
     run: Annotated[str | None, typer.Option(help="The run (default: the newest that kept a model).")] = None,
-    model: Annotated[str | None, typer.Option(help="The model (default: its best of most classes).")] = None,
+    model: Annotated[str | None, typer.Option(help="The model (default: that of chapter 04).")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     csv: Annotated[Path | None, typer.Option(help="Also keep every probability in this file.")] = None,
 ) -> None:

@@ -11,16 +11,17 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime
 import requests
-from PIL import Image
 
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.photos.decode import PhotoError, in_order, open_picture, read_photo, resize
+from wastebook.photos.squeeze import squeeze
 
 with contextlib.suppress(ImportError):  # iPhones' photos, where the package is there
     import pillow_heif
@@ -28,6 +29,7 @@ with contextlib.suppress(ImportError):  # iPhones' photos, where the package is 
     pillow_heif.register_heif_opener()
 
 FORMAT = "wastebook onnx 1"
+DEFAULT_CHAPTER = "04-efficientnet"
 MOST_BYTES = 50 * 1024**2  # of a photo brought from the web, or uploaded to the app
 TIMEOUT = (3.05, 20)  # seconds to connect, and between two pieces of data
 MOVING = (".gif", ".png", ".webp")  # suffixes of what may be an animation
@@ -69,6 +71,7 @@ class Predictor:
         self.spanish: list[str] = facts["spanish"]
         self.bits: int = facts["bits"]
         self.card: dict[str, Any] = facts["card"]
+        self.backbone = SimpleNamespace(**facts["weights"])  # its `name`, `weights` and the `note` on them
         self.image_size: tuple[int, int] = tuple(facts["image_size"])
         self.threshold: float = self.card.get("threshold", 0.0)
         self._resizing: str = facts["resizing"]
@@ -77,15 +80,10 @@ class Predictor:
     def ask(self, photo: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """(K,) probabilities and (K, h, w) evidence for a photo, (H, W, 3) uint8 RGB.
 
-        The graph resizes by itself; a photo that comes in its size it leaves alone. So it comes in its size,
-        resized by what training resized with: ONNX's rounding differs, by one level in a pixel of a thousand.
+        The graph resizes by itself, but rounds a few pixels in a hundred otherwise than training did. What
+        comes in its own size it leaves alone: so that is what it gets here.
         """
-        if self._resizing == "area":
-            small = resize(photo, self.image_size)
-        else:
-            small = np.asarray(
-                Image.fromarray(photo).resize(self.image_size[::-1], Image.Resampling.BILINEAR)
-            )
+        small = (resize if self._resizing == "area" else squeeze)(photo, self.image_size)
         found = self._session.run(self._outputs, {"photo": small})
         return found[0][0], found[1][0] if len(found) > 1 else None
 
@@ -117,6 +115,8 @@ class Predictor:
         )
         if data["name"].startswith("sample"):
             text += "\nThey are drawn, not photographed: on photos of real waste its answers mean nothing."
+        if self.backbone.weights == "random":
+            text += f"\n{self.backbone.name} has random weights: it has never learned to see."
         return text
 
     def row(self, answer: Answer) -> dict[str, Any]:
@@ -180,21 +180,17 @@ def predict(
 
 
 def open_model(run: str | None = None, model: str | None = None) -> Predictor:
-    """The model `model` of the run `run`; by default of the newest run that has kept one, and there the one
-    of the last chapter that tells most classes apart. WastebookError, with what there is, where it is
-    gone."""
+    """The model `model` of the run `run`; by default of the newest run that has kept one, and there chapter
+    04's, which tells materials apart. WastebookError, with what there is, where it is gone."""
     files = find_models(run)
     kept = {file.stem: file for file in files}
-    if model is not None:
-        if model not in kept:
-            raise WastebookError(
-                f"No model is called {model!r} in {_run_of(files[0])}. {did_you_mean(model, kept)}"
-            )
-        return Predictor(kept[model])
-    return max(
-        (Predictor(file) for name, file in kept.items() if not name.endswith("-int8")),
-        key=lambda predictor: (len(predictor.classes), predictor.file.parent.name),
-    )
+    if model is None:
+        whole = [file for file in files if not file.stem.endswith("-int8")]
+        return Predictor(next((file for file in whole if file.parent.name == DEFAULT_CHAPTER), whole[0]))
+    if model not in kept:
+        known = did_you_mean(model, kept)
+        raise WastebookError(f"No model is called {model!r} in {_run_of(files[0])}. {known}")
+    return Predictor(kept[model])
 
 
 def find_models(run: str | None = None) -> list[Path]:

@@ -85,8 +85,13 @@ def export_model(model: "Model", file: Path) -> None:
     ]
     graph = onnx.load(written)
     facts: dict[str, Any] = {"name": model.name, "classes": model.head.classes, "card": model.card}
-    facts |= {"image_size": [height, width], "resizing": "antialiased"}
+    facts |= {"image_size": [height, width], "resizing": "antialiased", "weights": weights_of(model.backbone)}
     keep_graph(graph, resizing, constants, file, facts)
+
+
+def weights_of(backbone: Any) -> dict[str, str]:
+    """Where a backbone's weights come from, and what a reader should know of them."""
+    return {"name": backbone.name, "weights": backbone.weights, "note": backbone.note}
 
 
 def keep_graph(
@@ -98,7 +103,7 @@ def keep_graph(
 ) -> None:
     """Keep an exported network, whose input is `pixels`, in 32 bits and in 8, with `resizing` (nodes from
     `photo` to `pixels`, and their `constants`) before it. `facts`: `name, classes, card, image_size,
-    resizing`."""
+    resizing, weights`."""
     graph = model.graph
     network = list(graph.node)
     del graph.node[:], graph.input[:]

@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from wastebook.errors import WastebookError
-from wastebook.learning.export import OPSET, keep_graph
+from wastebook.learning.export import OPSET, keep_graph, weights_of
 from wastebook.learning.keras_models import BACKBONES, KerasBackbone, keras
 
 
@@ -54,7 +54,14 @@ def export_keras_model(
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
     resizing = _area_resizing(backbone.image_size)
     size = [backbone.image_size] * 2
-    facts = {"name": name, "classes": classes, "card": card, "image_size": size, "resizing": "area"}
+    facts: dict[str, Any] = {
+        "name": name,
+        "classes": classes,
+        "card": card,
+        "image_size": size,
+        "resizing": "area",
+    }
+    facts["weights"] = weights_of(backbone)
     keep_graph(model, resizing.nodes, resizing.constants, file, facts)
 
 

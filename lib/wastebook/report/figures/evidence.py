@@ -1,0 +1,57 @@
+"""Figures of single answers: where in a photo the evidence lies, and how bad photos change the answers."""
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from wastebook.report.figures import style
+
+GLOW = "inferno"  # dark to bright in order, for the colour-blind too
+
+
+def overlay(photo: np.ndarray, evidence: np.ndarray, most: float | None = None) -> np.ndarray:
+    """The photo, (H, W, 3) uint8, in grey, with the evidence for one class, (h, w), glowing on it: brightest
+    at `most` (its own maximum where None)."""
+    height, width = photo.shape[:2]
+    most = max(float(evidence.max()) if most is None else most, 1e-9)
+    strength = cv2.resize(np.clip(evidence / most, 0, 1), (width, height), interpolation=cv2.INTER_CUBIC)
+    strength = np.clip(strength, 0, 1)[:, :, None]
+    glow = colormaps[GLOW](strength[:, :, 0])[:, :, :3] * 255
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[:, :, None]
+    return ((1 - 0.65 * strength) * grey + 0.65 * strength * glow).astype(np.uint8)
+
+
+def robustness_curves(answers: pd.DataFrame) -> Figure:
+    """Share of right answers, with 95 % intervals, and of sure ones (dashed), over the strength of each kind.
+
+    `answers` has `kind, unit, strength, accuracy, low, high, sure`.
+    """
+    kinds = list(answers["kind"].unique())
+    figure, grid = plt.subplots(2, 3, figsize=(8.0, 4.8), sharey=True)
+    for axes, kind in zip(grid.flat, kinds, strict=False):
+        rows = answers[answers["kind"] == kind].reset_index(drop=True)
+        around = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+        axes.errorbar(
+            rows.index, rows["accuracy"], around, color=style.BLUE, marker="o", markersize=4, label="right"
+        )
+        axes.plot(
+            rows.index,
+            rows["sure"],
+            color=style.ORANGE,
+            linestyle="--",
+            marker="s",
+            markersize=4,
+            label="sure",
+        )
+        axes.set_xticks(rows.index, [f"{strength:g}" for strength in rows["strength"]])
+        axes.set(title=kind, xlabel=rows["unit"][0], ylim=(0, 1.02))
+    handles = grid.flat[0].get_legend_handles_labels()
+    for axes in grid.flat[len(kinds) :]:
+        axes.set_axis_off()
+        axes.legend(*handles, loc="center", fontsize=11)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("share of photos")
+    return figure
