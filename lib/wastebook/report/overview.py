@@ -19,7 +19,7 @@ Pair = tuple[str, str]
 
 COSTS = ("parameters", "multiply_adds", "megabytes", "milliseconds")
 ANSWER_COLUMNS = ["dataset", "question", "model_a", "model_b", "difference", "low", "high", "p"]
-ANSWER_COLUMNS += ["only_a", "only_b", "p_mcnemar"]
+ANSWER_COLUMNS += ["macro_f1", "only_a", "only_b", "p_mcnemar"]
 SURE = 0.05  # p below which a difference is taken for more than luck
 KERAS_NAMES = {"MB": "megabytes", "ms_a_photo": "milliseconds", "pixels": "image_size"}
 # What a set of classes may be compared with, by the beginning of `data` in `data/published.csv`.
@@ -81,8 +81,14 @@ def all_models(chapter: Chapter, scores: pd.DataFrame, watts: float) -> pd.DataF
     found = [_cost_of(row["model"], costs[costs["dataset"] == row["dataset"]]) for _, row in table.iterrows()]
     table = table.join(pd.DataFrame(found, index=table.index, columns=list(COSTS)).astype(float))
     table = table.merge(seconds, on=["dataset", "scheme", "model"], how="left")
-    return table.assign(joules=table["seconds"] * watts).sort_values(
-        ["dataset", "scheme", "accuracy"], ascending=[True, True, False], ignore_index=True, kind="stable"
+    table = table.assign(joules=table["seconds"] * watts)
+    first = {scheme: at for at, scheme in enumerate(scores["scheme"].unique())}  # the leading ones come first
+    table = table.sort_values("accuracy", ascending=False, kind="stable")
+    return table.sort_values(
+        ["dataset", "scheme"],
+        key=lambda column: column.map(first) if column.name == "scheme" else column,
+        kind="stable",
+        ignore_index=True,
     )
 
 
@@ -116,8 +122,8 @@ def answer_questions(
     """Two paired tests for each question (by data set: the question, and the two models it is about) whose
     models are both there, under the `leading` split of its data set.
 
-    A row a question: `dataset, question, model_a, model_b, difference, low, high, p` (of macro F1, see
-    `paired_differences`), `only_a, only_b, p_mcnemar` (see `mcnemar`).
+    A row a question: `dataset, question, model_a, model_b, difference, low, high, p` (of accuracy, see
+    `paired_differences`), `macro_f1` (its difference, told), `only_a, only_b, p_mcnemar` (see `mcnemar`).
     Each test's p are corrected for all questions (Holm).
     """
     parts = [pd.DataFrame(columns=ANSWER_COLUMNS)]
@@ -128,8 +134,10 @@ def answer_questions(
         if asked:
             pairs = list(asked.values())
             exact = mcnemar(own, pairs)[["only_a", "only_b", "p"]].rename(columns={"p": "p_mcnemar"})
-            found = paired_differences(own, pairs, ("macro_f1",)).join(exact)
-            parts.append(found.assign(dataset=dataset, question=list(asked))[ANSWER_COLUMNS])
+            both = paired_differences(own, pairs)
+            f1 = [points(row, unit="") for _, row in both[both["metric"] == "macro_f1"].iterrows()]
+            found = both[both["metric"] == "accuracy"].reset_index(drop=True).join(exact)
+            parts.append(found.assign(dataset=dataset, question=list(asked), macro_f1=f1)[ANSWER_COLUMNS])
     answers = pd.concat(parts[1:] or parts, ignore_index=True)
     for p in ("p", "p_mcnemar"):
         answers[p] = multipletests(answers[p], method="holm")[1] if len(answers) else answers[p]
@@ -141,10 +149,11 @@ def answers_told(answers: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "models": answers["model_a"] + " − " + answers["model_b"],
-            "difference": [points(row, unit="") for _, row in answers.iterrows()],
+            "accuracy": [points(row, unit="") for _, row in answers.iterrows()],
+            "macro F1": answers["macro_f1"],
             "p": answers["p"],
-            "only the first right": answers["only_a"],
-            "only the second": answers["only_b"],
+            "only first right": answers["only_a"],
+            "only second": answers["only_b"],
             "McNemar's p": answers["p_mcnemar"],
         }
     )
@@ -159,7 +168,7 @@ def answer_in_words(row: pd.Series) -> str:
     p, exact = (decimal(row[name], 3) for name in ("p", "p_mcnemar"))
     first, second = row["model_a"], row["model_b"]
     return (
-        f"**{row['question']}** {answer}: {points(row)} of macro F1 ($p$ = {p}). Photos that only {first} "
+        f"**{row['question']}** {answer}: {points(row)} of accuracy ($p$ = {p}). Photos that only {first} "
         f"gets right: {row['only_a']}; only {second}: {row['only_b']}. McNemar's test {agree}, $p$ = {exact}."
     )
 
