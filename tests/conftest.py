@@ -49,6 +49,40 @@ def trashnet(cache) -> Dataset:
     return open_dataset("trashnet")
 
 
+@pytest.fixture(scope="session")
+def kept_model(sample):
+    """A head on ResNet18 with random weights: little sense, every property of a real model."""
+    from wastebook.evaluation.model_card import model_card
+    from wastebook.learning.backbones import load_backbone
+    from wastebook.learning.features import extract_features
+    from wastebook.learning.heads import predict_head, solve_head
+    from wastebook.learning.models import Model
+
+    backbone = load_backbone("resnet18", "random", (64, 80), sample.photos, sample.root)
+    features = extract_features(sample.photos, sample.root, backbone)
+    head, _ = solve_head(features, features[0], sample.photos, sample.classes)
+    predictions = predict_head(head, features[0], sample.photos, "resnet18-exact", 0, "official")
+    card = model_card(sample.name, sample.photos, predictions)
+    return Model("resnet18-exact", backbone, head, card)
+
+
+@pytest.fixture(scope="session")
+def kept_runs(kept_model, tmp_path_factory):
+    """A folder of runs: `small` has kept that model, and one of two classes as chapter 05 does."""
+    from wastebook.learning.export import export_model
+
+    folder = tmp_path_factory.mktemp("runs")
+    models = folder / "small" / "models"
+    export_model(kept_model, models / "04-efficientnet" / f"{kept_model.name}.onnx")
+    head = kept_model.head._replace(
+        weight=kept_model.head.weight[:2], bias=kept_model.head.bias[:2], classes=["organic", "recyclable"]
+    )
+    card = kept_model.card | {"data": {"name": "sample-binary", "photos": 360}}
+    binary = kept_model._replace(name="xception-exact", head=head, card=card)
+    export_model(binary, models / "05-xception" / "xception-exact.onnx")
+    return folder
+
+
 def pytest_collection_modifyitems(items):
     """Skip the tests on real photos, and say why, where TrashNet is not at hand."""
     real = [item for item in items if item.get_closest_marker("real")]

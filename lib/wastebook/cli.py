@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import signal
 import sys
@@ -287,6 +288,30 @@ def reference(
 
     for folder in write_reference(find_results(run)):
         print(folder)
+
+
+@commands.command("app")
+def start_app(
+    run: Annotated[str | None, typer.Option(help="The run (default: the newest that kept a model).")] = None,
+    port: Annotated[int, typer.Option(envvar="PORT", help="Where to listen.")] = 8501,
+    address: Annotated[str, typer.Option(help="0.0.0.0 to be seen from other machines.")] = "localhost",
+) -> None:
+    """Start the app, in which photos are dropped or taken and answered in the browser.
+
+    Example:
+
+      wastebook app --run full
+    """
+    from wastebook.prediction import MOST_BYTES, find_models
+
+    find_models(run)  # so that a run that is gone is said here
+    page = Path(__file__).with_name("app.py")
+    options = {"port": port, "address": address, "maxUploadSize": MOST_BYTES >> 20, "headless": "true"}
+    command = [sys.executable, "-m", "streamlit", "run", str(page), "--browser.gatherUsageStats=false"]
+    command += ["--client.toolbarMode=minimal"]
+    command += [f"--server.{name}={value}" for name, value in options.items()]
+    os.environ["WASTEBOOK_APP_RUN"] = run or ""
+    os.execv(sys.executable, command)
 
 
 @data.command("list")

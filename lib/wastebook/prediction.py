@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import onnxruntime
 import requests
@@ -147,6 +148,16 @@ def said(predictor: Predictor, answer: Answer, top: int = 3) -> str:
     named = ", ".join(f"{predictor.classes[at]} {100 * answer.probabilities[at]:.0f} %" for at in order)
     doubt = "" if answer.probabilities.max() >= predictor.threshold else "not sure: "
     return f"{doubt}{named}" + (f" ({answer.note})" if answer.note else "")
+
+
+def overlay(photo: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+    """The photo, (H, W, 3) uint8, in grey, with the evidence for one class, (h, w), glowing on it."""
+    size = photo.shape[1::-1]
+    glow = cv2.resize(evidence / max(float(evidence.max()), 1e-9), size, interpolation=cv2.INTER_CUBIC)
+    strength = np.clip(glow, 0, 1)[:, :, None]
+    colours = cv2.applyColorMap((255 * strength).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[:, :, None]
+    return ((1 - 0.65 * strength) * grey + 0.65 * strength * colours).astype(np.uint8)
 
 
 @contextlib.contextmanager

@@ -12,40 +12,27 @@ from PIL import Image
 import wastebook
 from wastebook import cli, paths
 from wastebook.errors import WastebookError
-from wastebook.evaluation.model_card import fit_threshold, model_card
+from wastebook.evaluation.model_card import fit_threshold
 from wastebook.learning.backbones import load_backbone
 from wastebook.learning.export import export_model
 from wastebook.learning.features import extract_features
 from wastebook.learning.heads import predict_head, solve_head
 from wastebook.learning.models import Model, predict_photos
 from wastebook.photos.decode import read_photo
-from wastebook.prediction import Answer, Predictor, find_models, list_photos, open_model, said
+from wastebook.prediction import Answer, Predictor, find_models, list_photos, open_model, overlay, said
 
 NAME = "resnet18-exact"
 
 
-@pytest.fixture(scope="module")
-def model(sample):
-    """A head on a network with random weights: little sense, every property of a real one."""
-    backbone = load_backbone("resnet18", "random", (64, 80), sample.photos, sample.root)
-    features = extract_features(sample.photos, sample.root, backbone)
-    head, _ = solve_head(features, features[0], sample.photos, sample.classes)
-    predictions = predict_head(head, features[0], sample.photos, NAME, 0, "official")
-    return Model(NAME, backbone, head, model_card(sample.name, sample.photos, predictions))
-
-
-@pytest.fixture(scope="module")
-def runs(model, tmp_path_factory):
-    """A folder of runs, of which one has kept the model."""
-    folder = tmp_path_factory.mktemp("runs")
-    export_model(model, folder / "small" / "models" / "04-efficientnet" / f"{NAME}.onnx")
-    (folder / "empty").mkdir()
-    return folder
+@pytest.fixture
+def model(kept_model):
+    return kept_model
 
 
 @pytest.fixture(autouse=True)
-def in_runs(runs, monkeypatch):
-    monkeypatch.setattr(paths, "RUNS", runs)
+def in_runs(kept_runs, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", kept_runs)
+    (kept_runs / "empty").mkdir(exist_ok=True)
 
 
 @pytest.fixture
@@ -110,6 +97,14 @@ def test_the_evidence_is_grad_cam(model, files):
         theirs = LayerGradCam(whole, network.layer4).attribute(inputs, number, relu_attributions=True)
         theirs = theirs.detach().numpy()[0, 0] * evidence[0].size  # the mean's gradient
         np.testing.assert_allclose(evidence[number], theirs, atol=0.01 * max(1, theirs.max()))
+
+
+def test_the_evidence_glows_where_it_is():
+    photo = np.full((60, 80, 3), 200, np.uint8)
+    lit = overlay(photo, np.array([[0, 0, 0], [0, 0, 3]], np.float32)).astype(int)
+    assert lit.shape == photo.shape and np.ptp(lit[:10, :10]) == 0
+    assert np.ptp(lit[50, 75]) > 40  # coloured, the rest is grey
+    assert (overlay(photo, np.zeros((2, 3), np.float32)) == 200).all()
 
 
 def test_a_network_without_maps_gives_no_evidence(sample, tmp_path):
@@ -243,8 +238,10 @@ def test_no_model_at_all_and_a_file_that_is_none(monkeypatch, tmp_path):
 
 
 def test_every_model_that_a_run_has_kept_is_found():
-    assert [file.stem for file in find_models("small")] == [f"{NAME}-int8", NAME]
+    both = [f"{NAME}-int8", NAME, "xception-exact-int8", "xception-exact"]
+    assert [file.stem for file in find_models("small")] == both
     assert open_model("small").name == NAME
+    assert open_model("small", "xception-exact").classes == ["organic", "recyclable"]
 
 
 @pytest.fixture

@@ -1,27 +1,10 @@
-"""Figures of single answers: where in a photo the evidence lies, and how bad photos change the answers."""
+"""Figures of how bad photos change the answers."""
 
-import cv2
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from wastebook.report.figures import style
-
-GLOW = "inferno"  # dark to bright in order, for the colour-blind too
-
-
-def overlay(photo: np.ndarray, evidence: np.ndarray, most: float | None = None) -> np.ndarray:
-    """The photo, (H, W, 3) uint8, in grey, with the evidence for one class, (h, w), glowing on it: brightest
-    at `most` (its own maximum where None)."""
-    height, width = photo.shape[:2]
-    most = max(float(evidence.max()) if most is None else most, 1e-9)
-    strength = cv2.resize(np.clip(evidence / most, 0, 1), (width, height), interpolation=cv2.INTER_CUBIC)
-    strength = np.clip(strength, 0, 1)[:, :, None]
-    glow = colormaps[GLOW](strength[:, :, 0])[:, :, :3] * 255
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[:, :, None]
-    return ((1 - 0.65 * strength) * grey + 0.65 * strength * glow).astype(np.uint8)
 
 
 def robustness_curves(answers: pd.DataFrame) -> Figure:
