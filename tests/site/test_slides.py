@@ -228,5 +228,5 @@ def test_the_source_is_kept_without_outputs() -> None:
     nbformat.validate(notebook)
     for cell in notebook.cells:
         assert cell.cell_type != "code" or (not cell.outputs and cell.execution_count is None)
-        chapters = {file.stem for file in paths.CHAPTERS.glob("*.ipynb")} | {"06-comparison"}
+        chapters = {file.stem for file in paths.CHAPTERS.glob("*.ipynb")}
         assert set(cell.metadata.get("tags", [])) <= chapters
