@@ -184,12 +184,12 @@ def checklist(
         (
             "uncertainty",
             "Are many comparisons corrected for?",
-            "yes, by Holm's method, over all pairs at once",
+            "yes, by Holm's method, for all questions at once",
         ),
         (
             "generality",
             "How far does it carry?",
-            "see the transfer below; elsewhere it was measured at "
+            "see the transfer above; elsewhere it was measured at "
             + (
                 decimal(100 * published["value"].min(), 2) + " % (landfill)" if len(published) else "no place"
             ),
