@@ -23,9 +23,10 @@ from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.report import downloads, embedded
 from wastebook.report.check import Problem, check_notebook, check_site
+from wastebook.report.try_it import write_try_it
 
 OLDEST_QUARTO = (1, 8)
-SHARED = ("index.qmd", "references.bib", "theme")
+SHARED = ("index.qmd", "try.qmd", "references.bib", "theme")
 
 
 class Renderer(NamedTuple):
@@ -75,6 +76,7 @@ def render(run: Path, renderer: str = "auto") -> Path:
                 render_with_quarto(chosen.program, run, stage, "html", run / "logs" / "quarto.log")
             else:
                 embedded.render_site(run, stage, config, chosen.program)
+            write_try_it(run, stage)
         return problems
 
     replace_site(run / "site", make)
@@ -119,8 +121,9 @@ def write_project(run: Path) -> dict[str, Any]:
     config["execute"]["enabled"] = False
     pages = [page for page in config["book"]["chapters"] if not page.endswith(".ipynb")]
     config["book"]["chapters"] = [
-        *pages,
+        pages[0],
         *(f"chapters/{chapter.name}" for chapter in chapters),
+        *pages[1:],
         downloads.PAGE,
     ]
     config["project"]["resources"] = [f"{downloads.FOLDER}/**"]
