@@ -29,7 +29,6 @@ with contextlib.suppress(ImportError):  # iPhones' photos, where the package is 
 
     pillow_heif.register_heif_opener()
 
-FORMAT = "wastebook onnx 1"
 DEFAULT_CHAPTER = "04-efficientnet"
 MOST_BYTES = 50 * 1024**2  # of a photo brought from the web, or uploaded to the app
 TIMEOUT = (3.05, 20)  # seconds to connect, and between two pieces of data
@@ -60,22 +59,22 @@ class Predictor:
                 file.read_bytes(), options, providers=["CPUExecutionProvider"]
             )
             facts = json.loads(self._session.get_modelmeta().custom_metadata_map["wastebook"])
+            self.name: str = facts["name"]
+            self.task: str = facts["task"]
+            self.classes: list[str] = facts["classes"]
+            self.spanish: list[str] = facts["spanish"]
+            self.bits: int = facts["bits"]
+            self.card: dict[str, Any] = facts["card"]
+            self.backbone = SimpleNamespace(**facts["weights"])  # `name`, `weights` and the `note` on them
+            self.image_size: tuple[int, int] = tuple(facts["image_size"])
+            self._resizing: str = facts["resizing"]
         except Exception as error:  # onnxruntime raises kinds of its own
             reason = f"{type(error).__name__}: {str(error)[:100]}"
-            raise WastebookError(f"{file} is no model of this library ({reason}): train it anew.") from error
-        if facts["format"] != FORMAT:
-            raise WastebookError(f"{file} is of another version of Wastebook: train it anew.")
+            raise WastebookError(
+                f"{file} is no model of this version of Wastebook ({reason}): train it anew."
+            ) from error
         self.file = file
-        self.name: str = facts["name"]
-        self.task: str = facts["task"]
-        self.classes: list[str] = facts["classes"]
-        self.spanish: list[str] = facts["spanish"]
-        self.bits: int = facts["bits"]
-        self.card: dict[str, Any] = facts["card"]
-        self.backbone = SimpleNamespace(**facts["weights"])  # its `name`, `weights` and the `note` on them
-        self.image_size: tuple[int, int] = tuple(facts["image_size"])
         self.threshold: float = self.card.get("threshold", 0.0)
-        self._resizing: str = facts["resizing"]
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def ask(self, photo: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -231,7 +231,7 @@ def test_no_model_at_all_and_a_file_that_is_none(monkeypatch, tmp_path):
         open_model()
     (tmp_path / "a" / "models" / "b").mkdir(parents=True)
     (tmp_path / "a" / "models" / "b" / "c.onnx").write_bytes(b"not a model")
-    with pytest.raises(WastebookError, match="no model of this library"):
+    with pytest.raises(WastebookError, match="no model of this version"):
         open_model()
     with pytest.raises(WastebookError, match="There is no photo in"):
         list_photos([tmp_path])
