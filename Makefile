@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Compiled modules are kept even where the environment says not to: without them each chapter takes ten seconds to start.
+export PYTHONDONTWRITEBYTECODE =
+
 # Its package downloads Quarto itself while it installs: tried once, for a minute and a half at most.
 BRING_QUARTO := import subprocess, sys; \
     command = [sys.executable, '-m', 'pip', 'install', '--quiet', '--retries', '0', 'quarto-cli==1.9.38']; \

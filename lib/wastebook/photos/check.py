@@ -1,10 +1,13 @@
 """Which photos cannot be used, which are odd, and why."""
 
+import hashlib
+import os
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
+from wastebook import paths
 from wastebook.photos.decode import PhotoError, in_order, open_picture, read_photo
 from wastebook.photos.measure import measure_light
 
@@ -12,19 +15,29 @@ SMALLEST = 32  # pixels on the shorter side below which hardly anything can be t
 BLANKEST = 5.0  # contrast (standard deviation of RGB values) below which nearly nothing can be seen
 PROBLEMS = ("unreadable", "empty", "truncated", "huge", "wrongly named", "tiny", "near-blank")
 COLUMNS = ["path", "problem", "detail", "readable"]
+VERSION = 1  # raised when something else is looked for, so that kept findings are found anew
 
 
 def check_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     """What is wrong with the photos, a row a problem: `path`, `problem`, `detail`, `readable`.
 
     Not readable: `unreadable`, `empty`, `truncated`, `huge`. Readable, yet worth knowing: `wrongly named`
-    (the format is not the suffix's), `tiny`, `near-blank`. A table without rows means that all is well.
+    (the format is not the suffix's), `tiny`, `near-blank`. A table without rows means that all is well. Kept
+    on disk by name and content, so the second call is instant.
     """
+    key = hashlib.sha256(repr((VERSION, *zip(photos["path"], photos["sha256"], strict=True))).encode())
+    kept = paths.cache_folder("checks") / f"{key.hexdigest()[:32]}.parquet"
+    if kept.exists():
+        return pd.read_parquet(kept)
     found = in_order(lambda path: _problems(root / path), photos["path"])
     rows = [
         (path, *problem) for path, problems in zip(photos["path"], found, strict=True) for problem in problems
     ]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"readable": bool})
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"readable": bool})
+    partial = kept.with_suffix(f".{os.getpid()}.partial")
+    table.to_parquet(partial)
+    partial.replace(kept)
+    return table
 
 
 def count_problems(problems: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ Copies in training and test make a model look better than it is; copies under tw
 import hashlib
 import itertools
 import math
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ def find_duplicates(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
         pairs = pd.read_parquet(kept)
     else:
         pairs = _search(photos.reset_index(drop=True), root)
-        partial = kept.with_suffix(f".{id(pairs)}.partial")
+        partial = kept.with_suffix(f".{os.getpid()}.partial")
         pairs.to_parquet(partial)
         partial.replace(kept)
     known = photos.set_index("path")[["label", "split"]]

@@ -25,8 +25,10 @@ BUILD = ".build"  # in a run: what is under way; of a chapter its stage, `.json`
 START_SECONDS = 120  # a kernel's first start, on a slow disk, reads much
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 SHOWN = {"fig": ("image/",), "tbl": ("text/html", "text/markdown")}  # what a labelled cell has to show
-# A page must not depend on the order of a set, nor hold a line for each step of a progress bar.
-KERNEL = {"PYTHONHASHSEED": "0", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+# A page must not depend on the order of a set, nor hold a line for each step of a progress bar. Compiled
+# modules are kept whatever the environment says: without them a chapter takes ten seconds more to start.
+KERNEL = {"PYTHONHASHSEED": "0", "TQDM_DISABLE": "1", "PYTHONDONTWRITEBYTECODE": ""}
+KERNEL |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 State = dict[str, Any]
 
