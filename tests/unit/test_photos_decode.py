@@ -149,7 +149,7 @@ def mess(tmp_path_factory, quarters):
 
 def test_check_lists_every_problem_with_its_reason(mess):
     root, expected = mess
-    photos = pd.DataFrame({"path": [*expected, "gone.jpg"]})
+    photos = pd.DataFrame({"path": [*expected, "gone.jpg"], "sha256": [*expected, ""]})
     problems = check_photos(photos, root)
     found = dict(zip(problems["path"], problems["problem"], strict=True))
     assert found == {name: problem for name, problem in expected.items() if problem} | {
@@ -165,7 +165,7 @@ def test_check_lists_every_problem_with_its_reason(mess):
 
 def test_nothing_wrong_gives_an_empty_table(mess):
     root, _ = mess
-    photos = pd.DataFrame({"path": ["fine.jpg"]})
+    photos = pd.DataFrame({"path": ["fine.jpg"], "sha256": ["fine"]})
     problems = check_photos(photos, root)
     assert list(problems) == ["path", "problem", "detail", "readable"] and problems.empty
     assert len(readable_photos(photos, problems)) == 1
