@@ -152,7 +152,7 @@ def test_modules_are_found_through_modules():
         file.relative_to(project.LIBRARY).as_posix()
         for file in project.own_modules(["import wastebook.paths"])
     }
-    assert names == {"__init__.py", "paths.py"}
+    assert names == {"__init__.py", "errors.py", "paths.py"}
     found = project.own_modules(["def f():\n    from wastebook.report.chapter import open_chapter"])
     names = {file.relative_to(project.LIBRARY).as_posix() for file in found}
     assert {"report/chapter.py", "report/figures/style.py", "errors.py", "paths.py"} <= names

@@ -99,7 +99,7 @@ def test_memory_for_not_even_one_photo(backbone):
 
 
 def test_an_error_of_another_kind_is_not_hidden(backbone):
-    with pytest.raises(RuntimeError, match="broadcast"):
+    with pytest.raises(RuntimeError, match="shape"):
         forward(backbone.network, backbone, np.zeros((1, 48, 48, 1), np.uint8), torch.device("cpu"), False)
 
 
