@@ -170,13 +170,10 @@ def render(
 
       wastebook render sample --renderer pandoc
     """
-    from wastebook.report.project import run_folder, unknown
+    from wastebook.report.project import find_run
     from wastebook.report.render import render as render_site
 
-    folder = run_folder(run)
-    if not (folder / "chapters").is_dir():
-        raise unknown("run", run, sorted(kept.parent.name for kept in paths.RUNS.glob("*/chapters")))
-    print(render_site(folder, renderer))
+    print(render_site(find_run(run, "chapters"), renderer))
 
 
 @commands.command()
@@ -190,12 +187,10 @@ def slides(
 
       wastebook slides sample
     """
-    from wastebook.report.project import run_folder, unknown
+    from wastebook.report.project import find_run
     from wastebook.report.slides import render_slides
 
-    folder = run_folder(run)
-    if not (folder / "results").is_dir():
-        raise unknown("run", run, sorted(kept.parent.name for kept in paths.RUNS.glob("*/results")))
+    folder = find_run(run, "results")
     with console.status("Making the slides"):
         print(render_slides(folder, renderer))
 

@@ -64,6 +64,15 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> WastebookError:
     return WastebookError(f"No {kind} is called {name!r}. {did_you_mean(name, known)}")
 
 
+def find_run(name: str, part: str) -> Path:
+    """The folder of a run that has the folder `part` (`chapters` or `results`); WastebookError where it has
+    not."""
+    folder = run_folder(name)
+    if not (folder / part).is_dir():
+        raise unknown("run", name, sorted(kept.parent.name for kept in paths.RUNS.glob(f"*/{part}")))
+    return folder
+
+
 def read_chapter(chapter: str) -> NotebookNode:
     """The source notebook of a chapter."""
     try:

@@ -13,7 +13,7 @@ import yaml
 from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.report.execute import BUILD
-from wastebook.report.project import read_record, replace_text, run_folder, unknown
+from wastebook.report.project import find_run, read_record, replace_text
 
 SCORE_KEYS = ["dataset", "model", "scheme", "split", "metric"]
 MOST_ROWS = 500  # of a table that is kept
@@ -29,10 +29,7 @@ def find_results(name: str) -> Path:
                 "No reference is kept yet: build the book on the real photos, then wastebook reference RUN."
             )
         return paths.REFERENCE
-    folder = run_folder(name)
-    if not (folder / "results").is_dir():
-        raise unknown("run", name, sorted(kept.parent.name for kept in paths.RUNS.glob("*/results")))
-    return folder
+    return find_run(name, "results")
 
 
 def scores_of(place: Path) -> pd.DataFrame:
