@@ -3,7 +3,6 @@
 import difflib
 import hashlib
 import io
-import os
 import unicodedata
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -180,19 +179,14 @@ def _file_facts(root: Path, files: list[str]) -> pd.DataFrame:
     """`width`, `height`, `sha256` of each file below `root`, kept in the cache until a file changes."""
     stamps = [(file, (status := (root / file).stat()).st_size, status.st_mtime_ns) for file in files]
     key = hashlib.sha256(repr((str(root), stamps)).encode()).hexdigest()[:32]
-    kept = paths.cache_folder("catalogues") / f"{key}.parquet"
-    if kept.exists():
-        return pd.read_parquet(kept)
-    with warnings.catch_warnings(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        facts = pd.DataFrame(
-            pool.map(lambda file: _facts_of(root / file), files), columns=["width", "height", "sha256"]
-        )
-    partial = kept.with_suffix(f".{os.getpid()}.partial")
-    with store.room_for(kept):
-        facts.to_parquet(partial)
-        partial.replace(kept)
-    return facts
+
+    def look() -> pd.DataFrame:
+        with warnings.catch_warnings(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            facts = pool.map(lambda file: _facts_of(root / file), files)
+            return pd.DataFrame(facts, columns=["width", "height", "sha256"])
+
+    return store.keep_table(paths.cache_folder("catalogues") / f"{key}.parquet", look)
 
 
 def _facts_of(file: Path) -> tuple[int, int, str]:

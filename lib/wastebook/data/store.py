@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import pandas as pd
 from filelock import FileLock
 from tqdm import tqdm
 
@@ -68,6 +69,21 @@ def fill_once(target: Path, fill: Callable[[Path], None]) -> Path:
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def keep_table(file: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """The table kept in the Parquet `file`; made and kept first, whole or not at all, where it is not there.
+
+    WastebookError where there is no room for it.
+    """
+    if file.exists():
+        return pd.read_parquet(file)
+    table = make()
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    with room_for(file):
+        table.to_parquet(partial)
+        partial.replace(file)
+    return table
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """Which photos cannot be used, which are odd, and why."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
 from wastebook import paths
+from wastebook.data.store import keep_table
 from wastebook.photos.decode import PhotoError, in_order, open_picture, read_photo
 from wastebook.photos.measure import measure_light
 
@@ -27,17 +27,7 @@ def check_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     """
     key = hashlib.sha256(repr((VERSION, *zip(photos["path"], photos["sha256"], strict=True))).encode())
     kept = paths.cache_folder("checks") / f"{key.hexdigest()[:32]}.parquet"
-    if kept.exists():
-        return pd.read_parquet(kept)
-    found = in_order(lambda path: _problems(root / path), photos["path"])
-    rows = [
-        (path, *problem) for path, problems in zip(photos["path"], found, strict=True) for problem in problems
-    ]
-    table = pd.DataFrame(rows, columns=COLUMNS).astype({"readable": bool})
-    partial = kept.with_suffix(f".{os.getpid()}.partial")
-    table.to_parquet(partial)
-    partial.replace(kept)
-    return table
+    return keep_table(kept, lambda: _check(list(photos["path"]), root))
 
 
 def count_problems(problems: pd.DataFrame) -> pd.DataFrame:
@@ -52,6 +42,12 @@ def readable_photos(photos: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFram
     """The photos without those that `check_photos` found not to be readable."""
     broken = problems.loc[~problems["readable"], "path"]
     return photos[~photos["path"].isin(broken)].reset_index(drop=True)
+
+
+def _check(files: list[str], root: Path) -> pd.DataFrame:
+    found = in_order(lambda path: _problems(root / path), files)
+    rows = [(path, *problem) for path, problems in zip(files, found, strict=True) for problem in problems]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"readable": bool})
 
 
 def _problems(file: Path) -> list[tuple[str, str, bool]]:

@@ -6,7 +6,6 @@ Copies in training and test make a model look better than it is; copies under tw
 import hashlib
 import itertools
 import math
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from wastebook import paths
+from wastebook.data.store import keep_table
 from wastebook.photos.decode import PhotoError, in_order, read_photo, resize
 
 VERSION = 5  # raised when the search changes, so that kept results are found anew
@@ -67,13 +67,7 @@ def find_duplicates(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     bytes only. Kept on disk by content, so the second call is instant.
     """
     kept = paths.cache_folder("duplicates") / f"{_key(photos)}.parquet"
-    if kept.exists():
-        pairs = pd.read_parquet(kept)
-    else:
-        pairs = _search(photos.reset_index(drop=True), root)
-        partial = kept.with_suffix(f".{os.getpid()}.partial")
-        pairs.to_parquet(partial)
-        partial.replace(kept)
+    pairs = keep_table(kept, lambda: _search(photos.reset_index(drop=True), root))
     known = photos.set_index("path")[["label", "split"]]
     a, b = (known.loc[pairs[side]].reset_index(drop=True) for side in ("path_a", "path_b"))
     same_split = (a["split"] == b["split"]).astype("boolean").mask(a["split"].isna() | b["split"].isna())
