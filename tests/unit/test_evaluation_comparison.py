@@ -11,7 +11,7 @@ from wastebook.data import draw_per_class
 from wastebook.errors import WastebookError
 from wastebook.evaluation.calibration import apply_temperature, calibrate, fit_temperature, reliability
 from wastebook.evaluation.cost import measure_cost
-from wastebook.evaluation.metrics import score
+from wastebook.evaluation.metrics import score, share_interval
 from wastebook.evaluation.uncertainty import mcnemar, paired_differences
 from wastebook.learning.backbones import load_backbone
 
@@ -104,7 +104,15 @@ def test_reliability_counts_every_photo_once():
     assert table["photos"].sum() == 400
     assert table["confidence"].is_monotonic_increasing
     assert (table["low"] <= table["accuracy"]).all()
-    assert (table["accuracy"] <= table["high"] + 1e-12).all()
+    assert (table["accuracy"] <= table["high"]).all()
+
+
+def test_the_interval_of_a_share_holds_it():
+    number = np.arange(1, 400)
+    for hits in (0 * number, number, number // 2):
+        low, high = share_interval(hits, number)
+        assert (low <= hits / number).all() and (hits / number <= high).all()
+        assert (high - low > 0.009).all()
 
 
 def test_cost_is_counted(sample):

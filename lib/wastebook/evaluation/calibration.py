@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from statsmodels.stats.proportion import proportion_confint
 
+from wastebook.evaluation.metrics import share_interval
 from wastebook.learning.predictions import class_numbers, classes_of, probability_columns
 
 
@@ -57,7 +57,7 @@ def reliability(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
     result = grouped.agg(
         confidence=("confidence", "mean"), accuracy=("right", "mean"), photos=("right", "size")
     )
-    low, high = proportion_confint(grouped["right"].sum(), result["photos"], method="wilson")
+    low, high = share_interval(grouped["right"].sum(), result["photos"])
     return result.assign(low=low, high=high).sort_index().reset_index().drop(columns="bin")
 
 

@@ -6,9 +6,11 @@ interval.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
 
 from wastebook.learning.predictions import class_numbers, classes_of, probability_columns
 
@@ -17,7 +19,8 @@ CLASS_METRICS = ("precision", "recall", "f1")
 DRAWS = 1000  # of the bootstrap
 LEVEL = (2.5, 97.5)  # percentiles: a 95 % interval
 BINS = 15  # of confidence in the expected calibration error
-CHUNK = 200  # draws at once, to bound the memory
+CHUNK = 200  # draws of rows before the next draws of seeds
+MOST_WEIGHTS = 2_000_000  # at once, to bound the memory
 
 SCORE_COLUMNS = ["dataset", "model", "scheme", "split", "metric", "value", "low", "high", "n", "seeds"]
 
@@ -119,19 +122,29 @@ def metric_values(
 def bootstrap(
     predictions: pd.DataFrame, draws: int, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Weights of bootstrap draws, a chunk at a time: of the rows (B, N), from whole groups drawn with
+    """Weights of bootstrap draws, many at a time: of the rows (B, N), from whole groups drawn with
     replacement (a photo without a group is one of its own), and of the seeds (B, S) in sorted order, their
     sum 1."""
     random = np.random.default_rng(seed)
     groups = group_numbers(predictions)
     number, seeds = groups.max() + 1, predictions["seed"].nunique()
-    for start in range(0, draws, CHUNK):
-        size = min(CHUNK, draws - start)
-        drawn = random.multinomial(number, np.full(number, 1 / number), size=size)
-        yield (
-            drawn[:, groups].astype(np.float32),
-            random.multinomial(seeds, np.full(seeds, 1 / seeds), size=size) / seeds,
-        )
+    together = CHUNK * max(1, MOST_WEIGHTS // (CHUNK * len(predictions)))
+    for first in range(0, draws, together):
+        rows, of_seeds = [], []
+        for start in range(first, min(first + together, draws), CHUNK):
+            size = min(CHUNK, draws - start)
+            drawn = random.multinomial(number, np.full(number, 1 / number), size=size)
+            rows.append(drawn[:, groups].astype(np.float32))
+            of_seeds.append(random.multinomial(seeds, np.full(seeds, 1 / seeds), size=size) / seeds)
+        yield np.concatenate(rows), np.concatenate(of_seeds)
+
+
+def share_interval(hits: Any, number: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The 95 % interval (Wilson 1927) of the share that `hits` are of `number`, one or many; the share itself
+    always lies in it, which rounding takes from statsmodels' where it is 0 or 1."""
+    low, high = proportion_confint(hits, number, method="wilson")
+    share = np.asarray(hits) / np.asarray(number)
+    return np.minimum(low, share), np.maximum(high, share)
 
 
 def group_numbers(predictions: pd.DataFrame) -> np.ndarray:

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
-from statsmodels.stats.proportion import proportion_confint
 
 from wastebook.evaluation.calibration import apply_temperature, fit_temperature
-from wastebook.evaluation.metrics import LEVEL
+from wastebook.evaluation.metrics import LEVEL, share_interval
 from wastebook.learning.heads import predict_head
 from wastebook.learning.predictions import class_numbers, classes_of, probability_columns
 from wastebook.learning.study import Study
@@ -34,7 +33,7 @@ def selective_accuracy(predictions: pd.DataFrame, shares: Sequence[float] = LEVE
         for share in shares:
             answered = part.head(max(1, round(share * len(part))))
             hits = int(answered["right"].sum())
-            low, high = proportion_confint(hits, len(answered), method="wilson")
+            low, high = share_interval(hits, len(answered))
             least = answered["confidence"].iloc[-1]
             rows.append((*keys, share, least, hits / len(answered), low, high, len(answered)))
     names = ["model", "scheme", "split", "share", "confidence", "accuracy", "low", "high", "photos"]

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
+from wastebook.evaluation.metrics import share_interval
 from wastebook.photos.decode import in_order
 from wastebook.photos.spoil import KINDS, spoil
 
@@ -25,7 +25,7 @@ def ask_spoiled(
     answers = np.stack(list(in_order(lambda task: ask(spoil(*task)), tasks)))
     answers = answers.reshape(len(cases), len(photos), len(classes))
     right = (np.asarray(classes)[answers.argmax(axis=2)] == np.asarray(labels)).sum(axis=1)
-    low, high = proportion_confint(right, len(photos), method="wilson")
+    low, high = share_interval(right, len(photos))
     sure = (answers.max(axis=2) >= threshold).mean(axis=1)
     table = pd.DataFrame(cases, columns=["kind", "unit", "strength"])
     return table.assign(accuracy=right / len(photos), low=low, high=high, sure=sure)

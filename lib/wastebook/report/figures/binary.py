@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from statsmodels.stats.proportion import proportion_confint
 
+from wastebook.evaluation.metrics import share_interval
 from wastebook.learning.blocks import file_numbers
 from wastebook.report.figures import style
 
@@ -39,9 +39,9 @@ def recall_by_number(predictions: pd.DataFrame) -> Figure:
             dots = max(1, round(len(rows) / min(RUN, max(10, len(table) // 24))))
             runs = rows.groupby(np.arange(len(rows)) * dots // max(len(rows), 1))
             right, size, middle = runs["right"].sum(), runs["right"].size(), runs["number"].mean()
-            low, high = proportion_confint(right, size, method="wilson")
+            low, high = share_interval(right, size)
             share = right / size
-            spread = [(share - low).clip(lower=0), (high - share).clip(lower=0)]
+            spread = [share - low, high - share]
             look = {"color": colour, "fmt": marker, "markerfacecolor": colour if is_test else "none"}
             axes.errorbar(middle, share, yerr=spread, markersize=5, linewidth=1, **look)
         axes.set(title=label, ylabel="share recognised", ylim=(None, 1.03))
