@@ -21,6 +21,7 @@ import requests
 
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.files import written_whole
 from wastebook.photos.decode import PhotoError, in_order, open_picture, read_photo, resize
 from wastebook.photos.squeeze import squeeze
 
@@ -166,12 +167,10 @@ def write_csv(file: Path | None, predictor: Predictor) -> Iterator[Callable[[Ans
     if file is None:
         yield lambda answer: None
         return
-    partial = file.with_name(f".{file.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    with written_whole(file) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(predictor.row(Answer("", None))))
         writer.writeheader()
         yield lambda answer: writer.writerow(predictor.row(answer))
-    partial.replace(file)
 
 
 def predict(

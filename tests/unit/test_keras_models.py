@@ -26,7 +26,7 @@ def no_weights(monkeypatch, tmp_path):
     """Nowhere to get weights from."""
     monkeypatch.delenv("WASTEBOOK_WEIGHTS", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(keras_models, "_server_answers", lambda url: False)
+    monkeypatch.setattr(keras_models, "server_answers", lambda url: False)
 
 
 def test_the_optimised_cnn_is_the_published_one():

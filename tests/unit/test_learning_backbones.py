@@ -12,9 +12,11 @@ from safetensors.torch import save_file
 
 from wastebook.data import draw_per_class
 from wastebook.errors import WastebookError
+from wastebook.files import file_hash
 from wastebook.learning import backbones
 from wastebook.learning.backbones import as_input, load_backbone, network_hash
 from wastebook.learning.features import extract_features
+from wastebook.learning.weights import server_answers
 
 TINY = ["test_resnet", "test_efficientnet", "test_vit"]
 
@@ -23,7 +25,7 @@ TINY = ["test_resnet", "test_efficientnet", "test_vit"]
 def alone(monkeypatch):
     """No weights at hand and no hub, unless a test says otherwise."""
     monkeypatch.delenv("WASTEBOOK_WEIGHTS", raising=False)
-    monkeypatch.setattr(backbones, "_hub_answers", lambda: False)
+    monkeypatch.setattr(backbones, "server_answers", lambda url: False)
     monkeypatch.setattr(backbones.huggingface_hub, "try_to_load_from_cache", lambda *names: None)
 
 
@@ -59,18 +61,15 @@ def test_auto_goes_on_with_random_weights_and_imagenet_does_not(few):
 
 
 def test_the_hub_is_asked_once(monkeypatch):
-    monkeypatch.undo()
     asked = []
 
     def head(url, timeout):
         asked.append(timeout)
         raise requests.ConnectionError
 
-    monkeypatch.setattr(backbones.requests, "head", head)
-    backbones._hub_answers.cache_clear()
-    assert not backbones._hub_answers()
-    assert not backbones._hub_answers()
-    backbones._hub_answers.cache_clear()
+    monkeypatch.setattr(requests, "head", head)
+    assert not server_answers("https://hub.invalid")
+    assert not server_answers("https://hub.invalid")
     assert asked == [5.0]
 
 
@@ -100,7 +99,7 @@ def test_weights_by_path_or_folder(weights, monkeypatch):
     file, backbone = weights
     by_path = load_backbone("test_resnet", str(file))
     assert by_path.weights == str(file)
-    assert by_path.sha256 == backbones.file_hash(file)
+    assert by_path.sha256 == file_hash(file)
     assert network_hash(by_path.network) == backbone.sha256
     assert "not known" in by_path.note
     monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(file.parent))

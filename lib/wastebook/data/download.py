@@ -15,6 +15,7 @@ from wastebook.data import store
 from wastebook.data.cards import Card, load_cards
 from wastebook.data.sample import draw_sample
 from wastebook.errors import WastebookError
+from wastebook.files import room_for
 
 TIMEOUT = (3.05, 20)  # seconds to connect, and between two pieces of data
 TRIES = 3  # connections that bring nothing before a source is given up
@@ -89,7 +90,7 @@ def download_file(entry: Card) -> Path:
     for source in sorted(entry["sources"], key=lambda source: not _place_of(entry, source).exists()):
         place = _place_of(entry, source)
         try:
-            with FileLock(place.with_name(f"{place.name}.lock")), store.room_for(place):
+            with FileLock(place.with_name(f"{place.name}.lock")), room_for(place):
                 pooch.get_logger().setLevel("WARNING")
                 pooch.retrieve(
                     source["url"],
@@ -151,7 +152,7 @@ def _from_kaggle(card: Card) -> Path:
     import kagglehub  # slow to import, seldom wanted
 
     try:
-        with store.room_for(Path(card["kaggle"])):
+        with room_for(Path(card["kaggle"])):
             folder = Path(kagglehub.dataset_download(card["kaggle"]))
     except (requests.RequestException, WastebookError):
         raise

@@ -1,14 +1,12 @@
 """Photos on disk: what counts as one, finding copies already at hand, unpacking zips, filling the cache."""
 
-import errno
 import os
 import shutil
 import stat
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -19,6 +17,7 @@ from tqdm import tqdm
 from wastebook import paths
 from wastebook.data.cards import Card, class_folders
 from wastebook.errors import WastebookError
+from wastebook.files import room_for, written_whole
 
 PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif")
@@ -79,24 +78,9 @@ def keep_table(file: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     if file.exists():
         return pd.read_parquet(file)
     table = make()
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    with room_for(file):
+    with written_whole(file) as partial:
         table.to_parquet(partial)
-        partial.replace(file)
     return table
-
-
-@contextmanager
-def room_for(place: Path) -> Iterator[None]:
-    """Turns the error of a full disk (or quota) while `place` is written into one that says so."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
-            raise
-        raise WastebookError(
-            f"No space left for {place}: free some, or set WASTEBOOK_CACHE to a folder with more room."
-        ) from error
 
 
 def make_read_only(folder: Path) -> None:

@@ -3,14 +3,13 @@ weights."""
 
 import hashlib
 import zipfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import huggingface_hub
 import numpy as np
 import pandas as pd
-import requests
 import torch
 import yaml
 from safetensors import SafetensorError
@@ -25,6 +24,8 @@ import timm
 
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.files import file_hash, written_whole
+from wastebook.learning.weights import SETTLING_PHOTOS, choose_weights, server_answers
 from wastebook.photos.decode import in_order, read_photo
 
 # The book's names for the networks that it compares, each with the weights meant. `efficientnet_b0` is timm's
@@ -32,9 +33,7 @@ from wastebook.photos.decode import in_order, read_photo
 # trained; timm's own `efficientnet_b0` is another training of the same layers. ResNet18 is torchvision's
 # first set.
 BOOK_NAMES = {"efficientnet_b0": "tf_efficientnet_b0.aa_in1k", "resnet18": "resnet18.tv_in1k"}
-HUB_SECONDS = 5.0  # within which the hub must answer for `auto` to wait for a download
 SMALLEST = 32  # pixels of a side; less leaves nothing after five halvings
-SETTLING_PHOTOS = 32  # that set the BatchNorm statistics of random weights
 
 
 class Backbone(NamedTuple):
@@ -78,16 +77,7 @@ def load_backbone(
     if not timm.is_model(timm_name):
         known = [*BOOK_NAMES, *timm.list_models()]
         raise WastebookError(f"There is no backbone {name!r}. {did_you_mean(name, known)}")
-    file = None
-    if weights in ("imagenet", "auto"):
-        file = _imagenet_file(name, timm_name, required=weights == "imagenet")
-        weights = "imagenet" if file else "random"
-    elif weights != "random":
-        file = Path(weights).expanduser()
-        if not file.is_file():
-            raise WastebookError(
-                f"There are no weights {weights!r}: name `auto`, `imagenet`, `random` or the path of a file."
-            )
+    weights, file = choose_weights(weights, partial(_imagenet_file, name, timm_name))
     network, size, config = _build(timm_name, image_size, seed)
     facts: dict[str, Any] = {"mean": tuple(config["mean"]), "std": tuple(config["std"]), "weights": weights}
     if file is None:
@@ -209,7 +199,7 @@ def _imagenet_file(name: str, timm_name: str, required: bool) -> Path | None:
         cached = huggingface_hub.try_to_load_from_cache(repository, "model.safetensors")
         if isinstance(cached, str):
             return Path(cached)
-        if _hub_answers():
+        if server_answers(huggingface_hub.constants.ENDPOINT):
             try:
                 return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
             except (OSError, huggingface_hub.errors.HfHubHTTPError) as error:
@@ -235,26 +225,9 @@ def _named(name: str, place: Path) -> list[Path]:
     with zipfile.ZipFile(place) as archive:
         members = [member for member in archive.namelist() if PurePosixPath(member).name == name]
         if members and not unpacked.exists():
-            partial = unpacked.with_suffix(".partial")
-            partial.write_bytes(archive.read(members[0]))
-            partial.replace(unpacked)
+            with written_whole(unpacked) as file:
+                file.write_bytes(archive.read(members[0]))
     return [unpacked] if members else []
-
-
-@cache
-def _hub_answers() -> bool:
-    """Whether the hub of weights answers in time; asked once a process."""
-    try:
-        return requests.head(huggingface_hub.constants.ENDPOINT, timeout=HUB_SECONDS).ok
-    except requests.RequestException:
-        return False
-
-
-@cache
-def file_hash(file: Path) -> str:
-    """SHA-256 of a file's content."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _load_weights(network: nn.Module, file: Path, timm_name: str) -> str:

@@ -7,6 +7,7 @@ that no framework is needed to see why.
 """
 
 import json
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from wastebook.data import load_cards
+from wastebook.files import written_whole
 
 if TYPE_CHECKING:  # torch is imported where a model of it is exported, and not beside TensorFlow
     from wastebook.learning.models import Model
@@ -60,9 +62,8 @@ def export_model(model: "Model", file: Path) -> None:
                 return (probabilities,)
             return probabilities, functional.conv2d(maps, weight[:, :, None, None]).relu()
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    written = file.with_name(f"{file.name}.partial")
-    with warnings.catch_warnings():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        written = Path(folder) / "network.onnx"
         warnings.simplefilter("ignore")  # torch would rather have its other exporter, with more to install
         torch.onnx.export(
             Whole().eval(),
@@ -73,6 +74,7 @@ def export_model(model: "Model", file: Path) -> None:
             opset_version=OPSET,
             dynamo=False,
         )
+        graph = onnx.load(written)
     resizing = [
         helper.make_node("Transpose", ["photo"], ["channels_first"], perm=[2, 0, 1]),
         helper.make_node(
@@ -84,7 +86,6 @@ def export_model(model: "Model", file: Path) -> None:
         numpy_helper.from_array(np.array([height, width]), "size"),
         numpy_helper.from_array(np.array([0]), "first_axis"),
     ]
-    graph = onnx.load(written)
     facts: dict[str, Any] = {"name": model.name, "classes": model.head.classes, "card": model.card}
     facts |= {"image_size": [height, width], "resizing": "antialiased", "weights": weights_of(model.backbone)}
     keep_graph(graph, resizing, constants, file, facts)
@@ -115,16 +116,14 @@ def keep_graph(
     spanish = {entry["name"]: entry["spanish"] for entry in about.get("classes", [])}
     told = {"task": about.get("task", "Which class is it?"), **facts}
     told["spanish"] = [spanish.get(label, label) for label in facts["classes"]]
-    file.parent.mkdir(parents=True, exist_ok=True)
     for bits, suffix in ((32, ""), (8, "-int8")):
         if bits == 8:
             _quantise_weights(model)
         named = told | {"name": f"{facts['name']}{suffix}", "bits": bits}
         helper.set_model_props(model, {"wastebook": json.dumps(named, ensure_ascii=False)})
         onnx.checker.check_model(model)
-        partial = file.with_name(f"{file.name}.partial")
-        partial.write_bytes(model.SerializeToString())
-        partial.replace(file.with_name(f"{file.stem}{suffix}.onnx"))
+        with written_whole(file.with_name(f"{file.stem}{suffix}.onnx")) as partial:
+            partial.write_bytes(model.SerializeToString())
 
 
 def _quantise_weights(model: onnx.ModelProto) -> None:

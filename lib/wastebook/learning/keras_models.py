@@ -12,17 +12,17 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import requests
 import yaml
 
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.learning.weights import SETTLING_PHOTOS, choose_weights, server_answers
 from wastebook.photos.decode import decode_photos
 
 
@@ -64,8 +64,6 @@ BACKBONES = {
     "efficientnet_b0": (keras.applications.EfficientNetB0, keras.applications.efficientnet),
 }
 SMALLEST = 71  # pixels a side that Xception takes
-SERVER_SECONDS = 5.0  # within which the server of weights must answer for `auto` to wait for a download
-SETTLING_PHOTOS = 32  # that set the BatchNorm statistics of random weights
 
 
 class KerasBackbone(NamedTuple):
@@ -144,16 +142,7 @@ def load_keras_backbone(
         raise WastebookError(f"There is no Keras backbone {name!r}. {did_you_mean(name, BACKBONES)}")
     if image_size < SMALLEST:
         raise WastebookError(f"{name} takes photos of {SMALLEST} pixels a side or more, not {image_size}.")
-    file = None
-    if weights in ("imagenet", "auto"):
-        file = _imagenet_file(name, required=weights == "imagenet")
-        weights = "imagenet" if file else "random"
-    elif weights != "random":
-        file = Path(weights).expanduser()
-        if not file.is_file():
-            raise WastebookError(
-                f"There are no weights {weights!r}: name `auto`, `imagenet`, `random` or the path of a file."
-            )
+    weights, file = choose_weights(weights, partial(_imagenet_file, name))
     build, module = BACKBONES[name]
     keras.utils.set_random_seed(seed)
     network = build(include_top=False, weights=None, pooling="avg", input_shape=(image_size, image_size, 3))
@@ -267,7 +256,7 @@ def _imagenet_file(name: str, required: bool) -> Path | None:
                     f"Get it anew, or name its path as `weights` to use it all the same."
                 )
     card = next(card for card in cards if "url" in card)
-    if _server_answers(card["url"]):
+    if server_answers(card["url"]):
         try:
             return Path(
                 keras.utils.get_file(card["file"], card["url"], cache_subdir="models", file_hash=card["md5"])
@@ -282,12 +271,3 @@ def _imagenet_file(name: str, required: bool) -> Path | None:
             f"with {card['file']}, or use `random`."
         )
     return None
-
-
-@cache
-def _server_answers(url: str) -> bool:
-    """Whether the server of weights answers in time; asked once a process."""
-    try:
-        return requests.head(url, timeout=SERVER_SECONDS).ok
-    except requests.RequestException:
-        return False

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from wastebook import paths
 from wastebook.errors import WastebookError
+from wastebook.files import written_whole
 from wastebook.learning.keras_models import KerasBackbone, weights_hash
 from wastebook.learning.predictions import check_trainable, class_numbers
 from wastebook.photos.decode import decode_photos, in_order, read_photo, resize
@@ -81,14 +82,13 @@ def decode_once(photos: pd.DataFrame, root: Path, image_size: int) -> np.ndarray
     key = _hash(VERSION, list(photos["sha256"]), image_size)
     file = paths.cache_folder("decoded") / f"{key}.npy"
     if not file.exists():
-        partial = file.with_suffix(f".{os.getpid()}.partial")
         shape = (len(photos), image_size, image_size, 3)
-        pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
         files = (root / path for path in photos["path"])
-        for at, photo in enumerate(_watched(decode_photos(files, shape[1:3]), "decoding", len(photos))):
-            pixels[at] = photo
-        pixels.flush()
-        partial.replace(file)
+        with written_whole(file) as partial:
+            pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+            for at, photo in enumerate(_watched(decode_photos(files, shape[1:3]), "decoding", len(photos))):
+                pixels[at] = photo
+            pixels.flush()
     return np.load(file, mmap_mode="r")
 
 
@@ -129,10 +129,8 @@ def extract_keras_features(
             shown = _watched(shown, f"{backbone.name}, {transform}, view {view + 1} of {views}", len(missing))
             found = np.concatenate(list(_features_of(shown, backbone)))[: len(missing)]
             kept |= dict(zip(missing["sha256"], found, strict=True))
-            partial = folder / f"{draw}.{os.getpid()}.partial"
-            with partial.open("wb") as stream:
+            with written_whole(folder / f"{draw}.npz") as partial, partial.open("wb") as stream:
                 np.savez(stream, photos=np.array(list(kept)), features=np.stack(list(kept.values())))
-            partial.replace(folder / f"{draw}.npz")
         result[view] = [kept[sha256] for sha256 in photos["sha256"]]
     return result
 
@@ -272,9 +270,8 @@ class _Keeper(keras.callbacks.Callback):
             values = (logs[f"{prefix}loss"], logs[f"{prefix}accuracy"])
             self.rows.append((self.model.name, self.seed, epoch + 1, split, *values, seconds))
         # With this line the epoch is kept; killed before it, it is run again.
-        partial = self.folder / "history.partial"
-        pd.DataFrame(self.rows, columns=HISTORY).to_parquet(partial)
-        partial.replace(self.folder / "history.parquet")
+        with written_whole(self.folder / "history.parquet") as partial:
+            pd.DataFrame(self.rows, columns=HISTORY).to_parquet(partial)
         (self.folder / f"epoch-{epoch}.keras").unlink(missing_ok=True)
         learned = f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.3f}"
         held_out = f"validation {logs['val_loss']:.3f}, {logs['val_accuracy']:.3f}"

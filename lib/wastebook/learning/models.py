@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from wastebook.errors import WastebookError
+from wastebook.files import written_whole
 from wastebook.learning.backbones import Backbone, load_pixels, rebuild_backbone
 from wastebook.learning.features import BATCH_SIZE, accelerator, for_inference, forward, use_bf16
 from wastebook.learning.heads import HISTORY_COLUMNS, Head, head_probabilities
@@ -54,10 +55,9 @@ def save_model(file: Path, model: Model) -> None:
         "backbone": {key: value for key, value in model.backbone._asdict().items() if key != "network"},
         "card": model.card,
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.partial")
-    save_file(tensors, partial, metadata={"wastebook": json.dumps(facts, ensure_ascii=False, sort_keys=True)})
-    partial.replace(file)
+    metadata = {"wastebook": json.dumps(facts, ensure_ascii=False, sort_keys=True)}
+    with written_whole(file) as partial:
+        save_file(tensors, partial, metadata=metadata)
 
 
 def load_model(file: Path) -> Model:

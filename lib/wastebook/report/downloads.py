@@ -8,7 +8,8 @@ from typing import Any
 import nbformat
 import pandas as pd
 
-from wastebook.report.project import read_record, replace_text
+from wastebook.files import write_text
+from wastebook.report.project import read_record
 
 FOLDER, PAGE = "downloads", "run.qmd"
 PACKED_FROM = 2000  # rows: longer tables are compressed
@@ -30,7 +31,7 @@ def write_downloads(run: Path, chapters: list[Path]) -> None:
     for card in sorted((run / "models").glob("*/*.md")):
         (folder / "cards").mkdir(exist_ok=True)
         shutil.copyfile(card, folder / "cards" / card.name)
-    replace_text(run / PAGE, "\n".join(_page(read_record(run), folder)) + "\n")
+    write_text(run / PAGE, "\n".join(_page(read_record(run), folder)) + "\n")
 
 
 def _without_outputs(file: Path) -> nbformat.NotebookNode:

@@ -19,7 +19,8 @@ from nbformat import NotebookNode
 
 from wastebook import paths
 from wastebook.errors import WastebookError
-from wastebook.report.project import annotated, check_parameters, read_chapter, replace_text
+from wastebook.files import write_text
+from wastebook.report.project import annotated, check_parameters, read_chapter
 
 BUILD = ".build"  # in a run: what is under way; of a chapter its stage, `.json` (state), `.key`, `.lock`
 START_SECONDS = 120  # a kernel's first start, on a slow disk, reads much
@@ -53,7 +54,7 @@ def run_chapter(
 
     def tell(**news: Any) -> None:
         state.update(news)
-        replace_text(build / f"{chapter}.json", json.dumps(state))
+        write_text(build / f"{chapter}.json", json.dumps(state))
         follow(state)
 
     with alone(build / f"{chapter}.lock"):
@@ -160,7 +161,7 @@ def _finish(notebook: NotebookNode, parameters: Mapping[str, Any], log: Path) ->
             # JSON is YAML on one line, whatever quotes and colons the text has.
             lines = [f"#| {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
             cell.source = "\n".join([*lines, body])
-    replace_text(log, ANSI.sub("", "".join(said)))
+    write_text(log, ANSI.sub("", "".join(said)))
 
 
 def cell_options(source: str) -> tuple[dict[str, Any], str]:
@@ -210,7 +211,7 @@ def _keep_failure(written: Path, log: Path) -> bool:
     ]
     said = [output.text for output in outputs if output.get("name") == "stderr"]
     said += ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
-    replace_text(log, ANSI.sub("", "".join(said)) + "\n")
+    write_text(log, ANSI.sub("", "".join(said)) + "\n")
     written.replace(log.with_suffix(".ipynb"))
     return True
 

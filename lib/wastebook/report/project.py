@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.files import write_text
 from wastebook.paths import run_folder as run_folder
 
 SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
@@ -237,15 +238,7 @@ def write_record(
         "data": {**earlier.get("data", {}), **{facts["name"]: dict(facts) for facts in data}},
         "parameters": {**earlier.get("parameters", {}), **parameters},
     }
-    replace_text(run / "run.yml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
-
-
-def replace_text(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+    write_text(run / "run.yml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
 
 
 def versions() -> dict[str, str]:

@@ -12,8 +12,9 @@ import yaml
 
 from wastebook import paths
 from wastebook.errors import WastebookError
+from wastebook.files import write_text
 from wastebook.report.execute import BUILD
-from wastebook.report.project import find_run, read_record, replace_text
+from wastebook.report.project import find_run, read_record
 
 SCORE_KEYS = ["dataset", "model", "scheme", "split", "metric"]
 MOST_ROWS = 500  # of a table that is kept
@@ -122,7 +123,7 @@ def write_reference(run: Path) -> list[Path]:
             "parameters": parameters,
             "seconds": _seconds(run, chapter),
         }
-        replace_text(folder / "run.yml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
+        write_text(folder / "run.yml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
         written.append(folder)
     return written
 

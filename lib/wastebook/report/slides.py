@@ -25,11 +25,12 @@ from nbformat import NotebookNode
 from wastebook import paths
 from wastebook.data import Dataset, open_dataset
 from wastebook.errors import WastebookError
+from wastebook.files import write_text
 from wastebook.report.chapter import Chapter
 from wastebook.report.check import Problem, check_notebook
 from wastebook.report.embedded import PARTS, cells_as_markdown
 from wastebook.report.execute import run_chapter
-from wastebook.report.project import chapter_names, parameters_of, read_chapter, read_record, replace_text
+from wastebook.report.project import chapter_names, parameters_of, read_chapter, read_record
 from wastebook.report.render import find_renderer, render_with_quarto, replace_site
 
 DECK = "slides/index"  # the deck's notebook, named as chapters are
@@ -80,7 +81,7 @@ def _write_project(executed: Path, run: Path) -> dict[str, Any]:
     config = yaml.safe_load((SOURCE / "_quarto.yml").read_text(encoding="utf-8"))
     config["execute"]["enabled"] = False
     config["subtitle"] = " ".join(_origin(run))
-    replace_text(project / "_quarto.yml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    write_text(project / "_quarto.yml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     shutil.copyfile(SOURCE / STYLE, project / STYLE)
     shutil.copytree(paths.PROJECT / "theme", run / "theme", dirs_exist_ok=True)
     front_matter = nbformat.read(executed, as_version=4).cells[0].source

@@ -6,7 +6,6 @@ load scripts and nothing else.
 """
 
 import base64
-import hashlib
 import json
 import tarfile
 from pathlib import Path
@@ -17,6 +16,7 @@ import requests
 
 from wastebook import paths
 from wastebook.data.download import download_file
+from wastebook.files import file_hash
 
 FOLDER = "try-it"  # in the site
 SCRIPT = Path(__file__).parent / "site" / "try.js"
@@ -73,9 +73,8 @@ def _package() -> Path | None:
     for place in paths.own_copies("WASTEBOOK_DATA"):
         found = [place] if place.name == ENGINE["name"] else sorted(place.glob(f"**/{ENGINE['name']}"))
         for file in found:
-            with file.open("rb") as content:
-                if hashlib.file_digest(content, "sha256").hexdigest() == ENGINE["sources"][0]["sha256"]:
-                    return file
+            if file_hash(file) == ENGINE["sources"][0]["sha256"]:
+                return file
     try:
         return download_file(ENGINE)
     except (requests.RequestException, ValueError):

@@ -1,0 +1,53 @@
+"""Files written whole or not at all, whatever ends the program that writes them, and known by their hash."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from wastebook.errors import WastebookError
+
+
+@contextmanager
+def written_whole(file: Path) -> Iterator[Path]:
+    """Gives a path to write to, whose content becomes `file` once the block ends without an error.
+
+    The folder is made where it is not there. WastebookError where the disk is full.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        with room_for(file):
+            yield partial
+            partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write `text` to `file` in UTF-8, whole or not at all."""
+    with written_whole(file) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@cache
+def file_hash(file: Path) -> str:
+    """SHA-256 of a file's content."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+@contextmanager
+def room_for(place: Path) -> Iterator[None]:
+    """Turns the error of a full disk (or quota) while `place` is written into one that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+            raise
+        raise WastebookError(
+            f"No space left for {place}: free some, or set WASTEBOOK_CACHE to a folder with more room."
+        ) from error
