@@ -11,9 +11,9 @@ from test_evaluation_metrics import made_up
 from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import score
-from wastebook.report import overview, reference
+from wastebook.files import write_text
+from wastebook.report import overview, reference, words
 from wastebook.report.chapter import Chapter
-from wastebook.report.project import replace_text
 
 
 def predictions_of(models, split="test"):
@@ -62,8 +62,8 @@ def run(tmp_path, kept):
     record = {"written": "2026", "commit": "abc", "hardware": {"cores": 2}, "versions": {"python": "3.11"}}
     record["data"] = {"trashnet": {"name": "trashnet", "photos": 400, "fingerprint": "f" * 64}}
     record["parameters"] = {"04-efficientnet": {"dataset": "trashnet"}}
-    replace_text(folder / "run.yml", yaml.safe_dump(record))
-    replace_text(folder / ".build" / "04-efficientnet.json", json.dumps({"seconds": 12.34}))
+    write_text(folder / "run.yml", yaml.safe_dump(record))
+    write_text(folder / ".build" / "04-efficientnet.json", json.dumps({"seconds": 12.34}))
     return folder
 
 
@@ -125,14 +125,14 @@ def test_other_photos_and_versions_are_noted(run, empty_reference):
     record = yaml.safe_load((run / "run.yml").read_text())
     record["data"]["trashnet"]["fingerprint"] = "0" * 64
     record["versions"]["python"] = "3.12"
-    replace_text(run / "run.yml", yaml.safe_dump(record))
+    write_text(run / "run.yml", yaml.safe_dump(record))
     notes = reference.compare_runs(run, empty_reference)["notes"]
     assert notes == ["The photos of trashnet are not the same.", "Not the same versions."]
 
 
 def test_drawn_photos_make_no_reference(run, empty_reference):
     text = (run / "run.yml").read_text().replace("trashnet", "sample")
-    replace_text(run / "run.yml", text)
+    write_text(run / "run.yml", text)
     with pytest.raises(WastebookError, match="drawn photos"):
         reference.write_reference(run)
     assert not empty_reference.exists()
@@ -198,7 +198,7 @@ def test_published_figures_are_read_from_our_interval(chapter):
     beside = overview.beside_published(published, scores, scores.head(0))
     assert list(beside["reading"].fillna("")) == ["below", ""]
     assert "[" in beside["this_run"][0] and beside["reference"].isna().all()
-    works = set(overview.published_for(["cardboard", "glass", "metal", "paper", "plastic", "trash"])["work"])
+    works = set(words.published_for(["cardboard", "glass", "metal", "paper", "plastic", "trash"])["work"])
     assert {"FIUBA", "Single 2023"} <= works and "TFM" not in works
-    assert set(overview.published_for(["organic", "recyclable"])["work"]) == {"TFM"}
-    assert overview.published_for(["a", "b"]).empty
+    assert set(words.published_for(["organic", "recyclable"])["work"]) == {"TFM"}
+    assert words.published_for(["a", "b"]).empty

@@ -6,12 +6,10 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import METRICS
 from wastebook.evaluation.uncertainty import mcnemar, paired_differences
 from wastebook.report.chapter import Chapter
-from wastebook.report.figures.style import BINARY_ORDER, CLASS_ORDER
 from wastebook.report.reference import SCORE_KEYS
 from wastebook.report.words import decimal, points, said
 
@@ -22,8 +20,6 @@ ANSWER_COLUMNS = ["dataset", "question", "model_a", "model_b", "difference", "lo
 ANSWER_COLUMNS += ["macro_f1", "only_a", "only_b", "p_mcnemar"]
 SURE = 0.05  # p below which a difference is taken for more than luck
 KERAS_NAMES = {"MB": "megabytes", "ms_a_photo": "milliseconds", "pixels": "image_size"}
-# What a set of classes may be compared with, by the beginning of `data` in `data/published.csv`.
-PUBLISHED = {frozenset(CLASS_ORDER): ("TrashNet", "RealWaste"), frozenset(BINARY_ORDER): ("Waste Class",)}
 
 
 def read_earlier(chapter: Chapter, name: str) -> pd.DataFrame:
@@ -193,20 +189,12 @@ def pareto_front(cost: pd.Series, quality: pd.Series) -> pd.Series:
     )
 
 
-def published_for(classes: list[str]) -> pd.DataFrame:
-    """What others published of photos with these classes (`data/published.csv`: `work, data, what, statistic,
-    value, source`), metrics of models only."""
-    published = pd.read_csv(paths.CARDS / "published.csv")
-    comparable = published["data"].str.startswith(PUBLISHED.get(frozenset(classes), ("none",)))
-    return published[comparable & published["statistic"].isin(METRICS)].reset_index(drop=True)
-
-
 def beside_published(published: pd.DataFrame, scores: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
-    """A row a published figure: `work, model, metric, published, protocol`, the same model's score in the
+    """A row a published metric: `work, model, metric, published, protocol`, the same model's score in the
     kept `reference` and in `this_run` (both with intervals, a dash where there is none), and `reading`: where
     the published figure lies, seen from this run's interval."""
     rows = []
-    for _, theirs in published.iterrows():
+    for _, theirs in published[published["statistic"].isin(METRICS)].iterrows():
         line = {"work": theirs["work"], "protocol": theirs["data"], "model": theirs["what"]}
         line |= {"metric": theirs["statistic"], "published": theirs["value"]}
         for name, table in (("reference", reference), ("this_run", scores)):

@@ -8,8 +8,10 @@ import pandas as pd
 from wastebook import paths
 from wastebook.data import Dataset
 from wastebook.errors import WastebookError
-from wastebook.report.figures.style import CLASS_ORDER
+from wastebook.report.figures.style import BINARY_ORDER, CLASS_ORDER
 
+# What a set of classes may be compared with, by the beginning of `data` in `data/published.csv`.
+PUBLISHED = {frozenset(CLASS_ORDER): ("TrashNet", "RealWaste"), frozenset(BINARY_ORDER): ("Waste Class",)}
 NARROW = "\u202f"  # a narrow space at which no line breaks, so that intervals stay whole
 
 
@@ -84,10 +86,11 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def published_beside(data: Dataset) -> pd.DataFrame:
-    """What others published on TrashNet (`data/published.csv`) for photos of its six classes, else no row."""
+def published_for(classes: Iterable[str]) -> pd.DataFrame:
+    """What others published of photos with these classes (`data/published.csv`: `work, data, what, statistic,
+    value, source`); no row where nobody has."""
     published = pd.read_csv(paths.CARDS / "published.csv")
-    comparable = published["data"].str.startswith("TrashNet") & (set(data.classes) == set(CLASS_ORDER))
+    comparable = published["data"].str.startswith(PUBLISHED.get(frozenset(classes), ("none",)))
     return published[comparable].reset_index(drop=True)
 
 
