@@ -110,8 +110,9 @@ def test_bad_arguments():
 
 
 @pytest.mark.parametrize("classes", [CLASSES, CLASSES[:2]])
-def test_the_exact_solution_is_a_stationary_point(classes):
-    views, plain, photos = made_up(classes)
+@pytest.mark.parametrize("width", [12, 500])  # fewer features than photos, and more
+def test_the_exact_solution_is_a_stationary_point(classes, width):
+    views, plain, photos = made_up(classes, width=width, noise=0.35 * width**0.5)
     head, path = solve_head(views, plain, photos, classes)
     assert path["l2"].is_monotonic_decreasing
     assert path["train_loss"].is_monotonic_decreasing

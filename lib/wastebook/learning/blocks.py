@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from wastebook import paths
 from wastebook.errors import WastebookError
+from wastebook.learning.heads import basis_of
 from wastebook.learning.predictions import class_numbers
 from wastebook.photos.decode import thread_count
 
@@ -147,6 +148,8 @@ def _solutions(
     features: np.ndarray, targets: np.ndarray, penalties: tuple[float, ...] = PENALTIES
 ) -> list[tuple[np.ndarray, float]]:
     """Weight (D,) and bias under each penalty."""
+    basis = basis_of(features)
+    features = features if basis is None else features @ basis
     solver = LogisticRegression(tol=1e-3, max_iter=300, warm_start=True)
     found = []
     for l2 in penalties:
@@ -156,7 +159,8 @@ def _solutions(
                 "ignore", ConvergenceWarning
             )  # near enough: the next step goes on from here
             solver.fit(features, targets)
-        found.append((solver.coef_[0].astype(np.float64), float(solver.intercept_[0])))
+        weight = solver.coef_[0] if basis is None else basis @ solver.coef_[0]
+        found.append((weight.astype(np.float64), float(solver.intercept_[0])))
     return found
 
 

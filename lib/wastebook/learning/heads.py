@@ -149,6 +149,8 @@ def solve_head(
     mean, scale = learned.mean(axis=0), learned.std(axis=0) + 1e-6
     learned = (learned - mean) / scale
     held_out = (plain[validation] - mean) / scale
+    if (basis := basis_of(learned)) is not None:
+        learned, held_out = learned @ basis, held_out @ basis
     wanted = np.tile(targets[train], len(features))
     solver = LogisticRegression(tol=1e-4, max_iter=300, warm_start=True)
     rows, best = [], None
@@ -167,7 +169,7 @@ def solve_head(
         elif loss > 1.5 * best[0]:
             break  # far into over-fitting: weaker penalties only take longer
     assert best is not None
-    weight = best[2] / scale
+    weight = (best[2] if basis is None else best[2] @ basis.T) / scale
     bias = best[3] - weight @ mean
     history = pd.DataFrame(columns=HISTORY_COLUMNS)
     head = Head(
@@ -179,6 +181,16 @@ def solve_head(
         time.perf_counter() - started,
     )
     return head, pd.DataFrame(rows, columns=["l2", "train_loss", "validation_loss", "validation_accuracy"])
+
+
+def basis_of(features: np.ndarray) -> np.ndarray | None:
+    """An orthonormal basis (D, N) of what the rows of `features` (N, D) span, where they are fewer than their
+    features; else None.
+
+    The best weights under an L2 penalty lie there (Kimeldorf and Wahba 1971): sought among N numbers instead
+    of D they are the same, and sooner found.
+    """
+    return np.linalg.qr(features.T)[0] if len(features) < features.shape[1] else None
 
 
 def head_probabilities(head: Head, plain: np.ndarray) -> np.ndarray:
