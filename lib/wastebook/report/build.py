@@ -18,13 +18,13 @@ from rich.table import Column, Table
 
 from wastebook import paths
 from wastebook.errors import WastebookError
+from wastebook.files import write_text
 from wastebook.report.execute import BUILD, State, alone
 from wastebook.report.project import (
     chapter_key,
     needs_of,
     plan,
     read_chapter,
-    replace_text,
     run_folder,
     write_record,
 )
@@ -82,16 +82,21 @@ def build(
 
 
 def prepare_data(parameters: Mapping[str, Mapping[str, Any]], console: Console) -> dict[str, dict[str, Any]]:
-    """Make ready each data set that the parameters by chapter ask for. By the name asked for: its own `name`,
+    """Make ready each data set that the parameters by chapter ask for: photos at hand, checked and searched
+    for copies, which several chapters at once would else each do. By the name asked for: its own `name`,
     `photos` (how many), `fingerprint` (of their content) and `table` (a SHA-256 of the table of photos)."""
     data: dict[str, dict[str, Any]] = {}
-    for name in dict.fromkeys(
-        str(values["dataset"]) for values in parameters.values() if "dataset" in values
-    ):
+    asked = [values for values in parameters.values() if "dataset" in values]
+    for name in dict.fromkeys(str(values["dataset"]) for values in asked):
         with console.status(f"Preparing the data set {name}"):
             from wastebook.data import fingerprint, open_dataset  # slow: not before all is checked
+            from wastebook.photos.check import check_photos, readable_photos
+            from wastebook.photos.duplicates import find_duplicates
 
             dataset = open_dataset(name)
+            if any(values.get("photos_per_class") is None for values in asked if values["dataset"] == name):
+                readable = readable_photos(dataset.photos, check_photos(dataset.photos, dataset.root))
+                find_duplicates(readable, dataset.root)
         table = hashlib.sha256(dataset.photos.to_csv(index=False).encode()).hexdigest()
         data[name] = {"name": dataset.name, "photos": len(dataset.photos)}
         data[name] |= {"fingerprint": fingerprint(dataset.photos), "table": table}
@@ -116,8 +121,12 @@ def _run_graph(
             return states
         cores = joblib.cpu_count()
         jobs = min(jobs or 2, len(stale), cores)
-        chapters = {chapter: {"needs": list(needs[chapter]), "key": key} for chapter, key in keys.items()}
-        graph = {"chapters": chapters, "python": sys.executable, "run": str(run), "threads": cores // jobs}
+        graph = {
+            "chapters": _nodes(needs, keys),
+            "python": sys.executable,
+            "run": str(run),
+            "threads": cores // jobs,
+        }
         process = _start_snakemake(run, graph, jobs * (cores // jobs))
         try:
             while process.poll() is None:
@@ -132,10 +141,24 @@ def _run_graph(
     return states
 
 
+def _nodes(needs: Mapping[str, Sequence[str]], keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The Snakefile's chapters: those that most others wait for first, and the longer of equals, so that no
+    core idles at the end."""
+    waiting: dict[str, set[str]] = {chapter: set() for chapter in keys}
+    for chapter in reversed(list(keys)):  # each comes after those it needs
+        for need in needs[chapter]:
+            waiting[need] |= {chapter} | waiting[chapter]
+    order = sorted(keys, key=lambda chapter: (len(waiting[chapter]), len(read_chapter(chapter).cells)))
+    return {
+        chapter: {"needs": list(needs[chapter]), "key": key, "priority": order.index(chapter)}
+        for chapter, key in keys.items()
+    }
+
+
 def _start_snakemake(run: Path, graph: Mapping[str, Any], cores: int) -> psutil.Popen:
     """Snakemake, started on the chapters of `graph` (the Snakefile's configuration)."""
     config = run / BUILD / "graph.json"
-    replace_text(config, json.dumps(graph, indent=2))
+    write_text(config, json.dumps(graph, indent=2))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(paths.PROJECT / "Snakefile")]
     command += ["--directory", str(run), "--configfile", str(config), "--cores", str(cores)]
     # What is to run is known by its missing key alone; and the lock is ours, which goes with its process.
