@@ -1,6 +1,12 @@
-"""The example's run folder, its site by each renderer, and a browser to open it in."""
+"""The example's run folder, its site by each renderer, the app, and a browser to open them in."""
 
+import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +15,7 @@ from example import first_chapter, second_chapter, write_run
 from playwright.sync_api import Browser, sync_playwright
 
 from wastebook.errors import WastebookError
+from wastebook.report import try_it
 from wastebook.report.render import find_renderer, render
 
 
@@ -38,6 +45,44 @@ def quarto_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(request: pytest.FixtureRequest) -> Path:
     """The example's site, by one renderer and by the other."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="session")
+def run_with_model(kept_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example's run folder with a model in it."""
+    chapters = {"01-first": first_chapter(), "02-second": second_chapter()}
+    folder = write_run(tmp_path_factory.mktemp("try") / "a rün", **chapters)
+    shutil.copytree(kept_runs / "small" / "models", folder / "models")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def try_page(run_with_model: Path) -> Path:
+    """The page "Try it" with model and engine; skipped where the engine cannot be had."""
+    site = render(run_with_model, "pandoc").parent
+    if not (site / try_it.FOLDER / "engine.js").exists():
+        pytest.skip("onnxruntime-web cannot be had: no npm registry, and none in WASTEBOOK_DATA")
+    return site / "try.html"
+
+
+@pytest.fixture(scope="session")
+def app_address(kept_runs: Path) -> Iterator[str]:
+    """Where `wastebook app` answers, its port from the environment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "wastebook.cli", "app", "--run", str(kept_runs / "small")]
+    started = subprocess.Popen(command, env=os.environ | {"PORT": port}, stdout=subprocess.DEVNULL)
+    address = f"http://localhost:{port}"
+    for _ in range(120):
+        try:
+            if urllib.request.urlopen(f"{address}/_stcore/health", timeout=5).read() == b"ok":
+                break
+        except OSError:
+            time.sleep(0.5)
+    yield address
+    started.terminate()
+    started.wait()
 
 
 def _rendered(run: Path, renderer: str) -> Path:

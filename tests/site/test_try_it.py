@@ -3,7 +3,6 @@
 import functools
 import http.server
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
-from example import first_chapter, second_chapter, write_run
 from playwright.sync_api import Browser, expect
 
 from wastebook.data import Dataset
@@ -24,28 +22,10 @@ from wastebook.report.render import render
 NAME = "resnet18-exact-int8"
 
 
-@pytest.fixture(scope="module")
-def run(kept_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example's run folder with a model in it."""
-    chapters = {"01-first": first_chapter(), "02-second": second_chapter()}
-    folder = write_run(tmp_path_factory.mktemp("try") / "a rün", **chapters)
-    shutil.copytree(kept_runs / "small" / "models", folder / "models")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def page_file(run: Path) -> Path:
-    """The page with model and engine; skipped where the engine cannot be had."""
-    site = render(run, "pandoc").parent
-    if not (site / try_it.FOLDER / "engine.js").exists():
-        pytest.skip("onnxruntime-web cannot be had: no npm registry, and none in WASTEBOOK_DATA")
-    return site / "try.html"
-
-
 @pytest.fixture
-def plain_host(page_file: Path) -> Iterator[str]:
+def plain_host(try_page: Path) -> Iterator[str]:
     """Where the site is served as any static host would."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(page_file.parent))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(try_page.parent))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -54,7 +34,7 @@ def plain_host(page_file: Path) -> Iterator[str]:
 
 @pytest.mark.browser
 def test_twenty_photos_are_answered_as_in_python_and_stay_here(
-    browser: Browser, page_file: Path, run: Path, sample: Dataset, tmp_path: Path
+    browser: Browser, try_page: Path, run_with_model: Path, sample: Dataset, tmp_path: Path
 ) -> None:
     files = [sample.root / path for path in sample.photos["path"][::3][:20]]
     broken = tmp_path / "broken.jpg"
@@ -64,16 +44,16 @@ def test_twenty_photos_are_answered_as_in_python_and_stay_here(
     found: list[str] = []
     page.on("console", lambda message: message.type == "error" and found.append(message.text))
     page.on("pageerror", lambda error: found.append(str(error)))
-    here = (page_file.parent.as_uri(), "blob:", "data:")
+    here = (try_page.parent.as_uri(), "blob:", "data:")
     page.on("request", lambda request: request.url.startswith(here) or found.append(request.url))
-    page.goto(page_file.as_uri())
+    page.goto(try_page.as_uri())
     expect(page.get_by_text("no photo leaves your device")).to_be_visible()
     page.locator("#try-it input").first.set_input_files([broken, *files])
     status = page.locator("#try-it [role=status]")
     expect(status).to_contain_text("Done. broken.jpg cannot be read", timeout=120_000)
     articles = page.locator("#try-it article").all()[::-1]
     told = np.array([json.loads(article.get_attribute("data-probabilities") or "") for article in articles])
-    predictor = Predictor(run / "models" / "04-efficientnet" / f"{NAME}.onnx")
+    predictor = Predictor(run_with_model / "models" / "04-efficientnet" / f"{NAME}.onnx")
     expected = np.stack([predictor.answer(file).probabilities for file in files])
     assert np.abs(told - expected).max() < 0.02  # another decoder, another rounding
     lead = np.sort(expected, axis=1)[:, -1] - np.sort(expected, axis=1)[:, -2]
@@ -89,7 +69,7 @@ def test_twenty_photos_are_answered_as_in_python_and_stay_here(
 
 
 @pytest.mark.browser
-def test_a_plain_host_will_do(browser: Browser, page_file: Path, sample: Dataset, plain_host: str) -> None:
+def test_a_plain_host_will_do(browser: Browser, try_page: Path, sample: Dataset, plain_host: str) -> None:
     page = browser.new_page()
     page.goto(f"{plain_host}/try.html")
     page.locator("#try-it input").first.set_input_files(sample.root / sample.photos["path"][0])
@@ -107,13 +87,13 @@ def said(site: Path) -> str:
 
 
 def test_without_the_engine_it_says_how_to_get_it(
-    run: Path, own_data: None, monkeypatch: pytest.MonkeyPatch
+    run_with_model: Path, own_data: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(entry: object) -> Path:
         raise requests.ConnectionError
 
     monkeypatch.setattr(try_it, "download_file", unreachable)
-    assert "npm pack onnxruntime-web" in said(render(run, "pandoc").parent)
+    assert "npm pack onnxruntime-web" in said(render(run_with_model, "pandoc").parent)
 
 
 def test_without_a_model_it_says_so(embedded_site: Path) -> None:

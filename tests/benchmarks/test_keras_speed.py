@@ -1,0 +1,58 @@
+"""How fast Keras' side is, as ratios measured on one machine in one run, in a process without torch:
+`pytest -m benchmark -s tests/benchmarks/test_keras_speed.py`.
+
+On the Waste Classification data where it is at hand, else on the sample; leave the machine otherwise idle.
+"""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from wastebook.data import open_dataset, split_photos
+from wastebook.learning.predictions import class_numbers
+
+pytestmark = pytest.mark.benchmark
+
+IMAGE_SIZE, BATCH_SIZE, ROUNDS = 224, 32, 3
+
+
+def test_the_input_pipeline_keeps_up_with_training(cache):
+    """An epoch of the optimised CNN from decoded photos on disk, shuffled, at nine tenths or more of the same
+    number of steps on one batch in memory."""
+    from wastebook.learning import keras_models, keras_training
+
+    dataset = open_dataset("waste-classification" if os.environ.get("WASTEBOOK_DATA") else "sample-binary")
+    photos = split_photos(dataset.photos, "official", seed=0)
+    photos = photos[photos["split"] == "train"].head(40 * BATCH_SIZE).reset_index(drop=True)
+    photos = photos.head(len(photos) // BATCH_SIZE * BATCH_SIZE)
+    rows = np.arange(len(photos))
+    targets = class_numbers(photos["label"], dataset.classes).astype(np.float32)[:, None]
+    pixels = keras_training.decode_once(photos, dataset.root, IMAGE_SIZE)
+    model = keras_models.optimised_cnn(IMAGE_SIZE)
+    model.compile("adam", "binary_crossentropy")
+
+    class OneBatch(keras_training.Batches):
+        """The first batch, again and again."""
+
+        def __getitem__(self, index):
+            return self.held
+
+    same = OneBatch(pixels, targets, rows, BATCH_SIZE)
+    same.held = np.array(pixels[:BATCH_SIZE]), targets[:BATCH_SIZE]
+
+    def epoch_of(batches: keras_training.Batches) -> float:
+        started = time.perf_counter()
+        model.fit(batches, shuffle=False, verbose=0)
+        return time.perf_counter() - started
+
+    shuffled = keras_training.Batches(pixels, targets, rows, BATCH_SIZE, seed=0)
+    epoch_of(same)  # compiles
+    alone, whole = zip(*((epoch_of(same), epoch_of(shuffled)) for _ in range(ROUNDS)), strict=True)
+    ratio = np.median(alone) / np.median(whole)
+    print(
+        f"\noptimised CNN at {IMAGE_SIZE} pixels: {len(rows) / np.median(whole):.1f} photos a second learned "
+        f"from disk, {len(rows) / np.median(alone):.1f} from memory: {ratio:.0%}"
+    )
+    assert ratio >= 0.9
