@@ -15,14 +15,13 @@ from wastebook.errors import WastebookError
 def written_whole(file: Path) -> Iterator[Path]:
     """Gives a path to write to, whose content becomes `file` once the block ends without an error.
 
-    The folder is made where it is not there. WastebookError where the disk is full.
+    The folder is made where it is not there.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        with room_for(file):
-            yield partial
-            partial.replace(file)
+        yield partial
+        partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
 

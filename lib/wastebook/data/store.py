@@ -78,7 +78,7 @@ def keep_table(file: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     if file.exists():
         return pd.read_parquet(file)
     table = make()
-    with written_whole(file) as partial:
+    with room_for(file), written_whole(file) as partial:
         table.to_parquet(partial)
     return table
 
