@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep
 from test_evaluation_metrics import CLASSES, made_up
 
 from wastebook.data import draw_per_class
@@ -12,7 +13,7 @@ from wastebook.errors import WastebookError
 from wastebook.evaluation.calibration import apply_temperature, calibrate, fit_temperature, reliability
 from wastebook.evaluation.cost import measure_cost
 from wastebook.evaluation.metrics import score, share_interval
-from wastebook.evaluation.uncertainty import mcnemar, paired_differences
+from wastebook.evaluation.uncertainty import mcnemar, paired_differences, unpaired_difference
 from wastebook.learning.backbones import load_backbone
 
 
@@ -127,3 +128,13 @@ def test_cost_is_counted(sample):
     assert row["multiply_adds"] == pytest.approx(1.8135e9 * (64 / 224) ** 2, rel=0.01)
     assert row["megabytes"] == pytest.approx(44.7, abs=0.1)
     assert row["milliseconds"] > 0
+
+
+def test_unpaired_difference_is_newcombes():
+    scores = []
+    for hits, photos in ((56, 70), (48, 80)):
+        low, high = share_interval(hits, photos)
+        scores.append(pd.Series({"value": hits / photos, "low": low, "high": high}))
+    found = unpaired_difference(*scores)
+    low, high = confint_proportions_2indep(56, 70, 48, 80, method="newcomb", compare="diff")
+    assert found.tolist() == pytest.approx([0.2, low, high])

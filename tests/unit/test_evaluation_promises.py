@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from test_evaluation_metrics import made_up
 
-from wastebook.evaluation import promises
+from wastebook.evaluation import promises, transfer
 from wastebook.evaluation.labels import suspect_labels
 from wastebook.learning import study
 
@@ -102,9 +102,9 @@ def test_a_model_asked_about_strange_photos(photos, features):
     deals = study.deal_photos(photos, "grouped", [0])
     done, _ = study.solve_heads("exact", features[None], features, deals, CLASSES)
     strange = photos.head(4).assign(label="no waste", split=pd.NA)
-    replies = promises.ask(done, ("grouped", 0), features[[0, 1, 50, 51]], strange)
+    replies = transfer.ask(done, ("grouped", 0), features[[0, 1, 50, 51]], strange)
     assert list(replies["predicted"]) == ["glass", "glass", "metal", "metal"]
     assert np.allclose(replies.filter(like="p_").sum(axis=1), 1)
-    summary = promises.summarise_replies(replies).iloc[0]
+    summary = transfer.summarise_replies(replies).iloc[0]
     assert (summary["label"], summary["photos"], summary["share"]) == ("no waste", 4, 0.5)
     assert summary["confidence"] > 0.5

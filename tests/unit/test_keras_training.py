@@ -7,10 +7,8 @@ import pytest
 
 from wastebook.data import open_dataset, split_photos
 from wastebook.errors import WastebookError
-from wastebook.evaluation.decisions import best_threshold, decision_costs
-from wastebook.evaluation.leakage import copies_in_train, subset_differences
+from wastebook.evaluation.decisions import best_threshold, cost_interval, decision_costs
 from wastebook.learning import blocks, keras_models, keras_training
-from wastebook.learning.predictions import predictions_table
 from wastebook.photos.decode import read_photo, resize
 
 CLASSES = ["organic", "recyclable"]
@@ -202,25 +200,6 @@ def test_tell_apart():
     assert blocks.tell_apart(features + 3 * ours[:, None], ours) > 0.99
 
 
-def test_copies_and_what_they_are_worth():
-    photos = numbered(8).assign(split=["test", "train", "test", "train"] * 2)
-    pairs = pd.DataFrame(
-        {"path_a": ["organic/1.jpg", "organic/3.jpg"], "path_b": ["organic/2.jpg", "recyclable/1.jpg"]}
-    )
-    pairs = pairs.assign(kind=["exact", "near"])
-    assert photos.loc[copies_in_train(photos, pairs, ("exact", "near")), "path"].tolist() == ["organic/1.jpg"]
-    assert not copies_in_train(photos, pairs, ("near",)).any()
-
-    sure = np.where((photos["label"] == CLASSES[1]).to_numpy(), 0.9, 0.1)
-    sure[2] = 0.9  # one mistake
-    table = predictions_table(photos, np.stack([1 - sure, sure], 1), CLASSES, "m", 0, "official")
-    row = subset_differences(table, table["path"] != "organic/1.jpg", ("accuracy",), draws=200).iloc[0]
-    assert (row["whole"], row["part"]) == (7 / 8, 6 / 7)
-    assert (
-        row["difference"] == pytest.approx(7 / 8 - 6 / 7) and row["low"] <= row["difference"] <= row["high"]
-    )
-
-
 def test_costs_of_decisions():
     predictions = pd.DataFrame(
         {"label": ["organic", "organic", "recyclable", "recyclable"], "p_recyclable": [0.1, 0.6, 0.55, 0.95]}
@@ -228,3 +207,6 @@ def test_costs_of_decisions():
     costs = decision_costs(predictions, "recyclable", 4.0, np.array([0.0, 0.5, 0.7, 0.99]))
     assert costs.tolist() == [200.0, 100.0, 25.0, 50.0]
     assert best_threshold(4.0) == 0.8
+    predictions = predictions.assign(path=list("abcd"), group=pd.array([pd.NA] * 4, "Int64"), seed=0)
+    low, high = cost_interval(predictions, "recyclable", 4.0, 0.5)
+    assert low == 0 and 200 <= high <= 400  # one photo in four costs 4: drawn with replacement, none to all

@@ -184,7 +184,10 @@ def test_caveats_name_the_sample_random_weights_and_notes(sample):
         name, weights, note = "resnet18", "imagenet", "weaker than the official weights"
 
     assert "draws itself" in words.caveats(sample)
-    real = Dataset("trashnet", sample.root, sample.classes, {"name": "trashnet"}, sample.photos)
+    card = {"name": "trashnet", "photos": len(sample.photos)}
+    real = Dataset("trashnet", sample.root, sample.classes, card, sample.photos)
     assert words.caveats(real) == ""
+    part = real._replace(photos=sample.photos[:50])
+    assert words.caveats(part).startswith("Only 50 of 72 photos of this collection are at hand")
     assert "resnet18 has random weights" in words.caveats(real, Network)
     assert "weaker than the official weights" in words.caveats(real, Noted)

@@ -46,6 +46,15 @@ def paired_differences(
     return table.assign(p_holm=table.groupby("metric")["p"].transform(_holm))
 
 
+def unpaired_difference(first: pd.Series, second: pd.Series) -> pd.Series:
+    """How much higher the first of two scores (`value, low, high`) on different photos is: `difference, low,
+    high`, the 95 % interval from their own (Newcombe 1998; Zou and Donner 2008)."""
+    difference = first["value"] - second["value"]
+    down = np.hypot(first["value"] - first["low"], second["high"] - second["value"])
+    up = np.hypot(first["high"] - first["value"], second["value"] - second["low"])
+    return pd.Series({"difference": difference, "low": difference - down, "high": difference + up})
+
+
 def mcnemar(predictions: pd.DataFrame, pairs: Pairs | None = None, split: str = "test") -> pd.DataFrame:
     """McNemar's exact test for each pair of models: do they err on equally many photos that the other gets
     right?

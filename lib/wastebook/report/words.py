@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from wastebook import paths
-from wastebook.data import Dataset
+from wastebook.data import Dataset, how_many
 from wastebook.errors import WastebookError
 from wastebook.report.figures.style import BINARY_ORDER, CLASS_ORDER
 
@@ -27,7 +27,8 @@ def row_of(table: pd.DataFrame, **where: Any) -> pd.Series:
 
 def said(row: pd.Series) -> str:
     """A score and its 95 % interval: `0.868 [0.842, 0.893]`."""
-    return f"{row['value']:.3f} [{row['low']:.3f},{NARROW}{row['high']:.3f}]"
+    value, low, high = (f"{row[name]:.3f}".replace("-", "−") for name in ("value", "low", "high"))
+    return f"{value} [{low},{NARROW}{high}]"
 
 
 def share(row: pd.Series) -> str:
@@ -236,13 +237,19 @@ def commonest_mistake(predictions: pd.DataFrame) -> str:
 
 
 def caveats(data: Dataset, *backbones: Any) -> str:
-    """What a reader must know before believing a score: drawn photos, random weights, weights with a note.
+    """What a reader must know before believing a score: drawn photos, a part of a collection, random
+    weights, weights with a note.
     Empty where there is nothing to say."""
     texts = []
     if "seed" in data.card:
         texts.append(
             "These photos are the sample that the library draws itself: this page shows that the chapter "
             "works, not how good a model is on real waste."
+        )
+    if len(data.photos) < data.card["photos"]:
+        texts.append(
+            f"Only {how_many(data)} of this collection are at hand here. Counts are of those, and copies "
+            "of the others go unseen."
         )
     for backbone in backbones:
         if backbone.weights == "random":

@@ -1,0 +1,97 @@
+"""What is odd about photos is found with its reason, and what it is worth is measured."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wastebook.evaluation import audit
+from wastebook.learning.predictions import predictions_table
+
+CLASSES = ["organic", "recyclable"]
+# Test photo t1 is a learned one's copy only by way of t2; t3 and its copy are both in test.
+PHOTOS = pd.DataFrame(
+    {
+        "path": ["a", "b", "t1", "t2", "t3", "t4"],
+        "label": ["organic", "recyclable", "organic", "organic", "organic", "recyclable"],
+        "split": ["train", "validation", "test", "test", "test", "test"],
+        "sha256": list("abcdef"),
+        "group": pd.array([pd.NA] * 6, "Int64"),
+    }
+)
+PAIRS = pd.DataFrame(
+    [
+        ("a", "t2", "exact", True, False),
+        ("t1", "t2", "near", True, True),
+        ("b", "t3", "object", False, False),
+        ("t3", "t4", "object", False, True),
+        ("a", "elsewhere", "exact", True, False),
+    ],
+    columns=["path_a", "path_b", "kind", "same_label", "same_split"],
+)
+PROBLEMS = pd.DataFrame(
+    {"path": ["t4"], "problem": ["near-blank"], "detail": ["values hardly vary"], "readable": [True]}
+)
+
+
+def test_twins_are_found_through_chains():
+    twins = audit.twins_in_train(PHOTOS, PAIRS)
+    assert dict(zip(PHOTOS["path"], twins, strict=True)) | {"a": None, "b": None} == {
+        "a": None, "b": None, "t1": "a", "t2": "a", "t3": "b", "t4": "b",
+    }  # fmt: skip
+    assert twins[:2].isna().all()
+    exact = audit.twins_in_train(PHOTOS, PAIRS[PAIRS["kind"] == "exact"])
+    assert PHOTOS.loc[exact.notna(), "path"].tolist() == ["t2"]
+
+
+def test_oddities_are_listed_with_their_reason():
+    odd = audit.list_oddities(PHOTOS, PAIRS, PROBLEMS)
+    found = {
+        finding: dict(zip(part["path"], part["because"], strict=True))
+        for finding, part in odd.groupby("finding")
+    }
+    assert found == {
+        audit.COPIES["exact"]: {"t2": "a"},
+        audit.COPIES["object"]: {"t3": "b", "t4": "b"},
+        "stands in train, any of these": {"t1": "a", "t2": "a", "t3": "b", "t4": "b"},
+        "copy on its own side": {"t1": "t2", "t2": "t1", "t3": "t4", "t4": "t3"},
+        "under two labels": {"b": "t3", "t3": "t4", "t4": "t3"},
+        "file near-blank": {"t4": "values hardly vary"},
+    }
+    assert audit.list_oddities(PHOTOS, PAIRS[:0], PROBLEMS[:0]).empty
+
+
+def test_pairs_that_were_refuted_do_not_count():
+    judged = pd.DataFrame({"path_a": ["a", "t1"], "path_b": ["t2", "t2"], "same": [0, 1]})
+    assert audit.without_refuted(PAIRS, judged)["path_a"].tolist() == ["t1", "b", "t3", "a"]
+    assert audit.without_refuted(PAIRS, audit.looked_at("no-such-set", "pairs")).equals(PAIRS)
+
+
+def test_judgements_are_of_photos_of_the_collection():
+    pairs, photos = (audit.looked_at("waste-classification", what) for what in ("pairs", "looked-at"))
+    assert set(pairs["same"]) == {0, 1} and set(pairs["kind"]) == {"near", "object"}
+    across = pairs["path_a"].str.split("/").str[0] != pairs["path_b"].str.split("/").str[0]
+    assert (across == (pairs["drawn"] == "all across")).all()
+    assert photos["path"].str.startswith("TEST/").all() and photos["path"].is_unique
+
+
+def test_what_odd_photos_are_worth():
+    photos = pd.concat([PHOTOS[PHOTOS["split"] == "test"]] * 10, ignore_index=True)
+    photos["path"] = [f"{at}-{path}" for at, path in enumerate(photos["path"])]
+    sure = np.where(photos["label"] == CLASSES[1], 0.9, 0.1)
+    odd = photos["path"].str.endswith("t3").to_numpy()
+    sure[odd] = 0.9  # all odd ones are mistaken, one in four of all
+    table = predictions_table(photos, np.stack([1 - sure, sure], 1), CLASSES, "m", 0, "official")
+
+    row = audit.subset_differences(table, pd.Series(~odd), ("accuracy",), draws=200).iloc[0]
+    assert (row["whole"], row["part"]) == (0.75, 1.0) and row["difference"] == -0.25
+    assert row["low"] <= -0.25 <= row["high"] < 0
+
+    found = pd.DataFrame({"finding": "torn", "path": photos["path"][odd]})
+    nothing = pd.DataFrame({"finding": ["lost"], "path": ["not among these"]})
+    effects = audit.oddity_effects(table, pd.concat([found, nothing]), draws=200)
+    assert effects["finding"].tolist() == ["torn"]
+    effect = effects.iloc[0]
+    assert (effect["photos"], effect["value"], effect["others"]) == (10, 0.0, 1.0)
+    assert effect["low"] == 0 and effect["high"] == pytest.approx(0.278, abs=0.001)  # Wilson's, of 0 of 10
+    assert (effect["worth"], effect["worth_high"] < 0) == (-0.25, True)
+    assert audit.oddity_effects(table[:0], found[:0]).empty
