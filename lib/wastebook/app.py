@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from wastebook import paths
+from wastebook.data.store import PHOTO_SUFFIXES
 from wastebook.errors import WastebookError
 from wastebook.photos.decode import read_photo, resize
-from wastebook.prediction import Answer, Predictor, find_models, open_model, overlay
+from wastebook.prediction import Answer, Predictor, find_model, find_models, overlay
 
 WIDEST = 800  # pixels of a photo on the page
-KINDS = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif"]
+KINDS = [suffix.removeprefix(".") for suffix in sorted(PHOTO_SUFFIXES)]
 LANGUAGES = ("English", "Español")
 TEXTS = {
     "What is this made of?": "¿De qué es esto?",
@@ -49,7 +51,7 @@ def opened(file: Path, changed: float) -> Predictor:
 
 def questions(run: str | None) -> list[Predictor]:
     """The models to choose from: the default one, and that of chapter 05 where the run has kept it."""
-    files = [open_model(run).file]
+    files = [find_model(run)]
     files += [
         file
         for file in find_models(run)
@@ -94,7 +96,7 @@ def main() -> None:
         text("Question"), range(len(tasks)), format_func=lambda at: text(tasks[at]), horizontal=True
     )
     predictor = models[asked]
-    if predictor.card["data"]["name"].startswith("sample"):
+    if paths.is_drawn(predictor.card["data"]["name"]):
         st.warning(text("This model learned from drawn pictures: on real waste its answers mean nothing."))
     photos = st.file_uploader(text("Photos"), type=KINDS, accept_multiple_files=True)
     if st.toggle(text("Use the camera")) and (taken := st.camera_input(text("Take a photo"))):

@@ -39,6 +39,7 @@ Run = Annotated[str, typer.Option("--run", help="The run: a name under runs/, or
 def app() -> None:
     """The program: what a user can mend is said in a line or two, and the exit code is true."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    paths.make_absolute()
     try:
         commands()
     except ModuleNotFoundError as error:

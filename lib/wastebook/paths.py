@@ -1,6 +1,7 @@
 """Where things lie: the project's own folders, the cache, and the copies a user already has."""
 
 import os
+import re
 from pathlib import Path
 
 import platformdirs
@@ -27,6 +28,20 @@ def own_copies(variable: str) -> list[Path]:
     """The existing folders or files named in `WASTEBOOK_DATA` or `WASTEBOOK_WEIGHTS`, in the order given."""
     named = (Path(part).expanduser() for part in os.environ.get(variable, "").split(os.pathsep) if part)
     return [path for path in named if path.exists()]
+
+
+def make_absolute() -> None:
+    """Make the places that the environment names absolute, since chapters run in a folder of their own."""
+    for variable in ("WASTEBOOK_DATA", "WASTEBOOK_WEIGHTS", "WASTEBOOK_CACHE"):
+        if places := os.environ.get(variable):
+            whole = (str(Path(part).expanduser().absolute()) for part in places.split(os.pathsep) if part)
+            os.environ[variable] = os.pathsep.join(whole)
+
+
+def is_drawn(dataset: str) -> bool:
+    """Whether a data set is a sample that the library draws, by its name or by that of its folder in the
+    cache."""
+    return re.fullmatch(r"sample(-binary)?(-v\d+(-\d+)*)?", dataset) is not None
 
 
 def run_folder(name: str) -> Path:

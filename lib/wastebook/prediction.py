@@ -22,7 +22,7 @@ import requests
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import written_whole
-from wastebook.photos.decode import PhotoError, in_order, open_picture, read_photo, resize
+from wastebook.photos.decode import PhotoError, in_order, is_animated, read_photo, resize
 from wastebook.photos.squeeze import squeeze
 
 with contextlib.suppress(ImportError):  # iPhones' photos, where the package is there
@@ -93,10 +93,9 @@ class Predictor:
         name = str(photo)
         try:
             with _brought(name) as file:
-                note = ""
-                if file.suffix.lower() in MOVING and getattr(open_picture(file), "is_animated", False):
-                    note = "an animation: its first picture"
-                return Answer(name, *self.ask(read_photo(file)), note)
+                asked = self.ask(read_photo(file))
+                moving = file.suffix.lower() in MOVING and is_animated(file)
+                return Answer(name, *asked, "an animation: its first picture" if moving else "")
         except PhotoError as error:
             return Answer(name, None, note=f"{error.problem}: {error.detail}")
         except requests.RequestException as error:
@@ -114,7 +113,7 @@ class Predictor:
         text = (
             f"{self.name}, of {_run_of(self.file)}, learned from {data['photos']:,} photos of {data['name']}."
         )
-        if data["name"].startswith("sample"):
+        if paths.is_drawn(data["name"]):
             text += "\nThey are drawn, not photographed: on photos of real waste its answers mean nothing."
         if self.backbone.weights == "random":
             text += f"\n{self.backbone.name} has random weights: it has never learned to see."
@@ -178,7 +177,7 @@ def predict(
 ) -> Any:
     """A table with a row a photo (see `Predictor.row`) for files, folders (all photos below) and addresses.
 
-    `run` and `model` as in `open_model`. What cannot be read has its reason in `note`. WastebookError where
+    `run` and `model` as in `find_model`. What cannot be read has its reason in `note`. WastebookError where
     there is no such model, or a folder without photos.
     """
     import pandas as pd
@@ -189,17 +188,22 @@ def predict(
 
 
 def open_model(run: str | None = None, model: str | None = None) -> Predictor:
-    """The model `model` of the run `run`; by default of the newest run that has kept one, and there chapter
-    04's, which tells materials apart. WastebookError, with what there is, where it is gone."""
+    """The model that `find_model` finds, opened."""
+    return Predictor(find_model(run, model))
+
+
+def find_model(run: str | None = None, model: str | None = None) -> Path:
+    """The file of the model `model` of the run `run`; by default of the newest run that has kept one, and
+    there chapter 04's, which tells materials apart. WastebookError, with what there is, where it is gone."""
     files = find_models(run)
     kept = {file.stem: file for file in files}
     if model is None:
         whole = [file for file in files if not file.stem.endswith("-int8")]
-        return Predictor(next((file for file in whole if file.parent.name == DEFAULT_CHAPTER), whole[0]))
+        return next((file for file in whole if file.parent.name == DEFAULT_CHAPTER), whole[0])
     if model not in kept:
         known = did_you_mean(model, kept)
         raise WastebookError(f"No model is called {model!r} in {_run_of(files[0])}. {known}")
-    return Predictor(kept[model])
+    return kept[model]
 
 
 def find_models(run: str | None = None) -> list[Path]:

@@ -1,6 +1,7 @@
 """The command line: help, exit codes, what it says to people and to machines."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -163,3 +164,29 @@ def test_compare_says_what_differs(call, monkeypatch, tmp_path):
     assert call("compare", "one", "three")[0] == 0
     code, stdout, _ = call("compare", "one", "two", "--json")
     assert code == 1 and json.loads(stdout)["differ"][0]["model"] == "resnet18"
+
+
+def test_places_in_the_environment_are_made_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WASTEBOOK_DATA", os.pathsep.join(["photos", str(tmp_path / "more")]))
+    monkeypatch.setenv("WASTEBOOK_CACHE", "kept")
+    monkeypatch.delenv("WASTEBOOK_WEIGHTS", raising=False)
+    paths.make_absolute()
+    assert os.environ["WASTEBOOK_DATA"] == os.pathsep.join([str(tmp_path / "photos"), str(tmp_path / "more")])
+    assert os.environ["WASTEBOOK_CACHE"] == str(tmp_path / "kept")
+    assert "WASTEBOOK_WEIGHTS" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("sample", True),
+        ("sample-binary", True),
+        ("sample-v2-0-72-8-2-0", True),
+        ("samples", False),
+        ("sample photos", False),
+        ("trashnet", False),
+    ],
+)
+def test_what_is_drawn_is_known_by_its_name(name, drawn):
+    assert paths.is_drawn(name) == drawn

@@ -31,7 +31,11 @@ def test_the_surest_answers_are_right_more_often(predictions):
     assert (
         cautious["accuracy"] > all_of_them["accuracy"] and cautious["confidence"] > all_of_them["confidence"]
     )
-    assert cautious["photos"] == round(0.3 * len(test))
+    surest = test.assign(sure=test.filter(like="p_").max(axis=1)).nlargest(round(0.3 * len(test)), "sure")
+    assert cautious["photos"] == surest["path"].nunique() < len(surest)  # two seeds are asked of each photo
+    again = pd.concat([test, test.assign(seed=test["seed"] + 2)])
+    more_seeds = promises.selective_accuracy(again, (1.0,)).iloc[0]
+    assert more_seeds["low"] == pytest.approx(all_of_them["low"])  # and more seeds are not more photos
     assert (table["low"] < table["accuracy"]).all() and (table["accuracy"] < table["high"]).all()
 
 

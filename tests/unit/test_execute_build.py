@@ -124,6 +124,18 @@ def test_only_what_changed_is_run_again(project):
     assert project.build()[:2] == (0, {"01-first": "reused", "02-second": "done"})
 
 
+def test_the_photos_of_a_chapter_are_known_by_their_hash(tmp_path):
+    data = {"a": {"table": "1"}, "b": {"table": "2"}}
+    values = {"dataset": "a", "binary_dataset": "b", "photos_dir": str(tmp_path)}
+    hashes = [build._photos_hash(values, data)]
+    (tmp_path / "new.jpg").write_bytes(b"photo")
+    hashes.append(build._photos_hash(values, data))
+    assert hashes[-1] == build._photos_hash(values, data)
+    hashes.append(build._photos_hash(values, data | {"b": {"table": "3"}}))
+    hashes.append(build._photos_hash({"dataset": "a"}, data))
+    assert len(set(hashes)) == 4 and build._photos_hash({"number": 1}, {})
+
+
 def test_a_failed_chapter_fails_the_build_and_nothing_else(project):
     code, states, outcome = project.build("--set", "first.number=-1")
     assert (code, states) == (1, {"01-first": "failed", "02-second": "skipped"})

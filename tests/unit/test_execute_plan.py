@@ -72,6 +72,20 @@ def test_a_folder_of_ones_own_is_found_from_the_chapters(tmp_path):
     assert planned["02-baseline"]["dataset"] == "trashnet"
 
 
+def test_every_folder_of_photos_is_found_from_the_chapters(tmp_path):
+    (tmp_path / "mine").mkdir()
+    source = "binary_dataset: str = 'trashnet'  # which\nphotos_dir: str | None = None  # where"
+    PARAMETERS["01-exploration"], kept = source, PARAMETERS["01-exploration"]
+    write("01-exploration")
+    PARAMETERS["01-exploration"] = kept
+    found = project.check_parameters("01-exploration", {"photos_dir": "mine", "binary_dataset": "mine"})
+    assert found == {"binary_dataset": str(tmp_path / "mine"), "photos_dir": str(tmp_path / "mine")}
+    assert project.check_parameters("01-exploration", {}) == {
+        "binary_dataset": "trashnet",
+        "photos_dir": None,
+    }
+
+
 def test_chapters_asked_for_come_with_what_they_need():
     assert list(project.plan("quick", wanted=["02"])) == ["01-exploration", "02-baseline"]
     assert list(project.plan("quick", wanted=["exploration"])) == ["01-exploration"]
@@ -138,7 +152,8 @@ def test_the_key_changes_with_what_the_chapter_is_made_from(monkeypatch):
     write("01-exploration", "%matplotlib inline\nfrom wastebook import errors")
     first = key()
     write("01-exploration", "%matplotlib inline\nfrom wastebook import errors")
-    assert key() == first  # new cell ids, same chapter
+    (paths.CARDS / "photo.jpg").write_bytes(b"\xff\xd8")
+    assert key() == first  # new cell ids, same chapter; and photos left among the cards are none
     others = [key({"a": 2}), key(data="other"), key(needs=("other",))]
     write("01-exploration", "from wastebook import paths")
     others.append(key())

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -80,6 +81,17 @@ def test_weights_that_are_not_what_their_name_says(monkeypatch, tmp_path, sample
         keras_models.load_keras_backbone("efficientnet_b0", "auto", *arguments)
     with pytest.raises(WastebookError, match="do not fit"):
         keras_models.load_keras_backbone("efficientnet_b0", str(file), *arguments)
+
+
+def test_weights_in_a_zip_are_found(monkeypatch, tmp_path, sample_binary):
+    with zipfile.ZipFile(tmp_path / "weights.zip", "w") as archive:
+        archive.writestr("some/efficientnetb0_notop.weights.h5", b"nothing of the kind")
+    monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(tmp_path / "weights.zip"))
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(WastebookError, match="sha256 differs"):
+        keras_models.load_keras_backbone(
+            "efficientnet_b0", "auto", SIZE, sample_binary.photos, sample_binary.root
+        )
 
 
 def test_random_weights_do_not_collapse(no_weights, sample_binary):

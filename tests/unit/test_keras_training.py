@@ -97,9 +97,26 @@ def test_training_keeps_the_best_epoch_and_stops(photos, monkeypatch, tmp_path):
     assert not list(tmp_path.glob("training/*/*.keras"))
 
 
+def test_what_is_kept_of_a_training_is_of_the_same_model(pixels, photos, monkeypatch, tmp_path):
+    """The same weights to begin with, but in other numbers or with other layers that learn."""
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
+    some_frozen = keras_models.base_cnn(32, "fp32")
+    some_frozen.layers[1].trainable = False
+    assert keras_models.weights_hash(some_frozen) == keras_models.weights_hash(
+        keras_models.base_cnn(32, "bf16")
+    )
+    for model in (keras_models.base_cnn(32, "fp32"), keras_models.base_cnn(32, "bf16"), some_frozen):
+        keras_training.train(model, pixels, photos, CLASSES, 1, batch_size=16)
+    assert len(list(tmp_path.glob("training/base_cnn-*"))) == 3
+
+
 def test_training_refuses(pixels, photos):
     with pytest.raises(WastebookError, match="batch_size=999"):
         keras_training.train(keras_models.base_cnn(32), pixels, photos, CLASSES, 1, batch_size=999)
+    with pytest.raises(WastebookError, match="epochs=0"):
+        keras_training.train(keras_models.base_cnn(32), pixels, photos, CLASSES, 0)
+    with pytest.raises(WastebookError, match="two classes apart; the data set has 3"):
+        blocks.solve_blocked_head(np.zeros((40, 2)), numbered(), [*CLASSES, "c"], np.arange(40) % 4)
     with pytest.raises(WastebookError, match="No photo of organic"):
         without = photos.assign(split=photos["split"].mask(photos["label"] == "organic", "test"))
         keras_training.train(keras_models.base_cnn(32), pixels, without, CLASSES, 1)

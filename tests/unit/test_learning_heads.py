@@ -180,7 +180,10 @@ def test_a_search_done_is_not_done_again_but_other_data_are(tmp_path, monkeypatc
         after, _ = search(file, 3)
     pd.testing.assert_frame_equal(before, after)
     assert len(search(file, 2, seed=1)[0]) == len(search(file, 2, epochs=4)[0]) == 2
-    assert len(optuna.get_all_study_names(JournalStorage(JournalFileBackend(str(file))))) == 3
+    views, plain, photos = made_up(count=150)
+    relabelled = photos.assign(label=photos["label"].replace({"glass": "metal", "metal": "glass"}))
+    assert len(search_head(views, plain, relabelled, CLASSES, "model", file, 1, 0, 3)[0]) == 1
+    assert len(optuna.get_all_study_names(JournalStorage(JournalFileBackend(str(file))))) == 4
 
 
 def test_zero_trials(tmp_path):

@@ -161,6 +161,11 @@ def mess(tmp_path, files):
     (tmp_path / "empty.jpg").write_bytes(b"")
     frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "cut.gif")
+    whole = (tmp_path / "cut.gif").read_bytes()
+    (tmp_path / "cut.gif").write_bytes(
+        whole[:-1] + b"!"
+    )  # further pictures are looked for, and are not there
     Image.new("1", (20_000, 20_000)).save(tmp_path / "vast.png")
     Image.open(files[0]).convert("RGBA").save(tmp_path / "with alpha.png")
     Image.open(files[0]).save(tmp_path / "web.webp", quality=95)
@@ -181,7 +186,7 @@ def test_what_is_bad_is_said_and_the_rest_is_answered(mess):
         "gone.jpg": "unreadable",
     }
     answered = table[table["label"].notna()]
-    assert set(answered.index) == {"good.jpg", "moving.gif", "with alpha.png", "web.webp"}
+    assert set(answered.index) == {"good.jpg", "moving.gif", "cut.gif", "with alpha.png", "web.webp"}
 
 
 def test_a_phone_photo_on_its_side_gets_the_answer_of_the_upright_one(files, tmp_path):

@@ -44,7 +44,7 @@ def test_numbers():
         "0.00",
     ]
     assert words.count(11179590) == "11,179,590"
-    assert words.listed(["glass"]) == "glass"
+    assert (words.listed([]), words.listed(["glass"])) == ("none", "glass")
     assert words.listed(["glass", "metal", "trash"]) == "glass, metal and trash"
     assert [words.variant(model) for model in ("resnet18", "resnet18+colour_jitter")] == [
         "none",

@@ -46,18 +46,18 @@ def calibrate(predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def reliability(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
     """How often each model is right where it is so and so sure: `model, scheme, split, confidence` (mean of
     the bin), `accuracy, low, high` (95 % Wilson interval), `photos`; `bins` bins of equal width, empty ones
-    left out."""
+    left out. What several seeds say of one photo counts once."""
     confidence = predictions[probability_columns(classes_of(predictions))].max(axis=1)
-    table = predictions[["model", "scheme", "split"]].assign(
+    table = predictions[["model", "scheme", "split", "path"]].assign(
         confidence=confidence,
         right=predictions["label"] == predictions["predicted"],
         bin=np.minimum((confidence * bins).astype(int), bins - 1),
     )
     grouped = table.groupby(["model", "scheme", "split", "bin"], sort=False)
     result = grouped.agg(
-        confidence=("confidence", "mean"), accuracy=("right", "mean"), photos=("right", "size")
+        confidence=("confidence", "mean"), accuracy=("right", "mean"), photos=("path", "nunique")
     )
-    low, high = share_interval(grouped["right"].sum(), result["photos"])
+    low, high = share_interval(result["accuracy"] * result["photos"], result["photos"])
     return result.assign(low=low, high=high).sort_index().reset_index().drop(columns="bin")
 
 

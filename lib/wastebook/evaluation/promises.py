@@ -19,20 +19,20 @@ def selective_accuracy(predictions: pd.DataFrame, shares: Sequence[float] = LEVE
     """How often each model is right where it answers only for the share of photos that it is surest of.
 
     A row a model and share: `model, scheme, split, share, confidence` (from which on it answers), `accuracy,
-    low, high` (95 % Wilson interval), `photos`. Seeds are ranked together.
+    low, high` (95 % Wilson interval), `photos`. Seeds are ranked together; what several say of one photo
+    counts once for the interval.
     """
     confidence = predictions[probability_columns(classes_of(predictions))].max(axis=1)
     right = predictions["label"] == predictions["predicted"]
-    table = predictions[["model", "scheme", "split"]].assign(confidence=confidence, right=right)
+    table = predictions[["model", "scheme", "split", "path"]].assign(confidence=confidence, right=right)
     table = table.sort_values("confidence", ascending=False, kind="stable")
     rows = []
     for keys, part in table.groupby(["model", "scheme", "split"], sort=False):
         for share in shares:
             answered = part.head(max(1, round(share * len(part))))
-            hits = int(answered["right"].sum())
-            low, high = share_interval(hits, len(answered))
-            least = answered["confidence"].iloc[-1]
-            rows.append((*keys, share, least, hits / len(answered), low, high, len(answered)))
+            accuracy, photos = answered["right"].mean(), answered["path"].nunique()
+            low, high = share_interval(accuracy * photos, photos)
+            rows.append((*keys, share, answered["confidence"].iloc[-1], accuracy, low, high, photos))
     names = ["model", "scheme", "split", "share", "confidence", "accuracy", "low", "high", "photos"]
     return pd.DataFrame(rows, columns=names)
 

@@ -2,9 +2,8 @@
 weights."""
 
 import hashlib
-import zipfile
 from functools import cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import huggingface_hub
@@ -24,8 +23,8 @@ import timm
 
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.files import file_hash, written_whole
-from wastebook.learning.weights import SETTLING_PHOTOS, choose_weights, server_answers
+from wastebook.files import file_hash
+from wastebook.learning.weights import SETTLING_PHOTOS, choose_weights, files_called, server_answers
 from wastebook.photos.decode import in_order, read_photo
 
 # The book's names for the networks that it compares, each with the weights meant. `efficientnet_b0` is timm's
@@ -186,7 +185,7 @@ def _imagenet_file(name: str, timm_name: str, required: bool) -> Path | None:
     where they are `required`) where they cannot be had."""
     untagged = timm_name.split(".")[0]
     for place in paths.own_copies("WASTEBOOK_WEIGHTS"):
-        for file in _named(f"{untagged}.safetensors", place):
+        for file in files_called(f"{untagged}.safetensors", place):
             sizes = [card["size"] for card in _known_weights().values() if card["backbone"] == untagged]
             if file.stat().st_size in sizes and file_hash(file) not in _known_weights():
                 raise WastebookError(
@@ -213,21 +212,6 @@ def _imagenet_file(name: str, timm_name: str, required: bool) -> Path | None:
             f"Set WASTEBOOK_WEIGHTS to a folder with {untagged}.safetensors, or use `random`."
         )
     return None
-
-
-def _named(name: str, place: Path) -> list[Path]:
-    """The files called `name` in a folder, or in a zip (unpacked into the cache), or `place` itself."""
-    if place.is_dir():
-        return sorted(place.glob(f"**/{name}"))
-    if not zipfile.is_zipfile(place):
-        return [place] if place.name == name else []
-    unpacked = paths.cache_folder("weights", file_hash(place)[:16]) / name
-    with zipfile.ZipFile(place) as archive:
-        members = [member for member in archive.namelist() if PurePosixPath(member).name == name]
-        if members and not unpacked.exists():
-            with written_whole(unpacked) as file:
-                file.write_bytes(archive.read(members[0]))
-    return [unpacked] if members else []
 
 
 def _load_weights(network: nn.Module, file: Path, timm_name: str) -> str:

@@ -101,8 +101,10 @@ def solve_blocked_head(
     block.
     """
     targets = class_numbers(photos["label"], classes)
+    if len(classes) != 2:
+        raise WastebookError(f"This head tells two classes apart; the data set has {len(classes)}.")
     for block in np.unique(blocks):
-        if len(classes) != 2 or len(np.unique(targets[blocks != block])) < 2:
+        if len(np.unique(targets[blocks != block])) < 2:
             raise WastebookError(
                 f"Block {block} holds all photos of a class: take more blocks, or add photos."
             )
@@ -115,19 +117,18 @@ def solve_blocked_head(
         for at, (weight, bias) in enumerate(_solutions(standard[~inside], targets[~inside])):
             logits[at, inside] = standard[inside] @ weight + bias
 
-    # A thread a block: within one solution threads would wait for one another longer than they work.
-    with threadpool_limits(1), ThreadPoolExecutor(thread_count()) as pool:
-        list(pool.map(leave_out, np.unique(blocks)))
-    rows = []
-    for l2, left_out in zip(PENALTIES, logits, strict=True):
-        loss = np.logaddexp(0, np.where(targets == 1, -left_out, left_out)).mean()
-        rows.append((l2, loss, ((left_out > 0) == targets).mean()))
-    path = pd.DataFrame(rows, columns=["l2", "log_loss", "accuracy"])
-    best = int(path["log_loss"].argmin())
+    with warnings.catch_warnings(), threadpool_limits(1):  # the filters once: threads share them
+        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough: the next step goes on from there
+        # A thread a block: within one solution threads would wait for one another longer than they work.
+        with ThreadPoolExecutor(thread_count()) as pool:
+            list(pool.map(leave_out, np.unique(blocks)))
+        losses = np.logaddexp(0, np.where(targets == 1, -logits, logits)).mean(axis=1)
+        best = int(losses.argmin())
+        *_, (weight, bias) = _solutions(standard, targets, PENALTIES[: best + 1])
+    right = ((logits > 0) == targets).mean(axis=1)
+    path = pd.DataFrame({"l2": PENALTIES, "log_loss": losses, "accuracy": right})
     platt = LogisticRegression(C=np.inf).fit(logits[best][:, None], targets)
     slope, offset = float(platt.coef_[0, 0]), float(platt.intercept_[0])
-    with threadpool_limits(1):
-        *_, (weight, bias) = _solutions(standard, targets, PENALTIES[: best + 1])
     weight, bias = slope * weight / scale, slope * bias + offset
     return BlockedHead(
         weight, float(bias - mean @ weight), path, _as_probabilities(slope * logits[best] + offset)
@@ -154,11 +155,7 @@ def _solutions(
     found = []
     for l2 in penalties:
         solver.set_params(C=1 / (l2 * len(features)))
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )  # near enough: the next step goes on from here
-            solver.fit(features, targets)
+        solver.fit(features, targets)
         weight = solver.coef_[0] if basis is None else basis @ solver.coef_[0]
         found.append((weight.astype(np.float64), float(solver.intercept_[0])))
     return found

@@ -22,7 +22,7 @@ import yaml
 
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.learning.weights import SETTLING_PHOTOS, choose_weights, server_answers
+from wastebook.learning.weights import SETTLING_PHOTOS, choose_weights, files_called, server_answers
 from wastebook.photos.decode import decode_photos
 
 
@@ -245,8 +245,7 @@ def _imagenet_file(name: str, required: bool) -> Path | None:
     keras_cache = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
     for place in [*paths.own_copies("WASTEBOOK_WEIGHTS"), keras_cache]:
         for card in cards:
-            found = [place] if place.name == card["file"] else sorted(place.glob(f"**/{card['file']}"))
-            for file in found:
+            for file in files_called(card["file"], place):
                 algorithm = "sha256" if "sha256" in card else "md5"
                 with file.open("rb") as content:
                     if hashlib.file_digest(content, algorithm).hexdigest() == card[algorithm]:

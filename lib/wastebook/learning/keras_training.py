@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from wastebook import paths
 from wastebook.errors import WastebookError
-from wastebook.files import written_whole
+from wastebook.files import room_for, written_whole
 from wastebook.learning.keras_models import KerasBackbone, weights_hash
 from wastebook.learning.predictions import check_trainable, class_numbers
 from wastebook.photos.decode import decode_photos, in_order, read_photo, resize
@@ -84,11 +84,12 @@ def decode_once(photos: pd.DataFrame, root: Path, image_size: int) -> np.ndarray
     if not file.exists():
         shape = (len(photos), image_size, image_size, 3)
         files = (root / path for path in photos["path"])
-        with written_whole(file) as partial:
-            pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-            for at, photo in enumerate(_watched(decode_photos(files, shape[1:3]), "decoding", len(photos))):
-                pixels[at] = photo
-            pixels.flush()
+        decoded = _watched(decode_photos(files, shape[1:3]), "decoding", len(photos))
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        with room_for(file), written_whole(file) as partial, partial.open("wb") as stream:
+            np.lib.format.write_array_header_1_0(stream, header)
+            for photo in decoded:  # not through a memory map, whose full disk kills the process
+                stream.write(photo.tobytes())
     return np.load(file, mmap_mode="r")
 
 
@@ -129,7 +130,8 @@ def extract_keras_features(
             shown = _watched(shown, f"{backbone.name}, {transform}, view {view + 1} of {views}", len(missing))
             found = np.concatenate(list(_features_of(shown, backbone)))[: len(missing)]
             kept |= dict(zip(missing["sha256"], found, strict=True))
-            with written_whole(folder / f"{draw}.npz") as partial, partial.open("wb") as stream:
+            kept_in = folder / f"{draw}.npz"
+            with room_for(kept_in), written_whole(kept_in) as partial, partial.open("wb") as stream:
                 np.savez(stream, photos=np.array(list(kept)), features=np.stack(list(kept.values())))
         result[view] = [kept[sha256] for sha256 in photos["sha256"]]
     return result
@@ -176,12 +178,17 @@ def train(
     absent from a split, a batch is larger than the data or the loss is no longer a number.
     """
     check_trainable(photos, classes, batch_size)
+    if epochs < 1:
+        raise WastebookError(f"epochs={epochs} trains nothing: ask for one or more.")
     if len(classes) != 2:
         raise WastebookError(f"This chapter tells two classes apart; the data set has {len(classes)}.")
     targets = class_numbers(photos["label"], classes).astype(np.float32)[:, None]
     some = np.ascontiguousarray(inputs[:: max(1, len(inputs) // 64)])
     facts = photos[["sha256", "label", "split"]].to_csv(index=False)
-    settings = (seed, epochs, batch_size, learning_rate, patience, keras.backend.backend())
+    settings: list[Any] = [seed, epochs, batch_size, learning_rate, patience, keras.backend.backend()]
+    # Two models with the same weights may differ in what learns, and in the numbers they reckon in.
+    settings += [weight.trainable for weight in model.weights]
+    settings += [layer.compute_dtype for layer in model.layers]
     key = _hash(VERSION, weights_hash(model), hashlib.sha256(some.tobytes()).hexdigest(), facts, settings)
     folder = paths.cache_folder("training", f"{model.name}-{key[:16]}")
     rows = _kept_history(folder)
@@ -270,7 +277,8 @@ class _Keeper(keras.callbacks.Callback):
             values = (logs[f"{prefix}loss"], logs[f"{prefix}accuracy"])
             self.rows.append((self.model.name, self.seed, epoch + 1, split, *values, seconds))
         # With this line the epoch is kept; killed before it, it is run again.
-        with written_whole(self.folder / "history.parquet") as partial:
+        kept_in = self.folder / "history.parquet"
+        with room_for(kept_in), written_whole(kept_in) as partial:
             pd.DataFrame(self.rows, columns=HISTORY).to_parquet(partial)
         (self.folder / f"epoch-{epoch}.keras").unlink(missing_ok=True)
         learned = f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.3f}"

@@ -15,7 +15,6 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from sklearn.metrics import f1_score
 
-from wastebook.data import fingerprint
 from wastebook.errors import WastebookError
 from wastebook.learning.heads import head_probabilities, train_head
 from wastebook.learning.predictions import class_numbers
@@ -59,7 +58,8 @@ def search_head(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study_file.parent.mkdir(parents=True, exist_ok=True)
     told = hashlib.sha256(features[:, train].tobytes() + plain[validation].tobytes())
-    told.update(repr((epochs, fingerprint(photos[train]), fingerprint(photos[validation]))).encode())
+    facts = [photos.loc[rows, ["sha256", "label"]].to_csv(index=False) for rows in (train, validation)]
+    told.update(repr((epochs, classes, *facts)).encode())
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(study_file))),
         study_name=f"{model}, seed {seed}, {told.hexdigest()[:16]}",  # other data or epochs are another study

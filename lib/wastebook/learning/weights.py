@@ -1,12 +1,15 @@
 """Which weights a backbone gets: the same words with the same meaning for timm's networks and for Keras'."""
 
+import zipfile
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import requests
 
+from wastebook import paths
 from wastebook.errors import WastebookError
+from wastebook.files import file_hash, room_for, written_whole
 
 SERVER_SECONDS = 5.0  # within which a server of weights must answer for `auto` to wait for a download
 SETTLING_PHOTOS = 32  # that set the BatchNorm statistics of random weights
@@ -30,6 +33,21 @@ def choose_weights(weights: str, find_imagenet: Callable[[bool], Path | None]) -
             f"There are no weights {weights!r}: name `auto`, `imagenet`, `random` or the path of a file."
         )
     return weights, file
+
+
+def files_called(name: str, place: Path) -> list[Path]:
+    """The files called `name` in a folder, or in a zip (unpacked into the cache), or `place` itself."""
+    if place.is_dir():
+        return sorted(place.glob(f"**/{name}"))
+    if not zipfile.is_zipfile(place):
+        return [place] if place.name == name else []
+    unpacked = paths.cache_folder("weights", file_hash(place)[:16]) / name
+    with zipfile.ZipFile(place) as archive:
+        members = [member for member in archive.namelist() if PurePosixPath(member).name == name]
+        if members and not unpacked.exists():
+            with room_for(unpacked), written_whole(unpacked) as file:
+                file.write_bytes(archive.read(members[0]))
+    return [unpacked] if members else []
 
 
 @cache

@@ -50,6 +50,14 @@ def open_picture(file: Path) -> Image.Image:
     return _open(file, _content(file))
 
 
+def is_animated(file: Path) -> bool:
+    """Whether a photo that `read_photo` reads is the first of several pictures."""
+    try:
+        return bool(getattr(open_picture(file), "is_animated", False))
+    except Exception:  # Pillow looks for further pictures, and raises many kinds where they are cut short
+        return False
+
+
 def decode_photos(files: Iterable[Path], size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
     """Each file's pixels in order as (H, W, 3) uint8 RGB, squeezed to `size` (height, width) if given.
 

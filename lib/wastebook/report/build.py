@@ -21,6 +21,8 @@ from wastebook.errors import WastebookError
 from wastebook.files import write_text
 from wastebook.report.execute import BUILD, State, alone
 from wastebook.report.project import (
+    DATA_SETS,
+    PHOTOS,
     chapter_key,
     needs_of,
     plan,
@@ -65,8 +67,9 @@ def build(
         needs = {chapter: needs_of(read_chapter(chapter)) for chapter in parameters}
         keys: dict[str, str] = {}
         for chapter, values in parameters.items():  # each after those it needs
-            table = data[values["dataset"]]["table"] if "dataset" in values else ""
-            keys[chapter] = chapter_key(chapter, values, table, [keys[need] for need in needs[chapter]])
+            keys[chapter] = chapter_key(
+                chapter, values, _photos_hash(values, data), [keys[need] for need in needs[chapter]]
+            )
         write_record(run, parameters, data.values(), afresh=not wanted)
         states = _run_graph(run, needs, keys, jobs, console)
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
@@ -86,21 +89,36 @@ def prepare_data(parameters: Mapping[str, Mapping[str, Any]], console: Console) 
     for copies, which several chapters at once would else each do. By the name asked for: its own `name`,
     `photos` (how many), `fingerprint` (of their content) and `table` (a SHA-256 of the table of photos)."""
     data: dict[str, dict[str, Any]] = {}
-    asked = [values for values in parameters.values() if "dataset" in values]
-    for name in dict.fromkeys(str(values["dataset"]) for values in asked):
+    searched: dict[str, bool] = {}  # whether a chapter looks at all of a data set's photos
+    for values in parameters.values():
+        for role in DATA_SETS:
+            if name := values.get(role):
+                whole = role == "dataset" and values.get("photos_per_class") is None
+                searched[name] = searched.get(name, False) or whole
+    for name, whole in searched.items():
         with console.status(f"Preparing the data set {name}"):
             from wastebook.data import fingerprint, open_dataset  # slow: not before all is checked
             from wastebook.photos.check import check_photos, readable_photos
             from wastebook.photos.duplicates import find_duplicates
 
             dataset = open_dataset(name)
-            if any(values.get("photos_per_class") is None for values in asked if values["dataset"] == name):
+            if whole:
                 readable = readable_photos(dataset.photos, check_photos(dataset.photos, dataset.root))
                 find_duplicates(readable, dataset.root)
         table = hashlib.sha256(dataset.photos.to_csv(index=False).encode()).hexdigest()
         data[name] = {"name": dataset.name, "photos": len(dataset.photos)}
         data[name] |= {"fingerprint": fingerprint(dataset.photos), "table": table}
     return data
+
+
+def _photos_hash(values: Mapping[str, Any], data: Mapping[str, Mapping[str, Any]]) -> str:
+    """A SHA-256 of what the photos are that a chapter's parameters name: data sets and a folder."""
+    from wastebook.data.store import list_files
+
+    tables = [data[values[role]]["table"] for role in DATA_SETS if values.get(role)]
+    files = list_files(Path(values[PHOTOS])) if values.get(PHOTOS) else {}
+    stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
+    return hashlib.sha256(repr((tables, stamps)).encode()).hexdigest()
 
 
 def _run_graph(

@@ -61,9 +61,9 @@ Source: {data["source"]}. Licence: {data["licence"] or "not given"}.
 
 ## How it is used
 
-`wastebook predict` reads `{file.name}`. Photos are squeezed whole to {height} by {width} pixels.
-Logits are divided by a temperature of {card["temperature"]:.2f}, fitted on validation, so that a
-probability means what it says.
+`wastebook predict` reads the ONNX file of that name. Photos are squeezed whole to {height} by {width} pixels.
+Logits are divided by a temperature of {card["temperature"]:.2f}, fitted on validation,
+so that a probability means what it says.
 
 ## Scores on test
 

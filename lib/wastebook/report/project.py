@@ -26,6 +26,7 @@ from wastebook.files import write_text
 from wastebook.paths import run_folder as run_folder
 
 SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
+DATA_SETS, PHOTOS = ("dataset", "binary_dataset"), "photos_dir"  # the parameters that name photos
 PACKAGE = "wastebook"
 LIBRARY = Path(paths.__file__).parent
 
@@ -121,10 +122,11 @@ def check_parameters(chapter: str, given: Mapping[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise unknown(f"parameter of chapter {chapter}", name, known)
         complete[name] = _typed(f"{chapter}.{name}", known[name].type, value)
-    dataset = complete.get("dataset")
-    if isinstance(dataset, str) and not (paths.CARDS / f"{dataset}.yml").exists():
-        folder = Path(dataset).expanduser().resolve()  # chapters run in another folder
-        complete["dataset"] = str(folder) if folder.is_dir() else dataset
+    for name in (*DATA_SETS, PHOTOS):
+        place = complete.get(name)
+        if isinstance(place, str) and not (paths.CARDS / f"{place}.yml").exists():
+            folder = Path(place).expanduser().resolve()  # chapters run in another folder
+            complete[name] = str(folder) if folder.is_dir() else place
     return complete
 
 
@@ -318,7 +320,7 @@ def chapter_key(chapter: str, parameters: Mapping[str, Any], data: str, needs: S
     kept = [
         file.read_text(encoding="utf-8")
         for file in sorted(paths.CARDS.rglob("*.*"))
-        if file.is_file() and (compares or not file.is_relative_to(paths.REFERENCE))
+        if file.suffix in (".csv", ".yml", ".json") and (compares or not file.is_relative_to(paths.REFERENCE))
     ]
     weights = weights_at_hand() if any(module.startswith("learning/") for module in modules) else []
     ingredients = [cells, parameters, modules, kept, versions(), weights, data, list(needs)]

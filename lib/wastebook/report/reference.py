@@ -98,7 +98,7 @@ def write_reference(run: Path) -> list[Path]:
     record = read_record(run)
     if not record.get("data") or not (run / "results").is_dir():
         raise WastebookError(f"{run} is not a run that was built whole: wastebook build --run {run.name}")
-    if any(name.startswith("sample") for name in record["data"]):
+    if any(map(paths.is_drawn, record["data"])):
         raise WastebookError(f"{run} was built from drawn photos: a reference is of real ones.")
     written = []
     for results in sorted(path for path in (run / "results").iterdir() if path.is_dir()):

@@ -23,6 +23,7 @@ from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.report import downloads, embedded
 from wastebook.report.check import Problem, check_notebook, check_site
+from wastebook.report.execute import BUILD, alone
 from wastebook.report.try_it import write_try_it
 
 OLDEST_QUARTO = (1, 8)
@@ -79,7 +80,8 @@ def render(run: Path, renderer: str = "auto") -> Path:
             write_try_it(run, stage)
         return problems
 
-    replace_site(run / "site", make)
+    with alone(run / BUILD / "site.lock"):
+        replace_site(run / "site", make)
     return run / "site" / "index.html"
 
 
@@ -158,7 +160,7 @@ def _results(run: Path, chapters: list[Path], values: dict[str, Any]) -> str:
     lines = []
     if names:
         lines = ["Data in this copy: " + ", ".join(f"`{name}`" for name in names) + ".", ""]
-    if any(name.startswith("sample") for name in names):
+    if any(map(paths.is_drawn, names)):
         lines += [
             "::: {.callout-note}",
             "## Drawn, not photographed",
@@ -181,7 +183,7 @@ def _beside_published(run: Path) -> list[str]:
     if not file.exists():
         return []
     beside = pd.read_parquet(file)
-    rows = beside[beside["this_run"].notna() & ~beside["dataset"].str.startswith("sample")]
+    rows = beside[beside["this_run"].notna() & ~beside["dataset"].map(paths.is_drawn)]
     if rows.empty:
         return []
     names = ["work", "model", "metric", "published", "reference", "this_run"]

@@ -29,7 +29,7 @@ from wastebook.files import write_text
 from wastebook.report.chapter import Chapter
 from wastebook.report.check import Problem, check_notebook
 from wastebook.report.embedded import PARTS, cells_as_markdown
-from wastebook.report.execute import run_chapter
+from wastebook.report.execute import BUILD, alone, run_chapter
 from wastebook.report.project import chapter_names, parameters_of, read_chapter, read_record
 from wastebook.report.render import find_renderer, render_with_quarto, replace_site
 
@@ -59,7 +59,8 @@ def render_slides(run: Path, renderer: str = "auto") -> Path:
                 _render_with_pandoc(chosen.program, executed, stage, config)
         return problems
 
-    replace_site(run / "slides", make)
+    with alone(run / BUILD / "slides.lock"):
+        replace_site(run / "slides", make)
     return run / "slides" / "index.html"
 
 
@@ -94,7 +95,7 @@ def _origin(run: Path) -> Iterator[str]:
     names = list(record.get("data", {}))
     made = f" of {record['written'][:10]}" if "written" in record else ""
     yield f"The run {run.name}{made}" + (f", on {' and '.join(names)}." if names else ".")
-    if any(name.startswith("sample") for name in names):
+    if any(map(paths.is_drawn, names)):
         yield "Its pictures are drawn, not photographed: it shows that the method works, not how well."
     values = (json.loads(file.read_text(encoding="utf-8")) for file in run.glob("results/*.json"))
     if any(kept.get("weights") == "random" for kept in values):

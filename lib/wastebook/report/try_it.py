@@ -60,7 +60,7 @@ def write_try_it(run: Path, site: Path) -> None:
         facts = json.loads(onnx.load(kept[0]).metadata_props[0].value)
         model = {"name": facts["name"], "classes": facts["classes"]}
         model["threshold"] = facts["card"].get("threshold", 0.0)
-        drawn = facts["card"]["data"]["name"].startswith("sample")
+        drawn = paths.is_drawn(facts["card"]["data"]["name"])
         model["note"] = DRAWN if drawn else ""
         size = sum(file.stat().st_size for file in folder.iterdir())
         told = {"model": model, "megabytes": round(size / 1e6), "parts": {}}

@@ -82,8 +82,8 @@ def variant(model: str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names as a sentence lists them: `glass, metal and trash`."""
-    *first, last = names
+    """Names as a sentence lists them: `glass, metal and trash`; `none` where there are none."""
+    *first, last = [*names] or ["none"]
     return f"{', '.join(first)} and {last}" if first else last
 
 

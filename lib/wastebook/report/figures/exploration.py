@@ -149,7 +149,10 @@ def colour_histograms(colours: pd.DataFrame) -> Figure:
 
 
 def picture_rows(rows: dict[str, Sequence[np.ndarray]]) -> Figure:
-    """Rows of pictures, five or more wide, each row named at its left."""
+    """Rows of pictures, five or more wide, each row named at its left; a line of text where there are
+    none."""
+    if not rows:
+        return _none()
     across = max(5, *(len(pictures) for pictures in rows.values()))
     tiles = [[_tile(picture) for picture in pictures] for pictures in rows.values()]
     figure, axes = _pinned(_sheet([row + [_blank()] * (across - len(row)) for row in tiles], GAP))
@@ -165,10 +168,7 @@ def picture_grid(pictures: Sequence[np.ndarray], captions: Sequence[str], across
 def picture_pairs(pairs: pd.DataFrame, root: Path) -> Figure:
     """Pairs of `find_duplicates` side by side, two in a row; a line of text where there are none."""
     if pairs.empty:
-        figure, axes = plt.subplots(figsize=(WIDE, 0.6))
-        axes.text(0, 0.5, "There are none.", va="center")
-        axes.set_axis_off()
-        return figure
+        return _none()
     gap = np.full((TILE[0], 2 * GAP, 3), 255, np.uint8)
     tiles, captions = [], []
     for *paths, kind in zip(pairs["path_a"], pairs["path_b"], pairs["kind"], strict=True):
@@ -196,6 +196,13 @@ def boxed_photos(measures: pd.DataFrame, root: Path, number: int = 8) -> Figure:
         f"{name}, {100 * share:.0f} %" for name, share in zip(names, shown["bb_coverage"], strict=True)
     ]
     return picture_grid(pictures, captions)
+
+
+def _none() -> Figure:
+    figure, axes = plt.subplots(figsize=(WIDE, 0.6))
+    axes.text(0, 0.5, "There are none.", va="center")
+    axes.set_axis_off()
+    return figure
 
 
 def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
