@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -64,6 +65,24 @@ def kept_model(sample):
     predictions = predict_head(head, features[0], sample.photos, "resnet18-exact", 0, "official")
     card = model_card(sample.name, sample.photos, predictions)
     return Model("resnet18-exact", backbone, head, card)
+
+
+@pytest.fixture(scope="session")
+def ask_torch():
+    """A function that asks a model in torch, in fp32, what its ONNX file should answer too: (N, K) class
+    probabilities of the photos in some files."""
+    from wastebook.learning.backbones import load_pixels
+    from wastebook.learning.features import accelerator, for_inference, forward
+    from wastebook.learning.heads import head_probabilities
+
+    def ask(model, files):
+        device, cooled = accelerator(), 1 / model.card.get("temperature", 1.0)
+        network = for_inference(model.backbone).to(device)
+        pixels = np.stack([load_pixels(file, model.backbone.image_size) for file in files])
+        head = model.head._replace(weight=model.head.weight * cooled, bias=model.head.bias * cooled)
+        return head_probabilities(head, forward(network, model.backbone, pixels, device, bf16=False))
+
+    return ask
 
 
 @pytest.fixture(scope="session")

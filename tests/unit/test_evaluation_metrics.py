@@ -9,7 +9,6 @@ from wastebook.evaluation.metrics import (
     METRICS,
     SCORE_COLUMNS,
     bootstrap,
-    confusion,
     metric_values,
     score,
     score_classes,
@@ -134,11 +133,3 @@ def test_a_class_without_photos_is_left_out_of_the_means():
     recalls = [(part["predicted"] == name).mean() for name, part in told.groupby("label")]
     assert values["balanced_accuracy"] == pytest.approx(np.mean(recalls))
     assert np.isfinite(values).all()
-
-
-def test_confusion_counts_in_the_classes_order():
-    told = made_up()
-    counts = confusion(told)
-    expected = reference.confusion_matrix(told["label"], told["predicted"], labels=CLASSES)
-    assert list(counts.index) == list(counts.columns) == CLASSES
-    assert (counts.to_numpy() == expected).all()

@@ -114,7 +114,7 @@ def test_training_refuses(pixels, photos):
     with pytest.raises(WastebookError, match="batch_size=999"):
         keras_training.train(keras_models.base_cnn(32), pixels, photos, CLASSES, 1, batch_size=999)
     with pytest.raises(WastebookError, match="epochs=0"):
-        keras_training.train(keras_models.base_cnn(32), pixels, photos, CLASSES, 0)
+        keras_training.train(keras_models.base_cnn(32), pixels, photos, CLASSES, 0, batch_size=8)
     with pytest.raises(WastebookError, match="two classes apart; the data set has 3"):
         blocks.solve_blocked_head(np.zeros((40, 2)), numbered(), [*CLASSES, "c"], np.arange(40) % 4)
     with pytest.raises(WastebookError, match="No photo of organic"):

@@ -17,7 +17,7 @@ from wastebook.learning.backbones import load_backbone
 from wastebook.learning.export import export_model
 from wastebook.learning.features import extract_features
 from wastebook.learning.heads import predict_head, solve_head
-from wastebook.learning.models import Model, predict_photos
+from wastebook.learning.models import Model
 from wastebook.photos.decode import read_photo
 from wastebook.prediction import Answer, Predictor, find_models, list_photos, open_model, overlay, said
 
@@ -44,8 +44,8 @@ def probabilities(predictor, files):
     return np.stack([answer.probabilities for answer in predictor.stream(files)])
 
 
-def test_the_same_answers_as_in_torch(model, files):
-    expected = predict_photos(model, files, "fp32").filter(like="p_").to_numpy()
+def test_the_same_answers_as_in_torch(model, files, ask_torch):
+    expected = ask_torch(model, files)
     assert np.abs(probabilities(open_model(), files) - expected).max() < 2e-3  # random weights magnify
     eighths = probabilities(open_model("small", f"{NAME}-int8"), files)
     assert 0 < np.abs(eighths - expected).max() < 0.02
@@ -54,7 +54,7 @@ def test_the_same_answers_as_in_torch(model, files):
 
 
 @pytest.mark.real
-def test_the_same_answers_on_real_photos(trashnet, tmp_path):
+def test_the_same_answers_on_real_photos(trashnet, tmp_path, ask_torch):
     photos = trashnet.photos.groupby("label").head(4).reset_index(drop=True)
     photos["split"] = ["train", "validation"] * 12
     backbone = load_backbone("efficientnet_b0", "auto", (192, 256), photos, trashnet.root)
@@ -65,7 +65,7 @@ def test_the_same_answers_on_real_photos(trashnet, tmp_path):
     model = Model("real", backbone, head, {"data": {"name": "trashnet", "photos": 24}, "temperature": 1.5})
     export_model(model, tmp_path / "real.onnx")
     files = [trashnet.root / path for path in photos["path"]]
-    expected = predict_photos(model, files, "fp32").filter(like="p_").to_numpy()
+    expected = ask_torch(model, files)
     lead = np.sort(expected, axis=1)[:, -1] - np.sort(expected, axis=1)[:, -2]
     for name, most in (("real", 1e-3), ("real-int8", 0.02)):
         found = probabilities(Predictor(tmp_path / f"{name}.onnx"), files)
@@ -73,10 +73,10 @@ def test_the_same_answers_on_real_photos(trashnet, tmp_path):
         assert (found.argmax(1) == expected.argmax(1))[lead > most].all(), name
 
 
-def test_the_graph_resizes_by_itself(model, files):
+def test_the_graph_resizes_by_itself(model, files, ask_torch):
     session = open_model()._session
     alone = np.concatenate([session.run(["probabilities"], {"photo": read_photo(file)})[0] for file in files])
-    expected = predict_photos(model, files, "fp32").filter(like="p_").to_numpy()
+    expected = ask_torch(model, files)
     assert np.abs(alone - expected).max() < 5e-3 and (alone.argmax(1) == expected.argmax(1)).all()
 
 
@@ -107,7 +107,7 @@ def test_the_evidence_glows_where_it_is():
     assert (overlay(photo, np.zeros((2, 3), np.float32)) == 200).all()
 
 
-def test_a_network_without_maps_gives_no_evidence(sample, tmp_path):
+def test_a_network_without_maps_gives_no_evidence(sample, tmp_path, ask_torch):
     backbone = load_backbone("test_vit", "random", (160, 160), sample.photos, sample.root)
     features = extract_features(sample.photos, sample.root, backbone)
     head, _ = solve_head(features, features[0], sample.photos, sample.classes)
@@ -115,7 +115,7 @@ def test_a_network_without_maps_gives_no_evidence(sample, tmp_path):
     export_model(model, tmp_path / "vit.onnx")
     file = sample.root / sample.photos["path"][0]
     answer = Predictor(tmp_path / "vit.onnx").answer(file)
-    expected = predict_photos(model, [file], "fp32").filter(like="p_").to_numpy()[0]
+    expected = ask_torch(model, [file])[0]
     assert answer.evidence is None and np.abs(answer.probabilities - expected).max() < 2e-3
 
 
@@ -266,7 +266,7 @@ def test_in_the_terminal(call, mess, tmp_path):
     assert code == 0 and len(lines) == 1 and lines[0].count(" %") == 2
     assert "drawn, not photographed" in told
     code, lines, _ = call(mess, "--csv", tmp_path / "answers.csv")
-    assert code == 1 and len(lines) == 8
+    assert code == 1 and len(lines) == 9
     with (tmp_path / "answers.csv").open() as file:
         rows = {row["photo"]: row for row in csv.DictReader(file)}
     assert rows[str(mess / "good.jpg")]["label"] and rows[str(mess / "text.jpg")]["label"] == ""

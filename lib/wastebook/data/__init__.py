@@ -9,7 +9,6 @@ from wastebook.data.catalogue import (
     load_cards,
     open_dataset,
 )
-from wastebook.data.download import fetch
 from wastebook.data.sample import draw_sample, true_boxes
 from wastebook.data.splits import split_photos
 
@@ -18,7 +17,6 @@ __all__ = [
     "describe_datasets",
     "draw_per_class",
     "draw_sample",
-    "fetch",
     "fingerprint",
     "how_many",
     "load_cards",

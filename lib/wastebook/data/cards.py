@@ -21,11 +21,6 @@ def load_cards() -> dict[str, Card]:
     return {card["name"]: card for card in cards}
 
 
-def class_names(card: Card) -> list[str]:
-    """The English class names of a card, in its order."""
-    return [entry["name"] for entry in card["classes"]]
-
-
 def class_folders(card: Card) -> dict[str, str]:
     """The class of each folder name (case-folded) in which the set keeps its photos."""
     return {entry.get("folder", entry["name"]).casefold(): entry["name"] for entry in card["classes"]}

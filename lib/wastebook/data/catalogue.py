@@ -1,6 +1,5 @@
 """The catalogue: a data set opened by its name, as a table of its photos."""
 
-import difflib
 import hashlib
 import io
 import unicodedata
@@ -14,10 +13,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from wastebook import paths
 from wastebook.data import download, store
-from wastebook.data.cards import Card, class_folders, class_names, load_cards
-from wastebook.errors import WastebookError
+from wastebook.data.cards import Card, class_folders, load_cards
+from wastebook.errors import WastebookError, did_you_mean
 
 SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
     ("validation", "valid", "val"), "validation"
@@ -50,7 +48,10 @@ def open_dataset(name: str | Path) -> Dataset:
     else:
         root = Path(name).expanduser().resolve()
         if not root.is_dir():
-            raise WastebookError(_unknown(name, list(cards)))
+            raise WastebookError(
+                f"No data set and no folder is called {name!r}. {did_you_mean(name, cards)} A folder of your "
+                "own goes by its path."
+            )
         photos = _own_photos(root)
         labels = sorted(photos["label"].unique())
         card = {"name": root.name, "title": root.name, "task": "Which class is it?", "photos": len(photos)}
@@ -62,7 +63,7 @@ def open_dataset(name: str | Path) -> Dataset:
             f"The photos in {root} are not {card['title']}'s own, though their number is.\n"
             f"Open them by their path instead, or get them anew from {card['homepage']}."
         )
-    return Dataset(card["name"], root, class_names(card), card, photos)
+    return Dataset(card["name"], root, [entry["name"] for entry in card["classes"]], card, photos)
 
 
 def how_many(dataset: Dataset) -> str:
@@ -98,12 +99,6 @@ def draw_per_class(photos: pd.DataFrame, per_class: int | None, seed: int) -> pd
 def fingerprint(photos: pd.DataFrame) -> str:
     """One SHA-256 for the content of a set of photos, whatever their names: over their sorted hashes."""
     return hashlib.sha256("\n".join(sorted(photos["sha256"])).encode()).hexdigest()
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
-    meant = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
-    return f"No data set and no folder is called {name!r}. {meant} A folder of your own goes by its path."
 
 
 def _carded_photos(card: Card, root: Path) -> pd.DataFrame:
@@ -178,7 +173,6 @@ def _as_photos(rows: list[tuple[str, str, str | None]]) -> pd.DataFrame:
 def _file_facts(root: Path, files: list[str]) -> pd.DataFrame:
     """`width`, `height`, `sha256` of each file below `root`, kept in the cache until a file changes."""
     stamps = [(file, (status := (root / file).stat()).st_size, status.st_mtime_ns) for file in files]
-    key = hashlib.sha256(repr((str(root), stamps)).encode()).hexdigest()[:32]
 
     def look() -> pd.DataFrame:
         with warnings.catch_warnings(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
@@ -186,7 +180,7 @@ def _file_facts(root: Path, files: list[str]) -> pd.DataFrame:
             facts = pool.map(lambda file: _facts_of(root / file), files)
             return pd.DataFrame(facts, columns=["width", "height", "sha256"])
 
-    return store.keep_table(paths.cache_folder("catalogues") / f"{key}.parquet", look)
+    return store.keep_table("catalogues", (str(root), stamps), look)
 
 
 def _facts_of(file: Path) -> tuple[int, int, str]:

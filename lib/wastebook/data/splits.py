@@ -36,21 +36,22 @@ def split_photos(photos: pd.DataFrame, scheme: str, seed: int) -> pd.DataFrame:
             return photos
         train = photos["split"] == "train"
         photos.loc[train, "split"] = _deal(
-            photos[train], ("train", "validation"), _groups(photos[train]), seed
+            photos[train], ("train", "validation"), group_numbers(photos[train]), seed
         )
         return photos
     if scheme == "grouped" and photos["group"].isna().any():
         raise WastebookError(
             "The photos are not grouped yet: give them to `group_photos` before a `grouped` split."
         )
-    groups = _groups(photos) if scheme == "grouped" else np.arange(len(photos))
+    groups = group_numbers(photos) if scheme == "grouped" else np.arange(len(photos))
     return photos.assign(split=_deal(photos, tuple(FRACTIONS), groups, seed))
 
 
-def _groups(photos: pd.DataFrame) -> np.ndarray:
-    """A number a photo, the same for photos of one group; a photo without a group is one of its own."""
-    alone = pd.Series(-1 - np.arange(len(photos)), index=photos.index)
-    return pd.factorize(photos["group"].fillna(alone).astype("int64"))[0]
+def group_numbers(photos: pd.DataFrame) -> np.ndarray:
+    """A number a group for each row (`path, group`; a photo may have several), 0 and up in the order of the
+    rows; a photo without a group is one of its own."""
+    named = "group " + photos["group"].astype("string")
+    return pd.factorize(named.fillna("photo " + photos["path"].astype("string")))[0]
 
 
 def _deal(photos: pd.DataFrame, splits: tuple[str, ...], groups: np.ndarray, seed: int) -> list[str]:

@@ -1,5 +1,6 @@
 """Photos on disk: what counts as one, finding copies already at hand, unpacking zips, filling the cache."""
 
+import hashlib
 import os
 import shutil
 import stat
@@ -70,11 +71,14 @@ def fill_once(target: Path, fill: Callable[[Path], None]) -> Path:
     return target
 
 
-def keep_table(file: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """The table kept in the Parquet `file`; made and kept first, whole or not at all, where it is not there.
+def keep_table(folder: str, facts: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """The table that depends on nothing but `facts`, kept as Parquet in a `folder` of the cache under a hash
+    of their `repr`; made and kept first, whole or not at all, where it is not there.
 
     WastebookError where there is no room for it.
     """
+    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+    file = paths.cache_folder(folder) / f"{key}.parquet"
     if file.exists():
         return pd.read_parquet(file)
     table = make()

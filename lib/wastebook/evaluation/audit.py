@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from wastebook import paths
-from wastebook.evaluation.metrics import DRAWS, LEVEL, bootstrap, seed_means, share_interval
+from wastebook.evaluation.metrics import DRAWS, LEVEL, seed_means, share_interval, value_and_draws
 from wastebook.photos.duplicates import group_photos
 
 COPIES = {
@@ -99,11 +99,9 @@ def subset_differences(
     rows = []
     for model, table in predictions.groupby("model", sort=False):
         chosen = inside.loc[table.index].to_numpy().astype(np.float32)
-        seeds = table["seed"].nunique()
-        once = (np.ones((1, len(table)), dtype=np.float32), np.full((1, seeds), 1 / seeds))
         drawn = [
             tuple(seed_means(table, weights * mask, by_seed, metrics) for mask in (np.float32(1), chosen))
-            for weights, by_seed in [once, *bootstrap(table, draws)]
+            for weights, by_seed in value_and_draws(table, draws)
         ]
         for metric in metrics:
             whole, part = (np.concatenate([pair[side][metric] for pair in drawn]) for side in (0, 1))

@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 
 from wastebook.evaluation.metrics import share_interval
-from wastebook.learning.predictions import class_numbers, classes_of, probability_columns
+from wastebook.learning.predictions import class_numbers, classes_of, probabilities_of, probability_columns
 
 
 def fit_temperature(predictions: pd.DataFrame) -> float:
@@ -47,7 +47,7 @@ def reliability(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
     """How often each model is right where it is so and so sure: `model, scheme, split, confidence` (mean of
     the bin), `accuracy, low, high` (95 % Wilson interval), `photos`; `bins` bins of equal width, empty ones
     left out. What several seeds say of one photo counts once."""
-    confidence = predictions[probability_columns(classes_of(predictions))].max(axis=1)
+    confidence = probabilities_of(predictions).max(axis=1)
     table = predictions[["model", "scheme", "split", "path"]].assign(
         confidence=confidence,
         right=predictions["label"] == predictions["predicted"],
@@ -63,8 +63,7 @@ def reliability(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
 
 def _logits(predictions: pd.DataFrame) -> np.ndarray:
     """(N, K) logits up to a constant a row, which no temperature depends on."""
-    names = probability_columns(classes_of(predictions))
-    return np.log(np.clip(predictions[names].to_numpy(dtype=np.float64), 1e-300, None))
+    return np.log(np.clip(probabilities_of(predictions), 1e-300, None))
 
 
 def _log_sum(logits: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from wastebook.evaluation.metrics import group_numbers
+from wastebook.data.splits import group_numbers
 from wastebook.learning.predictions import class_numbers
 
 

@@ -5,14 +5,15 @@ the counts of a bootstrap that draws whole groups (the photos of one object are 
 interval.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
-from wastebook.learning.predictions import class_numbers, classes_of, probability_columns
+from wastebook.data.splits import group_numbers
+from wastebook.learning.predictions import class_numbers, classes_of, probabilities_of
 
 METRICS = ("accuracy", "macro_f1", "balanced_accuracy", "log_loss", "ece", "auc")
 CLASS_METRICS = ("precision", "recall", "f1")
@@ -57,18 +58,8 @@ def score_classes(predictions: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def confusion(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Counts of photos, labels down (`label` is the index), predictions across, both in the classes' order;
-    over all rows of the table, so select model and split first."""
-    classes = classes_of(predictions)
-    counts = pd.crosstab(predictions["label"], predictions["predicted"])
-    return counts.reindex(index=classes, columns=classes, fill_value=0).rename_axis(
-        index="label", columns=None
-    )
-
-
 def metric_values(
-    predictions: pd.DataFrame, weights: np.ndarray, metrics: tuple[str, ...] | list[str]
+    predictions: pd.DataFrame, weights: np.ndarray, metrics: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Each metric under each row of `weights` (B, N), for the N rows of `predictions` (of one seed): (B,)
     arrays.
@@ -80,7 +71,7 @@ def metric_values(
     count = len(classes)
     labels = class_numbers(predictions["label"], classes)
     guesses = class_numbers(predictions["predicted"], classes)
-    probabilities = predictions[probability_columns(classes)].to_numpy(dtype=np.float64)
+    probabilities = probabilities_of(predictions)
     rows = np.arange(len(labels))
     total = weights.sum(axis=1)
 
@@ -139,6 +130,14 @@ def bootstrap(
         yield np.concatenate(rows), np.concatenate(of_seeds)
 
 
+def value_and_draws(predictions: pd.DataFrame, draws: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The weights that give a value itself, every row once and all seeds alike, (1, N) and (1, S); then those
+    of `bootstrap`."""
+    seeds = predictions["seed"].nunique()
+    yield np.ones((1, len(predictions)), dtype=np.float32), np.full((1, seeds), 1 / seeds)
+    yield from bootstrap(predictions, draws)
+
+
 def share_interval(hits: Any, number: Any) -> tuple[np.ndarray, np.ndarray]:
     """The 95 % interval (Wilson 1927) of the share that `hits` are of `number`, one or many; the share itself
     always lies in it, which rounding takes from statsmodels' where it is 0 or 1."""
@@ -147,29 +146,15 @@ def share_interval(hits: Any, number: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(low, share), np.maximum(high, share)
 
 
-def group_numbers(predictions: pd.DataFrame) -> np.ndarray:
-    """A number a group for each row, 0 and up; photos without a group are each one of their own."""
-    named = "group " + predictions["group"].astype("string")
-    return pd.factorize(named.fillna("photo " + predictions["path"].astype("string")))[0]
-
-
-def _summary(
-    predictions: pd.DataFrame, draws: int, metrics: tuple[str, ...] | list[str]
-) -> dict[str, dict[str, float]]:
+def _summary(predictions: pd.DataFrame, draws: int, metrics: Sequence[str]) -> dict[str, dict[str, float]]:
     """Value, interval, number of photos and of seeds for each metric, of one model on one split."""
     number = {"n": predictions["path"].nunique(), "seeds": predictions["seed"].nunique()}
-    ones = np.ones((1, len(predictions)), dtype=np.float32)
-    values = seed_means(predictions, ones, np.full((1, number["seeds"]), 1 / number["seeds"]), metrics)
-    drawn = [seed_means(predictions, *weights, metrics) for weights in bootstrap(predictions, draws)]
+    parts = [seed_means(predictions, *weights, metrics) for weights in value_and_draws(predictions, draws)]
     summary = {}
     for metric in metrics:
-        low, high = np.nanpercentile(np.concatenate([part[metric] for part in drawn]), LEVEL)
-        summary[metric] = {
-            "value": float(values[metric][0]),
-            "low": float(low),
-            "high": float(high),
-            **number,
-        }
+        values = np.concatenate([part[metric] for part in parts])
+        low, high = np.nanpercentile(values[1:], LEVEL)
+        summary[metric] = {"value": float(values[0]), "low": float(low), "high": float(high), **number}
     return summary
 
 
@@ -177,7 +162,7 @@ def seed_means(
     predictions: pd.DataFrame,
     weights: np.ndarray,
     seed_weights: np.ndarray,
-    metrics: tuple[str, ...] | list[str],
+    metrics: Sequence[str],
 ) -> dict[str, np.ndarray]:
     """Each metric under each row of weights (B, N), computed seed by seed and averaged by `seed_weights` (B,
     S)."""

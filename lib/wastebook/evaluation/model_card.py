@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from wastebook.data import fingerprint
 from wastebook.evaluation.calibration import apply_temperature, fit_temperature
 from wastebook.evaluation.metrics import score
-from wastebook.learning.predictions import classes_of, probability_columns
+from wastebook.learning.predictions import probabilities_of
 
 
 def model_card(dataset: str, photos: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, Any]:
@@ -27,6 +28,6 @@ def model_card(dataset: str, photos: pd.DataFrame, predictions: pd.DataFrame) ->
 
 def fit_threshold(predictions: pd.DataFrame) -> float:
     """The confidence below which half of the mistakes in these predictions lie; 0 where there are none."""
-    confidence = predictions[probability_columns(classes_of(predictions))].max(axis=1)
-    wrong = confidence[predictions["label"] != predictions["predicted"]]
-    return float(wrong.median()) if len(wrong) else 0.0
+    wrong = (predictions["label"] != predictions["predicted"]).to_numpy()
+    confidence = probabilities_of(predictions).max(axis=1)
+    return float(np.median(confidence[wrong])) if wrong.any() else 0.0

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from wastebook.evaluation.metrics import LEVEL, share_interval
-from wastebook.learning.predictions import class_numbers, classes_of, probability_columns
+from wastebook.learning.predictions import class_numbers, classes_of, probabilities_of
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 EXPONENTS = np.linspace(0.05, 1.0, 20)  # of learning curves; outside these nothing has been observed
@@ -22,7 +22,7 @@ def selective_accuracy(predictions: pd.DataFrame, shares: Sequence[float] = LEVE
     low, high` (95 % Wilson interval), `photos`. Seeds are ranked together; what several say of one photo
     counts once for the interval.
     """
-    confidence = predictions[probability_columns(classes_of(predictions))].max(axis=1)
+    confidence = probabilities_of(predictions).max(axis=1)
     right = predictions["label"] == predictions["predicted"]
     table = predictions[["model", "scheme", "split", "path"]].assign(confidence=confidence, right=right)
     table = table.sort_values("confidence", ascending=False, kind="stable")
@@ -44,16 +44,14 @@ def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFram
     A row a model, scheme and seed: `model, scheme, seed, threshold, coverage` (how often a test photo's set
     holds the truth), `size` (classes in a set, on average), `single` (the share of sets of one class).
     """
-    classes = classes_of(predictions)
-    columns = probability_columns(classes)
     rows = []
     for keys, part in predictions.groupby(["model", "scheme", "seed"], sort=False):
         known, asked = (part[part["split"] == split] for split in ("validation", "test"))
-        truth = _of_the_truth(known, classes, columns)
+        truth = _of_the_truth(known)
         rank = int(np.floor((1 - level) * (len(truth) + 1)))
         threshold = np.sort(truth)[rank - 1] if rank else 0.0  # with too few photos every class is in the set
-        sizes = (asked[columns].to_numpy() >= threshold).sum(axis=1)
-        held = _of_the_truth(asked, classes, columns) >= threshold
+        sizes = (probabilities_of(asked) >= threshold).sum(axis=1)
+        held = _of_the_truth(asked) >= threshold
         rows.append((*keys, threshold, held.mean(), sizes.mean(), (sizes == 1).mean()))
     names = ["model", "scheme", "seed", "threshold", "coverage", "size", "single"]
     return pd.DataFrame(rows, columns=names)
@@ -84,17 +82,15 @@ def with_more_photos(curve: pd.DataFrame, more: int, seed: int = 0) -> dict[str,
 
 def _law(photos: np.ndarray, errors: np.ndarray, weights: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """The score at `ends` under the law fitted to `errors` by weighted least squares."""
-    best = None
+    laws = []
     for exponent in EXPONENTS:
         design = np.stack([np.ones_like(photos), photos**-exponent], axis=1)
         found, residual = nnls(design * weights[:, None], np.clip(errors, 0, None) * weights)
-        if best is None or residual < best[0]:
-            best = (residual, 1 - (found[0] + found[1] * ends**-exponent))
-    assert best is not None
-    return best[1]
+        laws.append((residual, 1 - (found[0] + found[1] * ends**-exponent)))
+    return min(laws, key=lambda law: law[0])[1]
 
 
-def _of_the_truth(predictions: pd.DataFrame, classes: list[str], columns: list[str]) -> np.ndarray:
+def _of_the_truth(predictions: pd.DataFrame) -> np.ndarray:
     """The probability that each row gives its true class."""
-    labels = class_numbers(predictions["label"], classes)
-    return predictions[columns].to_numpy()[np.arange(len(labels)), labels]
+    labels = class_numbers(predictions["label"], classes_of(predictions))
+    return probabilities_of(predictions)[np.arange(len(labels)), labels]

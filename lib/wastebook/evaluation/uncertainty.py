@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
 from wastebook.errors import WastebookError
-from wastebook.evaluation.metrics import DRAWS, LEVEL, bootstrap, seed_means
+from wastebook.evaluation.metrics import DRAWS, LEVEL, seed_means, value_and_draws
 
 Pairs = list[tuple[str, str]]
 
@@ -30,17 +30,14 @@ def paired_differences(
     """
     rows = []
     for model_a, model_b, scheme, first, second in _paired(predictions, pairs, split):
-        seeds = first["seed"].nunique()
-        once = (np.ones((1, len(first)), dtype=np.float32), np.full((1, seeds), 1 / seeds))
-        values = {name: _difference(first, second, once, metrics)[name][0] for name in metrics}
-        parts = [_difference(first, second, weights, metrics) for weights in bootstrap(first, draws)]
+        parts = [_difference(first, second, weights, metrics) for weights in value_and_draws(first, draws)]
         for metric in metrics:
-            drawn = np.concatenate([part[metric] for part in parts])
-            drawn = drawn[~np.isnan(drawn)]
+            values = np.concatenate([part[metric] for part in parts])
+            drawn = values[1:][~np.isnan(values[1:])]
             low, high = np.percentile(drawn, LEVEL)
             tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
             p = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
-            rows.append((model_a, model_b, scheme, split, metric, values[metric], low, high, p))
+            rows.append((model_a, model_b, scheme, split, metric, values[0], low, high, p))
     names = ["model_a", "model_b", "scheme", "split", "metric", "difference", "low", "high", "p"]
     table = pd.DataFrame(rows, columns=names)
     return table.assign(p_holm=table.groupby("metric")["p"].transform(_holm))

@@ -78,28 +78,24 @@ def load_backbone(
         raise WastebookError(f"There is no backbone {name!r}. {did_you_mean(name, known)}")
     weights, file = choose_weights(weights, partial(_imagenet_file, name, timm_name))
     network, size, config = _build(timm_name, image_size, seed)
+    with torch.inference_mode():
+        width = network(torch.zeros(1, 3, *size)).shape[1]
     facts: dict[str, Any] = {"mean": tuple(config["mean"]), "std": tuple(config["std"]), "weights": weights}
+    backbone = Backbone(name, network, size, feature_width=width, sha256="", **facts)
     if file is None:
         if photos is None or root is None:
             raise WastebookError(
                 f"{name} with random weights needs photos to set its BatchNorm statistics: give them."
             )
-        sha256 = ""
-    else:
-        sha256 = _load_weights(network, file, timm_name)
-    with torch.inference_mode():
-        width = network(torch.zeros(1, 3, *size)).shape[1]
-    backbone = Backbone(name, network, size, feature_width=width, sha256=sha256, **facts)
-    if file is None:
-        assert photos is not None and root is not None
         _settle(backbone, photos, root)
         return backbone._replace(sha256=network_hash(network))
+    sha256 = _load_weights(network, file, timm_name)
     unknown = (
         {}
         if file.resolve().name == sha256
         else {"note": f"these weights are not known by their hash ({file.name})"}
     )
-    return backbone._replace(note=_known_weights().get(sha256, unknown).get("note", ""))
+    return backbone._replace(sha256=sha256, note=_known_weights().get(sha256, unknown).get("note", ""))
 
 
 def load_pixels(file: Path, image_size: tuple[int, int]) -> np.ndarray:

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from wastebook import paths
+from wastebook.data.splits import group_numbers
 from wastebook.errors import WastebookError
 from wastebook.learning.heads import basis_of
 from wastebook.learning.predictions import class_numbers
@@ -44,17 +44,6 @@ def file_numbers(photos: pd.DataFrame) -> np.ndarray:
     return photos["path"].str.extract(r"(\d+)\D*$")[0].astype("float").fillna(0).to_numpy()
 
 
-def known_searches(dataset: str) -> pd.DataFrame:
-    """What the runs of a data set's file numbers show, as far as somebody has looked: `label, first, last,
-    shows, bounds` from `data/audit/`; no rows for other sets."""
-    file = paths.CARDS / "audit" / f"{dataset}-searches.csv"
-    return (
-        pd.read_csv(file)
-        if file.exists()
-        else pd.DataFrame(columns=["label", "first", "last", "shows", "bounds"])
-    )
-
-
 def name_runs(photos: pd.DataFrame, searches: pd.DataFrame) -> pd.Series:
     """What the run of file numbers that each photo is in shows, missing where nobody has said: `searches` has
     `label, first, last, shows`."""
@@ -74,9 +63,7 @@ def number_blocks(photos: pd.DataFrame, blocks: int) -> np.ndarray:
     table = table.sort_values(["label", "number", "path"], kind="stable")
     by_label = table.groupby("label", sort=False)
     table["block"] = by_label.cumcount() * blocks // by_label["path"].transform("size")
-    alone = pd.Series(-1 - table.index, index=table.index)
-    groups = table["group"].fillna(alone).astype("int64")
-    return table.groupby(groups)["block"].transform("first").sort_index().to_numpy()
+    return table.groupby(group_numbers(table))["block"].transform("first").sort_index().to_numpy()
 
 
 def shuffled_blocks(photos: pd.DataFrame, blocks: int, seed: int) -> np.ndarray:

@@ -7,7 +7,6 @@ transform, seed and view, and the precision. Splits and draws are then only sele
 
 import copy
 import hashlib
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -24,7 +23,7 @@ from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.files import room_for, written_whole
 from wastebook.learning.backbones import Backbone, as_input, load_pixels
-from wastebook.photos.decode import in_order, thread_count
+from wastebook.photos.decode import in_order, progress, thread_count
 from wastebook.photos.transform import check_transform, transform_photo
 
 VERSION = 2  # raised whenever the same photo would get other features than before
@@ -157,12 +156,6 @@ def forward(
 def out_of_memory(error: RuntimeError) -> bool:
     """Whether torch says that memory has run out (the CPU's allocator raises no error of its own kind)."""
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
-def progress(description: str, total: int) -> tqdm:
-    """A progress bar in a terminal and in JupyterLab; silent where notebooks are executed for the book."""
-    watched = sys.stderr.isatty() or "JPY_SESSION_NAME" in os.environ
-    return tqdm(desc=description, total=total, unit="photo", disable=not watched)
 
 
 Kept = dict[

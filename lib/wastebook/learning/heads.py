@@ -153,7 +153,7 @@ def solve_head(
         learned, held_out = learned @ basis, held_out @ basis
     wanted = np.tile(targets[train], len(features))
     solver = LogisticRegression(tol=1e-4, max_iter=300, warm_start=True)
-    rows, best = [], None
+    rows, solutions = [], []
     for l2 in L2_PATH:
         solver.set_params(C=1 / (l2 * len(learned)))
         with threadpool_limits(1), warnings.catch_warnings():
@@ -164,20 +164,19 @@ def solve_head(
         train_loss, _ = _loss_and_accuracy(solver, learned, wanted)
         loss, accuracy = _loss_and_accuracy(solver, held_out, targets[validation])
         rows.append((l2, train_loss, loss, accuracy))
-        if best is None or loss < best[0]:
-            best = (loss, l2, *_both_classes(solver))
-        elif loss > 1.5 * best[0]:
+        solutions.append((loss, l2, *_both_classes(solver)))
+        if loss > 1.5 * min(found[0] for found in solutions):
             break  # far into over-fitting: weaker penalties only take longer
-    assert best is not None
-    weight = (best[2] if basis is None else best[2] @ basis.T) / scale
-    bias = best[3] - weight @ mean
+    _, l2, weight, bias = min(solutions, key=lambda found: found[0])
+    weight = (weight if basis is None else weight @ basis.T) / scale
+    bias = bias - weight @ mean
     history = pd.DataFrame(columns=HISTORY_COLUMNS)
     head = Head(
         weight.astype(np.float32),
         bias.astype(np.float32),
         classes,
         history,
-        {"l2": best[1], "views": len(features)},
+        {"l2": l2, "views": len(features)},
         time.perf_counter() - started,
     )
     return head, pd.DataFrame(rows, columns=["l2", "train_loss", "validation_loss", "validation_accuracy"])

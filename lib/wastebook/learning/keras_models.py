@@ -80,11 +80,6 @@ class KerasBackbone(NamedTuple):
     note: str = ""
 
 
-def augmentation() -> list[keras.Layer]:
-    """The random flips, turns (36 degrees at most) and zooms (10 %) that the optimised CNN begins with."""
-    return [layers.RandomFlip("horizontal"), layers.RandomRotation(0.1), layers.RandomZoom(0.1)]
-
-
 def base_cnn(image_size: int, precision: str = "auto", seed: int = 0) -> keras.Model:
     """A plain first reference: three convolutions, one dense layer, nothing against over-fitting.
 
@@ -211,7 +206,8 @@ def _cnn(
     keras.utils.set_random_seed(seed)
     policy: dict[str, Any] = {"dtype": policy_of(precision)}
     stack = [keras.Input((image_size, image_size, 3), name="pixels")]
-    stack += augmentation() if regularised else []
+    if regularised:  # turns of 36 degrees and zooms of 10 % at most
+        stack += [layers.RandomFlip("horizontal"), layers.RandomRotation(0.1), layers.RandomZoom(0.1)]
     stack.append(layers.Rescaling(1 / 255))
     for count in filters:
         stack += [

@@ -2,24 +2,22 @@
 interrupted."""
 
 import hashlib
-import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras  # its backend was chosen by keras_models, whose import comes first wherever this module is used
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.files import room_for, written_whole
 from wastebook.learning.keras_models import KerasBackbone, weights_hash
 from wastebook.learning.predictions import check_trainable, class_numbers
-from wastebook.photos.decode import decode_photos, in_order, read_photo, resize
+from wastebook.photos.decode import decode_photos, in_order, progress, read_photo, resize
 
 VERSION = 1  # raised whenever the same photos would give other features or another training than before
 BATCH_SIZE = 32  # of features and predictions
@@ -84,7 +82,7 @@ def decode_once(photos: pd.DataFrame, root: Path, image_size: int) -> np.ndarray
     if not file.exists():
         shape = (len(photos), image_size, image_size, 3)
         files = (root / path for path in photos["path"])
-        decoded = _watched(decode_photos(files, shape[1:3]), "decoding", len(photos))
+        decoded = progress("decoding", len(photos), decode_photos(files, shape[1:3]))
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         with room_for(file), written_whole(file) as partial, partial.open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, header)
@@ -126,8 +124,8 @@ def extract_keras_features(
             return transform_photo(pixels, transform, f"{photo.sha256} {draw}")
 
         if len(missing):
-            shown = in_order(load, missing.itertuples())
-            shown = _watched(shown, f"{backbone.name}, {transform}, view {view + 1} of {views}", len(missing))
+            told = f"{backbone.name}, {transform}, view {view + 1} of {views}"
+            shown = progress(told, len(missing), in_order(load, missing.itertuples()))
             found = np.concatenate(list(_features_of(shown, backbone)))[: len(missing)]
             kept |= dict(zip(missing["sha256"], found, strict=True))
             kept_in = folder / f"{draw}.npz"
@@ -191,7 +189,8 @@ def train(
     settings += [layer.compute_dtype for layer in model.layers]
     key = _hash(VERSION, weights_hash(model), hashlib.sha256(some.tobytes()).hexdigest(), facts, settings)
     folder = paths.cache_folder("training", f"{model.name}-{key[:16]}")
-    rows = _kept_history(folder)
+    kept = folder / "history.parquet"
+    rows = list(pd.read_parquet(kept).itertuples(index=False, name=None)) if kept.exists() else []
     keeper = _Keeper(folder, rows, seed, epochs, patience)
     if not keeper.is_over():
         begun = len(rows) // 2
@@ -292,7 +291,7 @@ class _Keeper(keras.callbacks.Callback):
         return [row[4] for row in self.rows if row[3] == "validation"]
 
 
-def _features_of(photos: Iterator[np.ndarray], backbone: KerasBackbone) -> Iterator[np.ndarray]:
+def _features_of(photos: Iterable[np.ndarray], backbone: KerasBackbone) -> Iterator[np.ndarray]:
     """The features of photos, batch by batch. Always whole batches, the last filled up: kernels may round
     otherwise for other sizes, and a photo's features must not depend on what else was asked for."""
     batch: list[np.ndarray] = []
@@ -311,17 +310,6 @@ def _kept_features(file: Path) -> dict[str, np.ndarray]:
         return {}
     with np.load(file, allow_pickle=False) as kept:
         return dict(zip(kept["photos"].tolist(), kept["features"], strict=True))
-
-
-def _kept_history(folder: Path) -> list[tuple]:
-    file = folder / "history.parquet"
-    return list(pd.read_parquet(file).itertuples(index=False, name=None)) if file.exists() else []
-
-
-def _watched(photos: Iterator[np.ndarray], description: str, total: int) -> Iterator[np.ndarray]:
-    """A progress bar in a terminal and in JupyterLab; silent where notebooks are executed for the book."""
-    watched = sys.stderr.isatty() or "JPY_SESSION_NAME" in os.environ
-    return iter(tqdm(photos, desc=description, total=total, unit="photo", disable=not watched))
 
 
 def _hash(*facts: Any) -> str:

@@ -2,13 +2,9 @@
 nothing."""
 
 import json
-from collections.abc import Iterator, Sequence
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,11 +12,8 @@ from safetensors.torch import save_file
 
 from wastebook.errors import WastebookError
 from wastebook.files import written_whole
-from wastebook.learning.backbones import Backbone, load_pixels, rebuild_backbone
-from wastebook.learning.features import BATCH_SIZE, accelerator, for_inference, forward, use_bf16
-from wastebook.learning.heads import HISTORY_COLUMNS, Head, head_probabilities
-from wastebook.learning.predictions import probability_columns
-from wastebook.photos.decode import in_order
+from wastebook.learning.backbones import Backbone, rebuild_backbone
+from wastebook.learning.heads import HISTORY_COLUMNS, Head
 
 FORMAT = "wastebook model 1"
 
@@ -83,31 +76,3 @@ def load_model(file: Path) -> Model:
         seconds=0.0,
     )
     return Model(facts["name"], rebuild_backbone(facts["backbone"], network), head, facts["card"])
-
-
-def predict_photos(model: Model, files: Sequence[Path], precision: str = "auto") -> pd.DataFrame:
-    """A row a file: `path` (as given), `predicted` and `p_<class>` a class, in flat memory however many there
-    are.
-
-    Photos are prepared exactly as for training. PhotoError at the first that cannot be read.
-    """
-    probabilities = np.concatenate(
-        [np.zeros((0, len(model.head.classes))), *stream_probabilities(model, files, precision)]
-    )
-    table = pd.DataFrame(probabilities, columns=probability_columns(model.head.classes))
-    table.insert(0, "path", [str(file) for file in files])
-    table.insert(1, "predicted", np.asarray(model.head.classes)[probabilities.argmax(axis=1)])
-    return table
-
-
-def stream_probabilities(
-    model: Model, files: Sequence[Path], precision: str = "auto", batch_size: int = BATCH_SIZE
-) -> Iterator[np.ndarray]:
-    """(B, K) class probabilities of the photos in `files`, a batch at a time as they are computed."""
-    device = accelerator()
-    network, bf16 = for_inference(model.backbone).to(device), use_bf16(precision, device)
-    cooled = 1 / model.card.get("temperature", 1.0)
-    head = model.head._replace(weight=model.head.weight * cooled, bias=model.head.bias * cooled)
-    decoded = in_order(partial(load_pixels, image_size=model.backbone.image_size), files)
-    while photos := list(islice(decoded, batch_size)):
-        yield head_probabilities(head, forward(network, model.backbone, np.stack(photos), device, bf16))

@@ -30,6 +30,11 @@ def classes_of(predictions: pd.DataFrame) -> list[str]:
     return [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
 
 
+def probabilities_of(predictions: pd.DataFrame) -> np.ndarray:
+    """(N, K) float64: the probabilities in a predictions table, its classes in their order."""
+    return predictions[probability_columns(classes_of(predictions))].to_numpy(dtype=np.float64)
+
+
 def class_numbers(labels: pd.Series, classes: list[str]) -> np.ndarray:
     """Each label's number among `classes`, int64; WastebookError for a label that is not one of them."""
     numbers = pd.Index(classes).get_indexer(pd.Index(labels))

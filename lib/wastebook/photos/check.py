@@ -1,12 +1,10 @@
 """Which photos cannot be used, which are odd, and why."""
 
-import hashlib
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
-from wastebook import paths
 from wastebook.data.store import keep_table
 from wastebook.photos.decode import PhotoError, in_order, open_picture, read_photo
 from wastebook.photos.measure import measure_light
@@ -25,9 +23,8 @@ def check_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     (the format is not the suffix's), `tiny`, `near-blank`. A table without rows means that all is well. Kept
     on disk by name and content, so the second call is instant.
     """
-    key = hashlib.sha256(repr((VERSION, *zip(photos["path"], photos["sha256"], strict=True))).encode())
-    kept = paths.cache_folder("checks") / f"{key.hexdigest()[:32]}.parquet"
-    return keep_table(kept, lambda: _check(list(photos["path"]), root))
+    facts = (VERSION, *zip(photos["path"], photos["sha256"], strict=True))
+    return keep_table("checks", facts, lambda: _check(list(photos["path"]), root))
 
 
 def count_problems(problems: pd.DataFrame) -> pd.DataFrame:

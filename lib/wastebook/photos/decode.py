@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ import cv2
 import joblib
 import numpy as np
 from PIL import Image, ImageOps
+from tqdm import tqdm
 
 from wastebook.errors import WastebookError
 
@@ -42,7 +44,19 @@ def read_photo(file: Path) -> np.ndarray:
     profile, an animation gives its first frame. PhotoError where the file is missing, empty, truncated,
     larger than 200 megapixels or not a picture.
     """
-    return _decode(file, _content(file))
+    content = _content(file)
+    picture = _open(file, content)
+    if picture.format == "JPEG" and picture.mode in ("RGB", "L") and content.endswith(END_OF_JPEG):
+        # The same pixels as Pillow's in half the time, upright too; but cut-off files it fills with grey.
+        photo = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+        if photo is not None:
+            return photo
+    try:
+        return np.asarray(_as_rgb(ImageOps.exif_transpose(picture)))
+    except Exception as error:  # Pillow's plugins raise many kinds of error for broken pixels
+        text = str(error) or type(error).__name__
+        cut = any(word in text.lower() for word in ("truncated", "not enough", "broken data", "incomplete"))
+        raise PhotoError(file, "truncated" if cut else "unreadable", text) from None
 
 
 def open_picture(file: Path) -> Image.Image:
@@ -101,6 +115,13 @@ def thread_count() -> int:
     return int(named) if named.isdecimal() and int(named) else joblib.cpu_count()
 
 
+def progress(description: str, total: int, photos: Iterable[np.ndarray] | None = None) -> tqdm:
+    """A progress bar in a terminal and in JupyterLab, silent where notebooks are executed for the book; it
+    gives the `photos` one by one, or is told of them by `update`."""
+    watched = sys.stderr.isatty() or "JPY_SESSION_NAME" in os.environ
+    return tqdm(photos, desc=description, total=total, unit="photo", disable=not watched)
+
+
 def _content(file: Path) -> bytes:
     try:
         content = file.read_bytes()
@@ -126,21 +147,6 @@ def _open(file: Path, content: bytes) -> Image.Image:
         else:
             detail = str(error) or type(error).__name__
         raise PhotoError(file, "unreadable", detail) from None
-
-
-def _decode(file: Path, content: bytes) -> np.ndarray:
-    picture = _open(file, content)
-    if picture.format == "JPEG" and picture.mode in ("RGB", "L") and content.endswith(END_OF_JPEG):
-        # The same pixels as Pillow's in half the time, upright too; but cut-off files it fills with grey.
-        photo = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-        if photo is not None:
-            return photo
-    try:
-        return np.asarray(_as_rgb(ImageOps.exif_transpose(picture)))
-    except Exception as error:  # as above, now for broken pixels
-        text = str(error) or type(error).__name__
-        cut = any(word in text.lower() for word in ("truncated", "not enough", "broken data", "incomplete"))
-        raise PhotoError(file, "truncated" if cut else "unreadable", text) from None
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:

@@ -3,7 +3,6 @@
 Copies in training and test make a model look better than it is; copies under two labels cannot be learned.
 """
 
-import hashlib
 import itertools
 import math
 from pathlib import Path
@@ -18,7 +17,6 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
-from wastebook import paths
 from wastebook.data.store import keep_table
 from wastebook.photos.decode import PhotoError, in_order, read_photo, resize
 
@@ -66,8 +64,8 @@ def find_duplicates(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     `same_split` is missing where there is no official split. Photos that cannot be read are compared by their
     bytes only. Kept on disk by content, so the second call is instant.
     """
-    kept = paths.cache_folder("duplicates") / f"{_key(photos)}.parquet"
-    pairs = keep_table(kept, lambda: _search(photos.reset_index(drop=True), root))
+    facts = (VERSION, sorted(photos[["path", "label", "sha256"]].itertuples(index=False, name=None)))
+    pairs = keep_table("duplicates", facts, lambda: _search(photos.reset_index(drop=True), root))
     known = photos.set_index("path")[["label", "split"]]
     a, b = (known.loc[pairs[side]].reset_index(drop=True) for side in ("path_a", "path_b"))
     same_split = (a["split"] == b["split"]).astype("boolean").mask(a["split"].isna() | b["split"].isna())
@@ -81,11 +79,6 @@ def group_photos(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     links = sparse.coo_array((np.ones(len(pairs)), ends), shape=(len(photos), len(photos)))
     _, groups = connected_components(links, directed=False)
     return photos.assign(group=pd.array(groups, dtype="Int64"))
-
-
-def _key(photos: pd.DataFrame) -> str:
-    rows = sorted(photos[["path", "label", "sha256"]].itertuples(index=False, name=None))
-    return hashlib.sha256(repr((VERSION, rows)).encode()).hexdigest()[:32]
 
 
 def _search(photos: pd.DataFrame, root: Path) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from rich.table import Column, Table
 from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.files import write_text
-from wastebook.report.execute import BUILD, State, alone
+from wastebook.report.execute import State, alone
 from wastebook.report.project import (
+    BUILD,
     DATA_SETS,
     PHOTOS,
     chapter_key,
@@ -45,12 +46,12 @@ COLOURS = {
 
 def build(
     console: Console,
-    profile: str = "quick",
-    run_name: str | None = None,
-    settings: Sequence[str] = (),
-    wanted: Sequence[str] = (),
-    jobs: int | None = None,
-    renderer: str = "auto",
+    profile: str,
+    run_name: str | None,
+    settings: Sequence[str],
+    wanted: Sequence[str],
+    jobs: int | None,
+    renderer: str,
 ) -> dict[str, Any]:
     """Build the book, told of on `console`: `run` (folder), `chapters` (state and seconds of each), `errors`
     and `page`, the page to open (None where a chapter failed: the site then stays as it was).
@@ -132,29 +133,23 @@ def _run_graph(
             kept.unlink(missing_ok=True)
             (run / BUILD / f"{chapter}.json").unlink(missing_ok=True)
             stale.add(chapter)
-    with _Display(console) as display:
-        if not stale:
-            states = _states(run, keys, stale)
-            display.show(states)
-            return states
-        cores = joblib.cpu_count()
-        jobs = min(jobs or 2, len(stale), cores)
-        graph = {
-            "chapters": _nodes(needs, keys),
-            "python": sys.executable,
-            "run": str(run),
-            "threads": cores // jobs,
-        }
-        process = _start_snakemake(run, graph, jobs * (cores // jobs))
-        try:
-            while process.poll() is None:
-                display.show(_states(run, keys, stale))
-                time.sleep(POLL_SECONDS)
-        finally:
-            _stop(process)
+    display, process = _Display(console), None
+    with display.live or nullcontext():
+        if stale:
+            cores = joblib.cpu_count()
+            jobs = min(jobs or 2, len(stale), cores)
+            graph = {"chapters": _nodes(needs, keys), "python": sys.executable, "run": str(run)}
+            graph |= {"threads": cores // jobs}
+            process = _start_snakemake(run, graph, jobs * (cores // jobs))
+            try:
+                while process.poll() is None:
+                    display.show(_states(run, keys, stale))
+                    time.sleep(POLL_SECONDS)
+            finally:
+                _stop(process)
         states = _states(run, keys, stale, ended=True)
         display.show(states)
-    if process.returncode and not any(state["state"] == "failed" for state in states.values()):
+    if process and process.returncode and not any(state["state"] == "failed" for state in states.values()):
         raise WastebookError(f"Snakemake ended with exit code {process.returncode}: see {run / LOG}")
     return states
 
@@ -220,26 +215,17 @@ class _Display:
 
     def __init__(self, console: Console):
         self._console = console
-        self._live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+        self.live = Live(console=console, refresh_per_second=4) if console.is_terminal else None
         self._told: dict[str, str] = {}
 
-    def __enter__(self) -> "_Display":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._live:
-            self._live.stop()
-
     def show(self, states: Mapping[str, State]) -> None:
-        if self._live:
+        if self.live:
             table = Table("Chapter", "State", "Cell", Column("Seconds", justify="right"), box=None)
             for chapter, state in states.items():
                 table.add_row(
                     chapter, f"[{COLOURS[state['state']]}]{state['state']}", _cell(state), _seconds(state)
                 )
-            self._live.update(table)
+            self.live.update(table)
             return
         for chapter, state in states.items():
             if self._told.get(chapter, "waiting") != state["state"]:

@@ -139,62 +139,40 @@ def checklist(
     smallest = data.photos["label"].value_counts()
     leaks = [f"{count(number)} under {scheme}" for scheme, number in known.items()]
     gap = models["accuracy_high"] - models["accuracy_low"]
-    rows = [
-        (
-            "goals",
-            "What is claimed, of which photos?",
-            f"{data.card['task']} For photos like these: {data.name}.",
-        ),
-        (
-            "goals",
-            "Why learn it from data?",
-            "No rule in pixels tells glass from plastic; people can, so labels exist.",
-        ),
-        ("computing", "Which code?", f"commit {commit[:12]}{' with changes' * commit.endswith('+')}"),
-        (
-            "computing",
-            "Which software and machine?",
-            f"{len(versions)} versions kept in run.yml; {hardware.get('processor', 'unknown')}, "
-            f"{hardware.get('cores', '?')} cores, {hardware.get('accelerator') or 'no accelerator'}",
-        ),
-        (
-            "computing",
-            "Can it be run again?",
-            "wastebook build; wastebook compare holds two runs against one another",
-        ),
-        ("data", "Where from, how many?", f"{data.card['source']}; {how_many(data)}"),
-        (
-            "data",
-            "Is any class rare?",
-            f"{smallest.index[-1]} with {count(smallest.iloc[-1])} photos against {smallest.index[0]} with "
-            f"{count(smallest.iloc[0])}",
-        ),
-        ("data", "Who labelled?", "the authors, once; how far they agree was not measured"),
-        (
-            "splits",
-            "Is test kept apart?",
-            f"{models['model'].nunique()} models, each scored once; validation chose",
-        ),
-        ("splits", "Test photos of an object known from train", listed(leaks) or "not counted"),
-        (
-            "uncertainty",
-            "Is luck shown?",
-            f"95 % intervals by group and seed ({count(seeds)}), {percent(gap.median(), 1)} wide (median)",
-        ),
-        (
-            "uncertainty",
-            "Are many comparisons corrected for?",
-            "yes, by Holm's method, for all questions at once",
-        ),
-        (
-            "generality",
-            "How far does it carry?",
-            "see the transfer above; elsewhere it was measured at "
-            + (
-                decimal(100 * published["value"].min(), 2) + " % (landfill)" if len(published) else "no place"
-            ),
-        ),
-    ]
+    elsewhere = decimal(100 * published["value"].min(), 2) + " % (landfill)" if len(published) else "no place"
+    answers = {
+        "goals": {
+            "What is claimed, of which photos?": f"{data.card['task']} For photos like these: {data.name}.",
+            "Why learn it from data?": "No rule in pixels tells glass from plastic; "
+            "people can, so labels exist.",
+        },
+        "computing": {
+            "Which code?": f"commit {commit[:12]}{' with changes' * commit.endswith('+')}",
+            "Which software and machine?": f"{len(versions)} versions kept in run.yml; "
+            f"{hardware.get('processor', 'unknown')}, {hardware.get('cores', '?')} cores, "
+            f"{hardware.get('accelerator') or 'no accelerator'}",
+            "Can it be run again?": "wastebook build; wastebook compare holds two runs against one another",
+        },
+        "data": {
+            "Where from, how many?": f"{data.card['source']}; {how_many(data)}",
+            "Is any class rare?": f"{smallest.index[-1]} with {count(smallest.iloc[-1])} photos against "
+            f"{smallest.index[0]} with {count(smallest.iloc[0])}",
+            "Who labelled?": "the authors, once; how far they agree was not measured",
+        },
+        "splits": {
+            "Is test kept apart?": f"{models['model'].nunique()} models, each scored once; validation chose",
+            "Test photos of an object known from train": listed(leaks) or "not counted",
+        },
+        "uncertainty": {
+            "Is luck shown?": f"95 % intervals by group and seed ({count(seeds)}), "
+            f"{percent(gap.median(), 1)} wide (median)",
+            "Are many comparisons corrected for?": "yes, by Holm's method, for all questions at once",
+        },
+        "generality": {
+            "How far does it carry?": f"see the transfer above; elsewhere it was measured at {elsewhere}"
+        },
+    }
+    rows = [(module, *pair) for module, asked in answers.items() for pair in asked.items()]
     return pd.DataFrame(rows, columns=["module", "question", "answer"])
 
 

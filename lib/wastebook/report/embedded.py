@@ -22,11 +22,11 @@ from typing import Any, NamedTuple
 import nbformat
 import yaml
 from bs4 import BeautifulSoup, Tag
-from jinja2 import Environment
+from jinja2 import Environment, FileSystemLoader
 
 from wastebook.errors import WastebookError
 from wastebook.report.downloads import FOLDER
-from wastebook.report.execute import cell_options
+from wastebook.report.execute import ANSI, cell_options
 
 PARTS = Path(str(files("wastebook.report"))) / "site"
 TAGS: dict[str, dict[str, Any]] = {  # those that Quarto knows
@@ -37,7 +37,7 @@ TAGS: dict[str, dict[str, Any]] = {  # those that Quarto knows
 }
 PICTURES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 REFERENCE = re.compile(r'<a class="reference" data-form="(\w+)">([^<]+)</a>')
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
+TEMPLATES = Environment(loader=FileSystemLoader(PARTS), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
 class Page(NamedTuple):
@@ -69,14 +69,11 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
                 )
             targets[label] = target
     titles = [_title(page, soup) for page, soup in zip(pages, soups, strict=True)]
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        (PARTS / "template.html").read_text(encoding="utf-8")
-    )
     index: list[dict[str, str]] = []
     for at, (page, body) in enumerate(zip(pages, bodies, strict=True)):
         body = REFERENCE.sub(partial(_reference, page, targets), body)
         soup = BeautifulSoup(body, "html.parser")
-        text = template.render(
+        text = TEMPLATES.get_template("template.html").render(
             book=config["book"],
             language=config.get("lang", "en"),
             body=body,
@@ -114,15 +111,15 @@ def _body(page: Page, run: Path, stage: Path, config: dict[str, Any], pandoc: st
         text = cells_as_markdown(file, stage / page.address, config["execute"] | config["format"]["html"])
     else:
         text = file.read_text(encoding="utf-8")
-    command = [pandoc, "--from=markdown", "--to=html5", "--wrap=none", "--section-divs", "--mathml"]
-    command += [
-        f"--lua-filter={PARTS / 'filter.lua'}",
-        "--citeproc",
-        f"--bibliography={run / config['bibliography']}",
-    ]
-    command += ["--metadata=link-citations", f"--metadata=lang:{config.get('lang', 'en')}"]
-    command += [f"--metadata=chapter:{page.number}"]
-    text = _shortcodes(text, file.parent, run)
+    options = ["--to=html5", "--section-divs", f"--lua-filter={PARTS / 'filter.lua'}", "--citeproc"]
+    options += [f"--bibliography={run / config['bibliography']}", "--metadata=link-citations"]
+    options += [f"--metadata=lang:{config.get('lang', 'en')}", f"--metadata=chapter:{page.number}"]
+    return run_pandoc(pandoc, options, _shortcodes(text, file.parent, run), file)
+
+
+def run_pandoc(program: str, options: list[str], text: str, file: Path) -> str:
+    """What Pandoc makes of `text`, the Markdown of a `file`; WastebookError, naming it, where it cannot."""
+    command = [program, "--from=markdown", "--wrap=none", "--mathml", *options]
     done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
         raise WastebookError(f"Pandoc could not render {file}: {done.stderr.strip()[-500:]}")

@@ -20,9 +20,8 @@ from nbformat import NotebookNode
 from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.files import write_text
-from wastebook.report.project import annotated, check_parameters, read_chapter
+from wastebook.report.project import BUILD, annotated, check_parameters, read_chapter
 
-BUILD = ".build"  # in a run: what is under way; of a chapter its stage, `.json` (state), `.key`, `.lock`
 START_SECONDS = 120  # a kernel's first start, on a slow disk, reads much
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 SHOWN = {"fig": ("image/",), "tbl": ("text/html", "text/markdown")}  # what a labelled cell has to show

@@ -77,15 +77,11 @@ def all_models(chapter: Chapter, scores: pd.DataFrame, watts: float) -> pd.DataF
     found = [_cost_of(row["model"], costs[costs["dataset"] == row["dataset"]]) for _, row in table.iterrows()]
     table = table.join(pd.DataFrame(found, index=table.index, columns=list(COSTS)).astype(float))
     table = table.merge(seconds, on=["dataset", "scheme", "model"], how="left")
-    table = table.assign(joules=table["seconds"] * watts)
     first = {scheme: at for at, scheme in enumerate(scores["scheme"].unique())}  # the leading ones come first
-    table = table.sort_values("accuracy", ascending=False, kind="stable")
-    return table.sort_values(
-        ["dataset", "scheme"],
-        key=lambda column: column.map(first) if column.name == "scheme" else column,
-        kind="stable",
-        ignore_index=True,
-    )
+    table = table.assign(joules=table["seconds"] * watts, place=table["scheme"].map(first))
+    order = ["dataset", "place", "accuracy"]
+    table = table.sort_values(order, ascending=[True, True, False], kind="stable", ignore_index=True)
+    return table.drop(columns="place")
 
 
 def told(models: pd.DataFrame) -> pd.DataFrame:
@@ -172,21 +168,11 @@ def answer_in_words(row: pd.Series) -> str:
 def pareto_front(cost: pd.Series, quality: pd.Series) -> pd.Series:
     """Whether each model (bool, by the same index) is one that no other beats in one without being beaten in
     the other; False where a cost is missing."""
-    return pd.Series(
-        [
-            bool(
-                np.isfinite(cost[at])
-                and not (
-                    (cost <= cost[at])
-                    & (quality >= quality[at])
-                    & ((cost < cost[at]) | (quality > quality[at]))
-                ).any()
-            )
-            for at in cost.index
-        ],
-        index=cost.index,
-        dtype=bool,
-    )
+    beaten = [
+        ((cost <= cost[at]) & (quality >= quality[at]) & ((cost < cost[at]) | (quality > quality[at]))).any()
+        for at in cost.index
+    ]
+    return np.isfinite(cost) & ~pd.Series(beaten, index=cost.index, dtype=bool)
 
 
 def beside_published(published: pd.DataFrame, scores: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:

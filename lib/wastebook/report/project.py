@@ -26,6 +26,7 @@ from wastebook.files import write_text
 from wastebook.paths import run_folder as run_folder
 
 SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
+BUILD = ".build"  # in a run: what is under way; of a chapter its stage, `.json` (state), `.key`, `.lock`
 DATA_SETS, PHOTOS = ("dataset", "binary_dataset"), "photos_dir"  # the parameters that name photos
 PACKAGE = "wastebook"
 LIBRARY = Path(paths.__file__).parent

@@ -22,8 +22,9 @@ import yaml
 from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.report import downloads, embedded
-from wastebook.report.check import Problem, check_notebook, check_site
-from wastebook.report.execute import BUILD, alone
+from wastebook.report.check import check_notebook, check_site
+from wastebook.report.execute import alone
+from wastebook.report.project import BUILD, read_record
 from wastebook.report.try_it import write_try_it
 
 OLDEST_QUARTO = (1, 8)
@@ -70,31 +71,33 @@ def render(run: Path, renderer: str = "auto") -> Path:
         raise WastebookError(f"There is no run folder {run}: build it first.")
     config = write_project(run)
 
-    def make(stage: Path) -> list[Problem]:
-        problems = [problem for chapter in _chapters(run) for problem in check_notebook(chapter)]
-        if not problems:
-            if chosen.name == "quarto":
-                render_with_quarto(chosen.program, run, stage, "html", run / "logs" / "quarto.log")
-            else:
-                embedded.render_site(run, stage, config, chosen.program)
-            write_try_it(run, stage)
-        return problems
+    def make(stage: Path) -> None:
+        if chosen.name == "quarto":
+            render_with_quarto(chosen.program, run, stage, "html", run / "logs" / "quarto.log")
+        else:
+            embedded.render_site(run, stage, config, chosen.program)
+        write_try_it(run, stage)
 
     with alone(run / BUILD / "site.lock"):
-        replace_site(run / "site", make)
+        replace_site(run / "site", _chapters(run), make)
     return run / "site" / "index.html"
 
 
-def replace_site(site: Path, make: Callable[[Path], list[Problem]]) -> None:
-    """Have a site made in a folder beside `site`, checked, and put in its place in one step. WastebookError,
-    and the last good one as it was, where `make`, given the folder, or the check finds problems."""
+def replace_site(site: Path, notebooks: list[Path], make: Callable[[Path], None]) -> None:
+    """Check the executed `notebooks`, have `make` make their site in the folder it is given, beside `site`,
+    check that, and put it in its place in one step. WastebookError, and the last good one as it was, where
+    there are problems."""
     stage, replaced = (site.with_name(f".{site.name}-{which}") for which in ("new", "old"))
     if replaced.exists() and not site.exists():  # an earlier run was stopped between the two moves below
         replaced.rename(site)
     for leftover in (stage, replaced):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        if problems := make(stage) or check_site(stage):
+        problems = [problem for notebook in notebooks for problem in check_notebook(notebook)]
+        if not problems:
+            make(stage)
+            problems = check_site(stage)
+        if problems:
             listed = "\n".join(f"  {problem.page}: {problem.what}" for problem in problems[:20])
             more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
             raise WastebookError(
@@ -154,9 +157,7 @@ def _chapters(run: Path) -> list[Path]:
 
 def _results(run: Path, chapters: list[Path], values: dict[str, Any]) -> str:
     """The front page's summary: which data, and a line a chapter with the `headline` it recorded, if any."""
-    record = run / "run.yml"
-    facts = (yaml.safe_load(record.read_text(encoding="utf-8")) or {}) if record.exists() else {}
-    names = list(facts.get("data") or {})
+    names = list(read_record(run).get("data", {}))
     lines = []
     if names:
         lines = ["Data in this copy: " + ", ".join(f"`{name}`" for name in names) + ".", ""]

@@ -8,7 +8,6 @@ presentation.
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 import nbformat
 import yaml
-from jinja2 import Environment
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -27,10 +25,9 @@ from wastebook.data import Dataset, open_dataset
 from wastebook.errors import WastebookError
 from wastebook.files import write_text
 from wastebook.report.chapter import Chapter
-from wastebook.report.check import Problem, check_notebook
-from wastebook.report.embedded import PARTS, cells_as_markdown
-from wastebook.report.execute import BUILD, alone, run_chapter
-from wastebook.report.project import chapter_names, parameters_of, read_chapter, read_record
+from wastebook.report.embedded import TEMPLATES, cells_as_markdown, run_pandoc
+from wastebook.report.execute import alone, run_chapter
+from wastebook.report.project import BUILD, chapter_names, parameters_of, read_chapter, read_record
 from wastebook.report.render import find_renderer, render_with_quarto, replace_site
 
 DECK = "slides/index"  # the deck's notebook, named as chapters are
@@ -49,18 +46,15 @@ def render_slides(run: Path, renderer: str = "auto") -> Path:
     executed = run_chapter(DECK, {}, run, source=_for_results(read_chapter(DECK), run))
     config = _write_project(executed, run)
 
-    def make(stage: Path) -> list[Problem]:
-        problems = check_notebook(executed)
-        if not problems:
-            if chosen.name == "quarto":
-                log = run / "logs" / "slides" / "quarto.log"
-                render_with_quarto(chosen.program, executed.parent, stage, "revealjs", log)
-            else:
-                _render_with_pandoc(chosen.program, executed, stage, config)
-        return problems
+    def make(stage: Path) -> None:
+        if chosen.name == "quarto":
+            log = run / "logs" / "slides" / "quarto.log"
+            render_with_quarto(chosen.program, executed.parent, stage, "revealjs", log)
+        else:
+            _render_with_pandoc(chosen.program, executed, stage, config)
 
     with alone(run / BUILD / "slides.lock"):
-        replace_site(run / "slides", make)
+        replace_site(run / "slides", [executed], make)
     return run / "slides" / "index.html"
 
 
@@ -108,15 +102,9 @@ def _render_with_pandoc(program: str, executed: Path, stage: Path, config: dict[
     assets.mkdir(parents=True)
     options = config["format"]["revealjs"]
     text = cells_as_markdown(executed, stage / "index.html", config["execute"] | options)
-    command = [program, "--from=markdown", "--to=revealjs", "--slide-level=2", "--wrap=none", "--mathml"]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8")
-    if done.returncode:
-        raise WastebookError(f"Pandoc could not render {executed}: {done.stderr.strip()[-500:]}")
-    template = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        (PARTS / "slides.html").read_text(encoding="utf-8")
-    )
+    body = run_pandoc(program, ["--to=revealjs", "--slide-level=2"], text, executed)
     named = {re.sub("-(.)", lambda match: match[1].upper(), name): value for name, value in options.items()}
-    page = template.render(deck=config, body=done.stdout, options=named)
+    page = TEMPLATES.get_template("slides.html").render(deck=config, body=body, options=named)
     (stage / "index.html").write_text(page, encoding="utf-8")
     for name in REVEAL:
         shutil.copy(Path(str(files("sphinx_revealjs"))) / "_static" / "revealjs" / name, assets)

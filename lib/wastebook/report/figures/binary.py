@@ -1,6 +1,8 @@
 """Figures of the organic-or-recyclable chapter: what the collection is like, and what two classes allow to
 draw."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -11,7 +13,6 @@ from wastebook.evaluation.metrics import share_interval
 from wastebook.learning.blocks import file_numbers
 from wastebook.report.figures import style
 
-WIDE = 8.0  # inches, the width of a page
 RUN = 100  # photos of consecutive numbers that a dot stands for, or fewer where there are few in all
 
 
@@ -28,7 +29,7 @@ def recall_by_number(predictions: pd.DataFrame) -> Figure:
         number=file_numbers(predictions), right=predictions["label"] == predictions["predicted"]
     )
     figure, panels = plt.subplots(
-        len(labels), 1, figsize=(WIDE, 2.3 * len(labels)), sharey=True, squeeze=False
+        len(labels), 1, figsize=(style.WIDE, 2.3 * len(labels)), sharey=True, squeeze=False
     )
     for axes, label in zip(panels[:, 0], labels, strict=True):
         colour, marker = style.class_styles(labels)[label]
@@ -62,7 +63,7 @@ def score_distributions(predictions: pd.DataFrame, positive: str) -> Figure:
     """
     places = list(predictions["where"].unique())
     labels = sorted(predictions["label"].unique())
-    figure, panels = plt.subplots(1, len(places), figsize=(WIDE, 3.2), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(places), figsize=(style.WIDE, 3.2), sharey=True, squeeze=False)
     for axes, place in zip(panels[0], places, strict=True):
         rows = predictions[predictions["where"] == place]
         for label, hatch in zip(labels, ("", "///"), strict=True):
@@ -85,38 +86,30 @@ def cost_curves(costs: pd.DataFrame) -> Figure:
     `costs` has `model, threshold, cost, chosen` (bool, one a model).
     """
     styles = style.model_styles(list(costs["model"].unique()))
-    figure, axes = plt.subplots(figsize=(WIDE, 3.6))
+    figure, axes = plt.subplots(figsize=(style.WIDE, 3.6))
     for model, (colour, marker) in styles.items():
         rows = costs[costs["model"] == model]
-        axes.plot(
-            rows["threshold"],
-            rows["cost"],
-            color=colour,
-            marker=marker,
-            markevery=12,
-            markersize=4,
-            label=model,
-        )
+        look: dict[str, Any] = {"color": colour, "marker": marker}
+        axes.plot(rows["threshold"], rows["cost"], markevery=12, markersize=4, label=model, **look)
         chosen = rows[rows["chosen"]]
-        axes.plot(
-            chosen["threshold"], chosen["cost"], marker=marker, color=colour, markersize=11, linestyle=""
-        )
+        axes.plot(chosen["threshold"], chosen["cost"], markersize=11, linestyle="", **look)
     axes.set(xlabel="called recyclable from this probability on", ylabel="cost of 100 photos", ylim=(0, None))
     axes.legend()
     return figure
 
 
-def learning_curve(curve: pd.DataFrame, metric: str = "accuracy") -> Figure:
-    """A test score over the number of photos learned from (logarithmic), with 95 % intervals, a line a model.
+def learning_curve(curve: pd.DataFrame) -> Figure:
+    """Accuracy on test over the number of photos learned from (logarithmic), with 95 % intervals, a line a
+    model.
 
     `curve` has `model, photos, value, low, high`.
     """
-    figure, axes = plt.subplots(figsize=(WIDE, 3.6))
+    figure, axes = plt.subplots(figsize=(style.WIDE, 3.6))
     for model, (colour, marker) in style.model_styles(list(curve["model"].unique())).items():
         rows = curve[curve["model"] == model].sort_values("photos")
         axes.plot(rows["photos"], rows["value"], color=colour, marker=marker, label=model)
         axes.fill_between(rows["photos"], rows["low"], rows["high"], color=colour, alpha=0.15)
-    axes.set(xscale="log", xlabel="photos learned from", ylabel=f"{metric} on test")
+    axes.set(xscale="log", xlabel="photos learned from", ylabel="accuracy on test")
     axes.set_xticks(
         sorted(curve["photos"].unique()), [f"{count:,}" for count in sorted(curve["photos"].unique())]
     )

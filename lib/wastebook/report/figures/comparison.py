@@ -11,8 +11,6 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator
 
 from wastebook.report.figures import style
 
-WIDE = 8.0  # inches, the width of a page
-
 
 def model_dots(scores: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     """Every model as a dot with its 95 % interval, a panel a metric, the best at the top; the schemes of a
@@ -27,7 +25,7 @@ def model_dots(scores: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     colours = {model: colour for model, (colour, _) in style.model_styles(models).items()}
     step = 0.5 / len(schemes)
     height = 1.0 + len(models) * (0.15 + 0.09 * len(schemes))
-    figure, panels = plt.subplots(1, len(metrics), figsize=(WIDE, height), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(metrics), figsize=(style.WIDE, height), sharey=True, squeeze=False)
     for axes, metric in zip(panels[0], metrics, strict=True):
         for row in scores[scores["metric"] == metric].to_dict("records"):
             at = schemes.index(row["scheme"])
@@ -49,30 +47,30 @@ def model_dots(scores: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     return figure
 
 
-def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str], quality: str = "accuracy") -> Figure:
-    """Quality over each of the `costs` (column: what to call it; logarithmic), a panel each; the models that
+def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
+    """Accuracy over each of the `costs` (column: what to call it; logarithmic), a panel each; the models that
     no other beats in both are filled, named and joined.
 
-    `models` has `model, <quality>` and for each cost a bool column `<cost>_front`.
+    `models` has `model, accuracy` and for each cost a bool column `<cost>_front`.
     """
     styles = style.model_styles(list(models["model"]))
-    figure, panels = plt.subplots(1, len(costs), figsize=(WIDE, 4.0), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(costs), figsize=(style.WIDE, 4.0), sharey=True, squeeze=False)
     for axes, (cost, name) in zip(panels[0], costs.items(), strict=True):
         front = models[models[f"{cost}_front"]].sort_values(cost)
-        axes.plot(front[cost], front[quality], color=style.GREY, linewidth=1, zorder=1)
+        axes.plot(front[cost], front["accuracy"], color=style.GREY, linewidth=1, zorder=1)
         for row in models.dropna(subset=[cost]).to_dict("records"):
             colour, marker = styles[row["model"]]
             face = colour if row[f"{cost}_front"] else "white"
-            axes.plot(row[cost], row[quality], marker, color=colour, markerfacecolor=face, markersize=7)
+            axes.plot(row[cost], row["accuracy"], marker, color=colour, markerfacecolor=face, markersize=7)
         for at, row in enumerate(front.to_dict("records")):
             place = {"xytext": (4, 7 + 11 * (at % 2)), "textcoords": "offset points"}
-            axes.annotate(row["model"], (row[cost], row[quality]), fontsize=8, **place)
+            axes.annotate(row["model"], (row[cost], row["accuracy"]), fontsize=8, **place)
         axes.set(xscale="log", xlabel=name)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
         axes.minorticks_off()
         axes.margins(x=0.25, y=0.12)
-    panels[0][0].set_ylabel(f"{quality} on test")
+    panels[0][0].set_ylabel("accuracy on test")
     return figure
 
 
@@ -86,7 +84,7 @@ def before_and_after(table: pd.DataFrame, name: str) -> Figure:
     figure, panels = plt.subplots(
         len(datasets),
         1,
-        figsize=(WIDE, 0.9 * len(datasets) + 0.24 * sum(counts)),
+        figsize=(style.WIDE, 0.9 * len(datasets) + 0.24 * sum(counts)),
         squeeze=False,
         height_ratios=[count + 2 for count in counts],
         sharex=True,
@@ -111,7 +109,7 @@ def answering_less(selective: pd.DataFrame) -> Figure:
 
     `selective` as `selective_accuracy` gives it, with a column `name` for the legend.
     """
-    figure, axes = plt.subplots(figsize=(WIDE, 3.6))
+    figure, axes = plt.subplots(figsize=(style.WIDE, 3.6))
     looks = zip(style.COLOURS, style.MARKERS, strict=True)
     for (name, rows), (colour, marker) in zip(selective.groupby("name", sort=False), looks, strict=False):
         axes.plot(100 * rows["share"], rows["accuracy"], color=colour, marker=marker, label=name)

@@ -178,10 +178,10 @@ def picture_pairs(pairs: pd.DataFrame, root: Path) -> Figure:
     return _captioned(tiles, captions, across=2)
 
 
-def boxed_photos(measures: pd.DataFrame, root: Path, number: int = 8) -> Figure:
-    """Photos with the box found (orange) and the true one where known (blue), from the smallest box to the
-    largest; `measures` is that of `measure.beside_true_boxes`."""
-    places = np.linspace(0, len(measures) - 1, min(number, len(measures))).round().astype(int)
+def boxed_photos(measures: pd.DataFrame, root: Path) -> Figure:
+    """Eight photos with the box found (orange) and the true one where known (blue), from the smallest box to
+    the largest; `measures` is that of `measure.beside_true_boxes`."""
+    places = np.linspace(0, len(measures) - 1, min(8, len(measures))).round().astype(int)
     shown = measures.sort_values("bb_coverage", kind="stable").iloc[places]
     boxes = [
         shown[[f"{whose}_{side}" for side in ("x", "y", "width", "height")]].to_numpy()

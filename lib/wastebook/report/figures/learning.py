@@ -5,7 +5,7 @@ Each takes a table as DESIGN describes it and gives a figure; colours and marker
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from wastebook.photos.decode import read_photo
 from wastebook.report.figures import style
+from wastebook.report.words import plain_name, variant
 
 SHADES = "Blues"  # of a share, 0 to 1
 CHANGES = "PuOr"  # of what went down (orange) or up (purple): told apart by the colour-blind too
 ORDERED = "viridis"
-WIDE = 8.0  # inches, the width of a page
 OBJECTIVE = "validation macro F1"
 # The columns of a trial that the search did not choose.
 NOT_PARAMETERS = ("number", "state", "value", "seconds", "scheme", "seed")
@@ -38,13 +38,13 @@ def training_curves(history: pd.DataFrame) -> Figure:
     styles = style.model_styles(models)
     if len({colour for colour, _ in styles.values()}) < len(models):  # variants of one model
         styles = dict(zip(models, zip(style.COLOURS, style.MARKERS, strict=True), strict=False))
-    figure, panels = plt.subplots(1, 2, figsize=(WIDE, 3.4))
+    figure, panels = plt.subplots(1, 2, figsize=(style.WIDE, 3.4))
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         for (model, split), rows in history.groupby(["model", "split"], sort=False):
             colour, marker = styles[str(model)]
             over_seeds = rows.groupby("epoch")[measure].agg(["mean", "min", "max"])
             line = {"linestyle": "--"} if split == "train" else {"marker": marker, "markersize": 4}
-            name = split if len(models) == 1 else f"{_words(str(model))}, {split}"
+            name = split if len(models) == 1 else f"{plain_name(str(model))}, {split}"
             axes.plot(over_seeds.index, over_seeds["mean"], color=colour, label=name, **line)
             axes.fill_between(
                 over_seeds.index, over_seeds["min"], over_seeds["max"], color=colour, alpha=0.15
@@ -59,14 +59,13 @@ def training_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def confusion_matrices(predictions: pd.DataFrame, classes: list[str], columns: int = 4) -> Figure:
+def confusion_matrices(predictions: pd.DataFrame, classes: list[str]) -> Figure:
     """True classes down, predicted across: the share of each row, with the count below it where there is one
     model only; a panel a model, in the order of the table. Several seeds are counted together."""
     models = list(predictions["model"].unique())
     alone = len(models) == 1
-    figure, panels = _panels(
-        len(models), 1 if alone else columns, (6.0, 5.2) if alone else (2.0, 2.05), share=True
-    )
+    size = (6.0, 5.2) if alone else (2.0, 2.05)
+    figure, panels = _panels(len(models), 4, size, share=True)
     for axes, model, name in zip(panels, models, _short_names(models), strict=True):
         rows = predictions[predictions["model"] == model]
         table = pd.crosstab(rows["label"], rows["predicted"])
@@ -95,9 +94,9 @@ def certain_mistakes(predictions: pd.DataFrame, root: Path, count: int = 12) -> 
     wrong = wrong.assign(sure=sure).sort_values("sure", ascending=False, kind="stable")
     wrong = wrong.drop_duplicates("path").head(count)
     figure, panels = _panels(max(len(wrong), 1), 4, (2.0, 1.95))
-    for axes, row in zip(panels, _rows(wrong), strict=False):
-        _picture(axes, read_photo(root / row.path))
-        axes.set_title(f"{row.label}\nas {row.predicted}, {row.sure:.2f}", fontsize=9)
+    for axes, row in zip(panels, wrong.to_dict("records"), strict=False):
+        _picture(axes, read_photo(root / row["path"]))
+        axes.set_title(f"{row['label']}\nas {row['predicted']}, {row['sure']:.2f}", fontsize=9)
     if wrong.empty:
         panels[0].set_axis_off()
         panels[0].text(0.5, 0.5, "no mistake", ha="center", va="center")
@@ -109,12 +108,12 @@ def augmented_copies(copies: Mapping[str, Sequence[np.ndarray]]) -> Figure:
     number for each transform."""
     first = next(iter(copies.values()))
     height, width, _ = first[0].shape
-    size = (WIDE, ((WIDE - 1.3) / len(first) * height / width + 0.05) * len(copies))
+    size = (style.WIDE, ((style.WIDE - 1.3) / len(first) * height / width + 0.05) * len(copies))
     figure, panels = plt.subplots(len(copies), len(first), figsize=size, squeeze=False)
     for row, (name, pictures) in zip(panels, copies.items(), strict=True):
         for axes, picture in zip(row, pictures, strict=True):
             _picture(axes, picture)
-        row[0].set_ylabel(name.replace("_", " "), rotation=0, ha="right", va="center", fontsize=9)
+        row[0].set_ylabel(plain_name(name), rotation=0, ha="right", va="center", fontsize=9)
     return figure
 
 
@@ -125,7 +124,7 @@ def recall_changes(recalls: pd.DataFrame, classes: list[str]) -> Figure:
     reference's own rows have no change. What lies clear of zero is in bold.
     """
     models = list(recalls["model"].unique())
-    figure, axes = plt.subplots(figsize=(WIDE, 0.9 + 0.42 * len(models)))
+    figure, axes = plt.subplots(figsize=(style.WIDE, 0.9 + 0.42 * len(models)))
     cells = recalls.set_index(["model", "label"])
     changes = cells["change"].unstack().reindex(index=models, columns=classes).fillna(0).to_numpy(float)
     reach = max(float(np.abs(changes).max()), 0.05)
@@ -156,16 +155,17 @@ def score_intervals(scores: pd.DataFrame, metrics: Sequence[str] = ("accuracy", 
     colours = {model: colour for model, (colour, _) in style.model_styles(models).items()}
     markers = dict(zip(schemes, style.MARKERS, strict=False))
     height = 1.2 + 0.2 * len(models) * (len(schemes) + 0.5)
-    figure, panels = plt.subplots(1, len(metrics), figsize=(WIDE, height), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(metrics), figsize=(style.WIDE, height), sharey=True, squeeze=False)
     for axes, metric in zip(panels[0], metrics, strict=True):
-        for row in _rows(scores[scores["metric"] == metric]):
-            place = models.index(row.model) + (schemes.index(row.scheme) - (len(schemes) - 1) / 2) * 0.22
-            hollow = pd.isna(row.low)
-            spread = None if hollow else [[row.value - row.low], [row.high - row.value]]
-            face = "white" if hollow else colours[row.model]
-            mark = {"marker": markers[row.scheme], "color": colours[row.model], "markerfacecolor": face}
-            axes.errorbar(row.value, place, xerr=spread, markersize=6, capsize=2, linewidth=1.5, **mark)
-        axes.set(title=metric.replace("_", " "), yticks=range(len(models)), yticklabels=_short_names(models))
+        for row in scores[scores["metric"] == metric].to_dict("records"):
+            model, scheme, value = row["model"], row["scheme"], row["value"]
+            place = models.index(model) + (schemes.index(scheme) - (len(schemes) - 1) / 2) * 0.22
+            hollow = pd.isna(row["low"])
+            spread = None if hollow else [[value - row["low"]], [row["high"] - value]]
+            face = "white" if hollow else colours[model]
+            mark = {"marker": markers[scheme], "color": colours[model], "markerfacecolor": face}
+            axes.errorbar(value, place, xerr=spread, markersize=6, capsize=2, linewidth=1.5, **mark)
+        axes.set(title=plain_name(metric), yticks=range(len(models)), yticklabels=_short_names(models))
         axes.grid(axis="y", visible=False)
     panels[0][0].invert_yaxis()
     for scheme, marker in markers.items():
@@ -178,15 +178,15 @@ def difference_intervals(differences: pd.DataFrame, unit: str) -> Figure:
     """Paired differences as dots with their 95 % intervals, a row a `step`, schemes below one another; filled
     where the interval is clear of zero. `difference, low, high` are shares, drawn as points."""
     steps, schemes = list(differences["step"].unique()), list(differences["scheme"].unique())
-    figure, axes = plt.subplots(figsize=(WIDE, 1.2 + 0.22 * len(steps) * (len(schemes) + 0.5)))
-    for row in _rows(differences):
-        scheme = schemes.index(row.scheme)
-        place = steps.index(row.step) + (scheme - (len(schemes) - 1) / 2) * 0.25
-        spread = [[100 * (row.difference - row.low)], [100 * (row.high - row.difference)]]
+    figure, axes = plt.subplots(figsize=(style.WIDE, 1.2 + 0.22 * len(steps) * (len(schemes) + 0.5)))
+    for row in differences.to_dict("records"):
+        scheme, difference = schemes.index(row["scheme"]), row["difference"]
+        place = steps.index(row["step"]) + (scheme - (len(schemes) - 1) / 2) * 0.25
+        spread = [[100 * (difference - row["low"])], [100 * (row["high"] - difference)]]
         colour, marker = style.COLOURS[scheme], style.MARKERS[scheme]
-        face = colour if row.low > 0 or row.high < 0 else "white"
+        face = colour if row["low"] > 0 or row["high"] < 0 else "white"
         look: dict[str, Any] = {"color": colour, "marker": marker, "markerfacecolor": face}
-        axes.errorbar(100 * row.difference, place, xerr=spread, markersize=7, capsize=2, **look)
+        axes.errorbar(100 * difference, place, xerr=spread, markersize=7, capsize=2, **look)
     axes.axvline(0, color=style.GREY, linewidth=1)
     axes.set(yticks=range(len(steps)), yticklabels=steps, xlabel=unit)
     axes.grid(axis="y", visible=False)
@@ -202,7 +202,7 @@ def penalty_path(path: pd.DataFrame) -> Figure:
 
     `path` as `solve_head` gives it (`l2, train_loss, validation_loss`), with the `seed`.
     """
-    figure, axes = plt.subplots(figsize=(WIDE, 3.2))
+    figure, axes = plt.subplots(figsize=(style.WIDE, 3.2))
     for (seed, rows), colour in zip(path.groupby("seed"), itertools.cycle(style.COLOURS), strict=False):
         axes.plot(rows["l2"], rows["train_loss"], color=colour, linestyle="--", label=f"train, seed {seed}")
         axes.plot(rows["l2"], rows["validation_loss"], "o-", color=colour, label=f"validation, seed {seed}")
@@ -213,17 +213,17 @@ def penalty_path(path: pd.DataFrame) -> Figure:
     return figure
 
 
-def search_history(trials: pd.DataFrame, default: float, objective: str = OBJECTIVE) -> Figure:
+def search_history(trials: pd.DataFrame, default: float) -> Figure:
     """What each trial reached, the best so far of each seed's search, and what the default parameters do."""
     done = trials.dropna(subset=["value"]).sort_values("number")
     seeds = list(done.groupby("seed"))
-    figure, axes = plt.subplots(figsize=(WIDE, 3.2))
+    figure, axes = plt.subplots(figsize=(style.WIDE, 3.2))
     for (seed, rows), colour in zip(seeds, itertools.cycle((style.BLUE, *style.COLOURS[2:])), strict=False):
         name = "best so far" if len(seeds) == 1 else f"best so far, seed {seed}"
         axes.plot(rows["number"], rows["value"], "o", color=colour, alpha=0.5)
         axes.step(rows["number"], rows["value"].cummax(), where="post", color=colour, label=name)
     axes.axhline(default, color=style.ORANGE, linestyle="--", label="default parameters")
-    axes.set(xlabel="trial", ylabel=objective)
+    axes.set(xlabel="trial", ylabel=OBJECTIVE)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right", fontsize=9)
     return figure
@@ -232,8 +232,8 @@ def search_history(trials: pd.DataFrame, default: float, objective: str = OBJECT
 def search_importance(importance: pd.Series) -> Figure:
     """How much of the objective's variation each parameter accounts for: shares, by the parameter's name."""
     ordered = importance.sort_values()
-    figure, axes = plt.subplots(figsize=(WIDE, 0.7 + 0.38 * len(ordered)))
-    axes.barh([_words(name) for name in ordered.index], ordered, color=style.BLUE, height=0.6)
+    figure, axes = plt.subplots(figsize=(style.WIDE, 0.7 + 0.38 * len(ordered)))
+    axes.barh([plain_name(name) for name in ordered.index], ordered, color=style.BLUE, height=0.6)
     for place, share in enumerate(ordered):
         axes.text(share, place, f" {share:.2f}", va="center", fontsize=10)
     axes.set(xlabel="importance", xlim=(0, 1.1 * max(ordered.max(), 0.01)))
@@ -241,11 +241,11 @@ def search_importance(importance: pd.Series) -> Figure:
     return figure
 
 
-def search_slices(trials: pd.DataFrame, marked: Mapping[str, float], objective: str = OBJECTIVE) -> Figure:
+def search_slices(trials: pd.DataFrame, marked: Mapping[str, float]) -> Figure:
     """The objective over each parameter, later trials darker; a dashed line at the values `marked`."""
     done = trials.dropna(subset=["value"])
     names = [str(name) for name in done if name not in NOT_PARAMETERS]
-    figure, panels = plt.subplots(1, len(names), figsize=(WIDE, 2.9), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(names), figsize=(style.WIDE, 2.9), sharey=True, squeeze=False)
     for axes, name in zip(panels[0], names, strict=True):
         axes.scatter(done[name], done["value"], c=done["number"], cmap=ORDERED + "_r", s=24)
         if name in marked:
@@ -258,17 +258,17 @@ def search_slices(trials: pd.DataFrame, marked: Mapping[str, float], objective: 
         axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks], fontsize=8)
         axes.minorticks_off()
         axes.grid(axis="x", visible=False)
-        axes.set_xlabel(_words(name).replace(" ", "\n", 1))
-    panels[0][0].set_ylabel(objective)
+        axes.set_xlabel(plain_name(name).replace(" ", "\n", 1))
+    panels[0][0].set_ylabel(OBJECTIVE)
     return figure
 
 
-def search_parallel(trials: pd.DataFrame, objective: str = OBJECTIVE) -> Figure:
+def search_parallel(trials: pd.DataFrame) -> Figure:
     """Each trial a line through its parameters, from the lowest tried to the highest, coloured by what it
     reached; the best is thick."""
     done = trials.dropna(subset=["value"]).sort_values("value")
     names = [str(name) for name in done if name not in NOT_PARAMETERS]
-    figure, axes = plt.subplots(figsize=(WIDE, 3.6))
+    figure, axes = plt.subplots(figsize=(style.WIDE, 3.6))
     scaled = np.column_stack([_scaled(done[name]) for name in names])
     shade = plt.Normalize(done["value"].min(), done["value"].max())
     colours = plt.get_cmap(ORDERED)(shade(done["value"]))
@@ -280,11 +280,11 @@ def search_parallel(trials: pd.DataFrame, objective: str = OBJECTIVE) -> Figure:
         for value, height, side in ((done[name].min(), -0.03, "top"), (done[name].max(), 1.03, "bottom")):
             axes.text(place, height, f"{value:.3g}", ha="center", va=side, fontsize=9)
     axes.set(
-        xticks=range(len(names)), xticklabels=[_words(name) for name in names], yticks=[], ylim=(-0.12, 1.12)
+        xticks=range(len(names)), xticklabels=list(map(plain_name, names)), yticks=[], ylim=(-0.12, 1.12)
     )
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)
-    figure.colorbar(plt.cm.ScalarMappable(shade, ORDERED), ax=axes, label=objective)
+    figure.colorbar(plt.cm.ScalarMappable(shade, ORDERED), ax=axes, label=OBJECTIVE)
     return figure
 
 
@@ -372,21 +372,11 @@ def _name_cells(
     axes.spines[:].set_visible(False)
 
 
-def _rows(table: pd.DataFrame) -> Iterator[Any]:
-    """The rows of a table, their values by name."""
-    return table.itertuples()
-
-
 def _short_names(models: Sequence[str]) -> list[str]:
     """The models' names; where all are one backbone under several transforms, the transforms' (or `none`)."""
-    parts = [model.partition("+") for model in models]
-    if len(parts) == 1 or len({base for base, _, _ in parts}) > 1:
+    if len(models) == 1 or len({model.partition("+")[0] for model in models}) > 1:
         return list(models)
-    return [_words(transform) or "none" for _, _, transform in parts]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return [variant(model) for model in models]
 
 
 def _on_log_scale(values: pd.Series) -> bool:
@@ -406,14 +396,6 @@ def _by_seed(predictions: pd.DataFrame, model: str, positive: str):
 
 
 def _draw_curves(axes: Axes, curves: list, colour: str, marker: str, name: str) -> None:
+    look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 5, "alpha": 0.8}
     for at, (x, y) in enumerate(curves):
-        axes.plot(
-            x,
-            y,
-            color=colour,
-            marker=marker,
-            markevery=0.2,
-            markersize=5,
-            alpha=0.8,
-            label=None if at else name,
-        )
+        axes.plot(x, y, markevery=0.2, label=None if at else name, **look)

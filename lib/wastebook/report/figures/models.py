@@ -19,7 +19,7 @@ def network_diagram(modules: pd.DataFrame) -> Figure:
     `modules` is a row a module, in order: `module, channels, height, width` (of what it gives; pixels),
     `parameters, learns`.
     """
-    figure, axes = plt.subplots(figsize=(8.0, 3.4))
+    figure, axes = plt.subplots(figsize=(style.WIDE, 3.4))
     left = 0.0
     rows: Iterator[Any] = modules.itertuples()
     for row in rows:

@@ -13,22 +13,13 @@ def robustness_curves(answers: pd.DataFrame) -> Figure:
     `answers` has `kind, unit, strength, accuracy, low, high, sure`.
     """
     kinds = list(answers["kind"].unique())
-    figure, grid = plt.subplots(2, 3, figsize=(8.0, 4.8), sharey=True)
+    figure, grid = plt.subplots(2, 3, figsize=(style.WIDE, 4.8), sharey=True)
     for axes, kind in zip(grid.flat, kinds, strict=False):
         rows = answers[answers["kind"] == kind].reset_index(drop=True)
         around = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
-        axes.errorbar(
-            rows.index, rows["accuracy"], around, color=style.BLUE, marker="o", markersize=4, label="right"
-        )
-        axes.plot(
-            rows.index,
-            rows["sure"],
-            color=style.ORANGE,
-            linestyle="--",
-            marker="s",
-            markersize=4,
-            label="sure",
-        )
+        right, sure = {"color": style.BLUE, "label": "right"}, {"color": style.ORANGE, "label": "sure"}
+        axes.errorbar(rows.index, rows["accuracy"], around, fmt="o-", markersize=4, **right)
+        axes.plot(rows.index, rows["sure"], "s--", markersize=4, **sure)
         axes.set_xticks(rows.index, [f"{strength:g}" for strength in rows["strength"]])
         axes.set(title=kind, xlabel=rows["unit"][0], ylim=(0, 1.02))
     handles = grid.flat[0].get_legend_handles_labels()

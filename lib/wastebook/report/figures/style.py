@@ -10,6 +10,7 @@ BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, GREY = "#56B4E9", "#E69F00", "#7F7F7F"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, GREY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+WIDE = 8.0  # inches, the width of a page
 
 CLASS_ORDER = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 BINARY_ORDER = ("organic", "recyclable")
@@ -20,7 +21,7 @@ def set_up() -> None:
     """Set the figure defaults of the whole book (Quarto's own are not applied to executed notebooks)."""
     sns.set_theme(style="whitegrid", context="notebook", palette=list(COLOURS))
     mpl.rcParams |= {
-        "figure.figsize": (8.0, 4.5),
+        "figure.figsize": (WIDE, 4.5),
         "figure.dpi": 96,
         "figure.constrained_layout.use": True,
         "axes.titlelocation": "left",
@@ -46,10 +47,7 @@ def model_styles(models: list[str]) -> dict[str, tuple[str, str]]:
 
 
 def _styles(names: list[str], order: tuple[str, ...]) -> dict[str, tuple[str, str]]:
-    known = [name for name in order if name in names]
     others = [name for name in names if name not in order]
-    places = {name: order.index(name) for name in known}
-    places |= {name: len(order) + at for at, name in enumerate(others)}
-    return {
-        name: (COLOURS[places[name] % len(COLOURS)], MARKERS[places[name] % len(MARKERS)]) for name in names
-    }
+    looks = itertools.cycle(zip(COLOURS, MARKERS, strict=True))
+    look_of = dict(zip([*order, *others], looks, strict=False))
+    return {name: look_of[name] for name in names}
