@@ -32,9 +32,14 @@ def write_text(file: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-@cache
 def file_hash(file: Path) -> str:
-    """SHA-256 of a file's content."""
+    """SHA-256 of a file's content; of one that has not changed since, at once."""
+    status = file.stat()
+    return _hash_of(file, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _hash_of(file: Path, size: int, changed: int) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 

@@ -52,6 +52,14 @@ def test_with_too_few_photos_to_promise_every_class_is_in_the_set(predictions):
     assert (table["coverage"] == 1).all() and (table["single"] == 0).all()
 
 
+def test_the_threshold_is_the_third_least_of_twenty_nine(predictions):
+    first = predictions[predictions["seed"] == 0]
+    known = first[first["split"] == "validation"].head(29)
+    table = promises.conformal_sets(pd.concat([known, first[first["split"] == "test"]]), 0.9)
+    truth = sorted(row[f"p_{row['label']}"] for row in known.to_dict("records"))
+    assert table["threshold"].item() == truth[2]  # (29 + 1) / 10, whatever the floating point makes of it
+
+
 def test_a_learning_curve_is_drawn_on_by_its_law():
     photos = np.array([100, 200, 400, 800])
     value = 1 - 0.05 - 2 * photos**-0.5

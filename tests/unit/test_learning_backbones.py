@@ -1,5 +1,6 @@
 """Backbones: any of timm's, weights of every origin, and what is wrong with some."""
 
+import hashlib
 import pickle
 import zipfile
 from pathlib import Path
@@ -117,6 +118,14 @@ def test_weights_in_a_zip(weights, monkeypatch, tmp_path):
         assert network_hash(load_backbone("test_resnet", "imagenet").network) == backbone.sha256
     with pytest.raises(WastebookError, match="No ImageNet weights"):
         load_backbone("test_vit", "imagenet")
+
+
+def test_the_hash_of_a_file_is_that_of_what_it_holds_now(tmp_path):
+    file = tmp_path / "weights"
+    file.write_bytes(b"cut off")
+    before = file_hash(file)
+    file.write_bytes(b"got anew")
+    assert file_hash(file) == hashlib.sha256(b"got anew").hexdigest() != before
 
 
 @pytest.mark.parametrize("image_size", [0, 16, (64, 8), (64, 64, 3)])

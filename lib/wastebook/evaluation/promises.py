@@ -48,7 +48,7 @@ def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFram
     for keys, part in predictions.groupby(["model", "scheme", "seed"], sort=False):
         known, asked = (part[part["split"] == split] for split in ("validation", "test"))
         truth = _of_the_truth(known)
-        rank = int(np.floor((1 - level) * (len(truth) + 1)))
+        rank = int(np.floor(round((1 - level) * (len(truth) + 1), 9)))  # a tenth of thirty is three
         threshold = np.sort(truth)[rank - 1] if rank else 0.0  # with too few photos every class is in the set
         sizes = (probabilities_of(asked) >= threshold).sum(axis=1)
         held = _of_the_truth(asked) >= threshold
