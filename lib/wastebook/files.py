@@ -26,6 +26,13 @@ def written_whole(file: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def written_to_cache(file: Path) -> Iterator[Path]:
+    """`written_whole` for a file in the cache: WastebookError, with the way out, where the disk is full."""
+    with room_for(file), written_whole(file) as partial:
+        yield partial
+
+
 def write_text(file: Path, text: str) -> None:
     """Write `text` to `file` in UTF-8, whole or not at all."""
     with written_whole(file) as partial:

@@ -179,3 +179,10 @@ def test_groups_of_trashnet_stay_small(trashnet, real_pairs):
         "one print of cardboard is on some seventy photos; more would be a chain of errors"
     )
     assert sizes.iloc[1] < 20
+
+
+def test_pairs_with_photos_that_are_not_at_hand_do_not_count():
+    photos = pd.DataFrame({"path": ["a", "b", "c"]})
+    pairs = pd.DataFrame({"path_a": ["a", "b", "gone"], "path_b": ["b", "gone", "c"]})
+    groups = group_photos(photos, pairs)["group"].tolist()
+    assert groups[0] == groups[1] != groups[2]

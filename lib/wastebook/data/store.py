@@ -18,7 +18,7 @@ from tqdm import tqdm
 from wastebook import paths
 from wastebook.data.cards import Card, class_folders
 from wastebook.errors import WastebookError
-from wastebook.files import room_for, written_whole
+from wastebook.files import room_for, written_to_cache
 
 PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif")
@@ -82,7 +82,7 @@ def keep_table(folder: str, facts: object, make: Callable[[], pd.DataFrame]) -> 
     if file.exists():
         return pd.read_parquet(file)
     table = make()
-    with room_for(file), written_whole(file) as partial:
+    with written_to_cache(file) as partial:
         table.to_parquet(partial)
     return table
 

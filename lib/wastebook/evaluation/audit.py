@@ -5,7 +5,7 @@ import pandas as pd
 
 from wastebook import paths
 from wastebook.evaluation.metrics import DRAWS, LEVEL, seed_means, share_interval, value_and_draws
-from wastebook.photos.duplicates import group_photos
+from wastebook.photos.duplicates import group_photos, pairs_among
 
 COPIES = {
     "exact": "stands in train, byte for byte",
@@ -35,7 +35,7 @@ def twins_in_train(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     """For each photo of `test` the path of the first one outside test that shows the same, whatever its
     label, by any chain of `pairs` (see `find_duplicates`); missing where there is none, and for all photos
     outside test."""
-    group, in_test = group_photos(photos, _among(photos, pairs))["group"], photos["split"] == "test"
+    group, in_test = group_photos(photos, pairs)["group"], photos["split"] == "test"
     return photos["path"].mask(in_test).groupby(group).transform("first").where(in_test)
 
 
@@ -45,7 +45,7 @@ def list_oddities(photos: pd.DataFrame, pairs: pd.DataFrame, problems: pd.DataFr
     Of test, those with a twin in train, by kind of copy (`COPIES`) and by any; any photo with a copy on its
     own side or under another label (`because` names the twin or copy); and what `check_photos` found.
     """
-    pairs = _among(photos, pairs)
+    pairs = pairs_among(photos, pairs)
     both = pd.concat([pairs, pairs.rename(columns={"path_a": "path_b", "path_b": "path_a"})])
     own_side = both["same_split"].fillna(True).astype(bool)
     found = {name: twins_in_train(photos, pairs[pairs["kind"] == kind]) for kind, name in COPIES.items()}
@@ -108,8 +108,3 @@ def subset_differences(
             low, high = np.nanpercentile((whole - part)[1:], LEVEL)
             rows.append((model, metric, whole[0], part[0], whole[0] - part[0], low, high))
     return pd.DataFrame(rows, columns=["model", "metric", "whole", "part", "difference", "low", "high"])
-
-
-def _among(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The pairs of which both are among the photos."""
-    return pairs[pairs["path_a"].isin(photos["path"]) & pairs["path_b"].isin(photos["path"])]

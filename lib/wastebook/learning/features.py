@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from wastebook import paths
 from wastebook.errors import WastebookError
-from wastebook.files import room_for, written_whole
+from wastebook.files import written_to_cache
 from wastebook.learning.backbones import Backbone, as_input, load_pixels
 from wastebook.photos.decode import in_order, progress, thread_count
 from wastebook.photos.transform import check_transform, transform_photo
@@ -223,5 +223,5 @@ def _write(file: Path, kept: Kept) -> None:
     kept = _read(file) | kept
     pixels = np.array([list(pixel_hash) for pixel_hash, _ in kept.values()], dtype=np.uint8)
     features = np.stack([feature for _, feature in kept.values()])
-    with room_for(file), written_whole(file) as partial, partial.open("wb") as stream:
+    with written_to_cache(file) as partial, partial.open("wb") as stream:
         np.savez(stream, photos=np.array(list(kept)), pixels=pixels, features=features)

@@ -26,7 +26,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from wastebook import paths
 from wastebook.data import fingerprint
 from wastebook.errors import WastebookError
-from wastebook.files import room_for, written_whole
+from wastebook.files import written_to_cache
 from wastebook.learning.backbones import Backbone, as_input, load_pixels, network_hash, parameter_blocks
 from wastebook.learning.features import BATCH_SIZE, accelerator, forward, out_of_memory, use_bf16
 from wastebook.learning.heads import HISTORY_COLUMNS, Head
@@ -281,7 +281,7 @@ class _Training:
             self.chosen = copy.deepcopy(self.tuned.state_dict())
         state = {name: getattr(self, name) for name in self.PLAIN}
         state |= {name: getattr(self, name).state_dict() for name in self.STATEFUL}
-        with room_for(self.kept), written_whole(self.kept) as partial:
+        with written_to_cache(self.kept) as partial:
             torch.save(state, partial)
 
     PLAIN = ("epoch", "waited", "seconds", "best", "chosen", "rows", "at_once")

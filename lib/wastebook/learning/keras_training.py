@@ -14,7 +14,7 @@ import pandas as pd
 
 from wastebook import paths
 from wastebook.errors import WastebookError
-from wastebook.files import room_for, written_whole
+from wastebook.files import room_for, written_to_cache, written_whole
 from wastebook.learning.keras_models import KerasBackbone, weights_hash
 from wastebook.learning.predictions import check_trainable, class_numbers
 from wastebook.photos.decode import decode_photos, in_order, progress, read_photo, resize
@@ -84,7 +84,7 @@ def decode_once(photos: pd.DataFrame, root: Path, image_size: int) -> np.ndarray
         files = (root / path for path in photos["path"])
         decoded = progress("decoding", len(photos), decode_photos(files, shape[1:3]))
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        with room_for(file), written_whole(file) as partial, partial.open("wb") as stream:
+        with written_to_cache(file) as partial, partial.open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, header)
             for photo in decoded:  # not through a memory map, whose full disk kills the process
                 stream.write(photo.tobytes())
@@ -128,8 +128,7 @@ def extract_keras_features(
             shown = progress(told, len(missing), in_order(load, missing.itertuples()))
             found = np.concatenate(list(_features_of(shown, backbone)))[: len(missing)]
             kept |= dict(zip(missing["sha256"], found, strict=True))
-            kept_in = folder / f"{draw}.npz"
-            with room_for(kept_in), written_whole(kept_in) as partial, partial.open("wb") as stream:
+            with written_to_cache(folder / f"{draw}.npz") as partial, partial.open("wb") as stream:
                 np.savez(stream, photos=np.array(list(kept)), features=np.stack(list(kept.values())))
         result[view] = [kept[sha256] for sha256 in photos["sha256"]]
     return result
@@ -269,16 +268,16 @@ class _Keeper(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.started
         if not np.isfinite(logs["loss"]) or not np.isfinite(logs["val_loss"]):
             raise WastebookError(f"The training of {self.model.name} diverged: lower its learning rate.")
-        if logs["val_loss"] < min(self._validation_losses(), default=np.inf):
-            self.model.save_weights(self.folder / "best.weights.h5", overwrite=True)
-        self.model.save(self.folder / f"epoch-{epoch + 1}.keras", overwrite=True)
-        for split, prefix in (("train", ""), ("validation", "val_")):
-            values = (logs[f"{prefix}loss"], logs[f"{prefix}accuracy"])
-            self.rows.append((self.model.name, self.seed, epoch + 1, split, *values, seconds))
-        # With this line the epoch is kept; killed before it, it is run again.
-        kept_in = self.folder / "history.parquet"
-        with room_for(kept_in), written_whole(kept_in) as partial:
-            pd.DataFrame(self.rows, columns=HISTORY).to_parquet(partial)
+        with room_for(self.folder):
+            if logs["val_loss"] < min(self._validation_losses(), default=np.inf):
+                self.model.save_weights(self.folder / "best.weights.h5", overwrite=True)
+            self.model.save(self.folder / f"epoch-{epoch + 1}.keras", overwrite=True)
+            for split, prefix in (("train", ""), ("validation", "val_")):
+                values = (logs[f"{prefix}loss"], logs[f"{prefix}accuracy"])
+                self.rows.append((self.model.name, self.seed, epoch + 1, split, *values, seconds))
+            # With this line the epoch is kept; killed before it, it is run again.
+            with written_whole(self.folder / "history.parquet") as partial:
+                pd.DataFrame(self.rows, columns=HISTORY).to_parquet(partial)
         (self.folder / f"epoch-{epoch}.keras").unlink(missing_ok=True)
         learned = f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.3f}"
         held_out = f"validation {logs['val_loss']:.3f}, {logs['val_accuracy']:.3f}"

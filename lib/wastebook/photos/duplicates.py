@@ -72,9 +72,16 @@ def find_duplicates(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     return pairs.assign(same_label=a["label"] == b["label"], same_split=same_split)
 
 
+def pairs_among(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of which both are among the photos."""
+    return pairs[pairs["path_a"].isin(photos["path"]) & pairs["path_b"].isin(photos["path"])]
+
+
 def group_photos(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The photos with `group` filled: a number shared by all that any chain of pairs connects."""
+    """The photos with `group` filled: a number shared by all that any chain of pairs connects, whose other
+    ends are among the photos too."""
     place = pd.Series(range(len(photos)), index=photos["path"])
+    pairs = pairs_among(photos, pairs)
     ends = [place.loc[pairs[side]].to_numpy() for side in ("path_a", "path_b")]
     links = sparse.coo_array((np.ones(len(pairs)), ends), shape=(len(photos), len(photos)))
     _, groups = connected_components(links, directed=False)

@@ -78,37 +78,37 @@ def render(run: Path, renderer: str = "auto") -> Path:
             embedded.render_site(run, stage, config, chosen.program)
         write_try_it(run, stage)
 
-    with alone(run / BUILD / "site.lock"):
-        replace_site(run / "site", _chapters(run), make)
+    replace_site(run / "site", _chapters(run), make)
     return run / "site" / "index.html"
 
 
 def replace_site(site: Path, notebooks: list[Path], make: Callable[[Path], None]) -> None:
     """Check the executed `notebooks`, have `make` make their site in the folder it is given, beside `site`,
     check that, and put it in its place in one step. WastebookError, and the last good one as it was, where
-    there are problems."""
-    stage, replaced = (site.with_name(f".{site.name}-{which}") for which in ("new", "old"))
-    if replaced.exists() and not site.exists():  # an earlier run was stopped between the two moves below
-        replaced.rename(site)
-    for leftover in (stage, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        problems = [problem for notebook in notebooks for problem in check_notebook(notebook)]
-        if not problems:
-            make(stage)
-            problems = check_site(stage)
-        if problems:
-            listed = "\n".join(f"  {problem.page}: {problem.what}" for problem in problems[:20])
-            more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
-            raise WastebookError(
-                f"No {site.name} made for {site.parent.name}: {len(problems)} problem(s)\n{listed}{more}"
-            )
-        if site.exists():
-            site.rename(replaced)
-        stage.rename(site)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-    shutil.rmtree(replaced, ignore_errors=True)
+    there are problems or another process is at it."""
+    with alone(site.parent / BUILD / f"{site.name}.lock"):
+        stage, replaced = (site.with_name(f".{site.name}-{which}") for which in ("new", "old"))
+        if replaced.exists() and not site.exists():  # an earlier run was stopped between the two moves below
+            replaced.rename(site)
+        for leftover in (stage, replaced):
+            shutil.rmtree(leftover, ignore_errors=True)
+        try:
+            problems = [problem for notebook in notebooks for problem in check_notebook(notebook)]
+            if not problems:
+                make(stage)
+                problems = check_site(stage)
+            if problems:
+                listed = "\n".join(f"  {problem.page}: {problem.what}" for problem in problems[:20])
+                more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
+                raise WastebookError(
+                    f"No {site.name} made for {site.parent.name}: {len(problems)} problem(s)\n{listed}{more}"
+                )
+            if site.exists():
+                site.rename(replaced)
+            stage.rename(site)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def write_project(run: Path) -> dict[str, Any]:

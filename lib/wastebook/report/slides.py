@@ -26,8 +26,8 @@ from wastebook.errors import WastebookError
 from wastebook.files import write_text
 from wastebook.report.chapter import Chapter
 from wastebook.report.embedded import TEMPLATES, cells_as_markdown, run_pandoc
-from wastebook.report.execute import alone, run_chapter
-from wastebook.report.project import BUILD, chapter_names, parameters_of, read_chapter, read_record
+from wastebook.report.execute import run_chapter
+from wastebook.report.project import chapter_names, parameters_of, read_chapter, read_record
 from wastebook.report.render import find_renderer, render_with_quarto, replace_site
 
 DECK = "slides/index"  # the deck's notebook, named as chapters are
@@ -53,8 +53,7 @@ def render_slides(run: Path, renderer: str = "auto") -> Path:
         else:
             _render_with_pandoc(chosen.program, executed, stage, config)
 
-    with alone(run / BUILD / "slides.lock"):
-        replace_site(run / "slides", [executed], make)
+    replace_site(run / "slides", [executed], make)
     return run / "slides" / "index.html"
 
 
