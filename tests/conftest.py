@@ -53,7 +53,7 @@ def trashnet(cache) -> Dataset:
 @pytest.fixture(scope="session")
 def kept_model(sample):
     """A head on ResNet18 with random weights: little sense, every property of a real model."""
-    from wastebook.evaluation.model_card import model_card
+    from wastebook.evaluation.trust import model_card
     from wastebook.learning.backbones import load_backbone
     from wastebook.learning.features import extract_features
     from wastebook.learning.heads import predict_head, solve_head

@@ -10,5 +10,5 @@ __version__ = version("wastebook")
 def __getattr__(name: str) -> Any:
     """`wastebook.predict`, brought in when it is first asked for."""
     if name == "predict":
-        return importlib.import_module("wastebook.prediction").predict
+        return importlib.import_module("wastebook.answers.predictor").predict
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

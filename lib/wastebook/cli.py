@@ -103,7 +103,7 @@ def build(
 
       wastebook build --run sample --chapter exploration --set exploration.photos_per_class=20
     """
-    from wastebook.report.build import build as build_book
+    from wastebook.book.build import build as build_book
 
     outcome = build_book(console, profile, run, set_ or [], chapter or [], jobs, renderer)
     for error in outcome["errors"]:
@@ -132,9 +132,9 @@ def chapter(
 
       wastebook chapter 01 --run sample -p dataset=trashnet
     """
-    from wastebook.report import project
-    from wastebook.report.build import prepare_data
-    from wastebook.report.execute import run_chapter
+    from wastebook.book import plan as project
+    from wastebook.book.build import prepare_data
+    from wastebook.book.execute import run_chapter
 
     name = project.find_chapter(name)
     folder = project.run_folder(run)
@@ -171,8 +171,8 @@ def render(
 
       wastebook render sample --renderer pandoc
     """
-    from wastebook.report.project import find_run
-    from wastebook.report.render import render as render_site
+    from wastebook.book.plan import find_run
+    from wastebook.book.render import render as render_site
 
     print(render_site(find_run(run, "chapters"), renderer))
 
@@ -188,8 +188,8 @@ def slides(
 
       wastebook slides sample
     """
-    from wastebook.report.project import find_run
-    from wastebook.report.slides import render_slides
+    from wastebook.book.deck import render_slides
+    from wastebook.book.plan import find_run
 
     folder = find_run(run, "results")
     with console.status("Making the slides"):
@@ -216,7 +216,7 @@ def predict(
     """
     from tqdm import tqdm
 
-    from wastebook.prediction import list_photos, open_model, said, write_csv
+    from wastebook.answers.predictor import list_photos, open_model, said, write_csv
 
     listed = list_photos(photos)
     predictor = open_model(run, model)
@@ -298,10 +298,10 @@ def start_app(
 
       wastebook app --run full
     """
-    from wastebook.prediction import MOST_BYTES, find_models
+    from wastebook.answers.predictor import MOST_BYTES, find_models
 
     find_models(run)  # so that a run that is gone is said here
-    page = Path(__file__).with_name("app.py")
+    page = Path(__file__).parent / "answers" / "app.py"
     options = {"port": port, "address": address, "maxUploadSize": MOST_BYTES >> 20, "headless": "true"}
     command = [sys.executable, "-m", "streamlit", "run", str(page), "--browser.gatherUsageStats=false"]
     command += ["--client.toolbarMode=minimal"]
@@ -349,8 +349,8 @@ def data_check(
       wastebook data check /path/to/photos --json
     """
     from wastebook.data import open_dataset
-    from wastebook.photos.check import check_photos, readable_photos
     from wastebook.photos.duplicates import find_duplicates
+    from wastebook.photos.quality import check_photos, readable_photos
 
     dataset = open_dataset(name)
     with console.status("Reading every photo"):
@@ -392,9 +392,9 @@ def data_sample(
 @commands.command()
 def doctor(as_json: Json = False) -> None:
     """What is installed and at hand, and how to get what is not. Exit code 1 where no book can be built."""
+    from wastebook.book import plan as project
+    from wastebook.book.render import find_renderer
     from wastebook.data import describe_datasets
-    from wastebook.report import project
-    from wastebook.report.render import find_renderer
 
     versions, machine = project.versions(), project.hardware()
     missing = [package for package, version in versions.items() if version == "missing"]

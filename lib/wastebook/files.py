@@ -12,7 +12,7 @@ from wastebook.errors import WastebookError
 
 
 @contextmanager
-def written_whole(file: Path) -> Iterator[Path]:
+def atomic_write(file: Path) -> Iterator[Path]:
     """Gives a path to write to, whose content becomes `file` once the block ends without an error.
 
     The folder is made where it is not there.
@@ -27,15 +27,15 @@ def written_whole(file: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def written_to_cache(file: Path) -> Iterator[Path]:
-    """`written_whole` for a file in the cache: WastebookError, with the way out, where the disk is full."""
-    with room_for(file), written_whole(file) as partial:
+def write_to_cache(file: Path) -> Iterator[Path]:
+    """`atomic_write` for a file in the cache: WastebookError, with the way out, where the disk is full."""
+    with room_for(file), atomic_write(file) as partial:
         yield partial
 
 
 def write_text(file: Path, text: str) -> None:
     """Write `text` to `file` in UTF-8, whole or not at all."""
-    with written_whole(file) as partial:
+    with atomic_write(file) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ IMAGE_SIZE, BATCH_SIZE, ROUNDS = 224, 32, 3
 def test_the_input_pipeline_keeps_up_with_training(cache):
     """An epoch of the optimised CNN from decoded photos on disk, shuffled, at nine tenths or more of the same
     number of steps on one batch in memory."""
-    from wastebook.learning import keras_models, keras_training
+    from wastebook.learning import keras_networks, keras_training
 
     dataset = open_dataset("waste-classification" if os.environ.get("WASTEBOOK_DATA") else "sample-binary")
     photos = split_photos(dataset.photos, "official", seed=0)
@@ -30,7 +30,7 @@ def test_the_input_pipeline_keeps_up_with_training(cache):
     rows = np.arange(len(photos))
     targets = class_numbers(photos["label"], dataset.classes).astype(np.float32)[:, None]
     pixels = keras_training.decode_once(photos, dataset.root, IMAGE_SIZE)
-    model = keras_models.optimised_cnn(IMAGE_SIZE)
+    model = keras_networks.optimised_cnn(IMAGE_SIZE)
     model.compile("adam", "binary_crossentropy")
 
     class OneBatch(keras_training.Batches):

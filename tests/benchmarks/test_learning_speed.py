@@ -14,7 +14,7 @@ from sklearn.metrics import f1_score
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-import wastebook.photos.operators  # noqa: F401 (mends the import of torchvision, so it comes first)
+import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes first)
 
 # isort: split
 from torchvision.transforms import v2

@@ -11,9 +11,9 @@ import nbformat
 import pytest
 
 from wastebook import paths
-from wastebook.report.execute import cell_options, run_chapter
-from wastebook.report.project import annotated, chapter_names, check_parameters, needs_of, parameters_of, plan
-from wastebook.report.slides import DECK
+from wastebook.book.deck import DECK
+from wastebook.book.execute import cell_options, run_chapter
+from wastebook.book.plan import annotated, chapter_names, check_parameters, needs_of, parameters_of, plan
 
 CHAPTERS = chapter_names()
 LONGEST_CELL = 24

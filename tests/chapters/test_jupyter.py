@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from wastebook import paths
-from wastebook.report.project import plan
+from wastebook.book.plan import plan
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ import pytest
 from example import first_chapter, second_chapter, write_run
 from playwright.sync_api import Browser, sync_playwright
 
+from wastebook.answers import browser as try_it
+from wastebook.book.render import find_renderer, render
 from wastebook.errors import WastebookError
-from wastebook.report import try_it
-from wastebook.report.render import find_renderer, render
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from wastebook.answers.predictor import open_model
 from wastebook.data import Dataset
-from wastebook.prediction import open_model
 
 pytestmark = pytest.mark.browser
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wastebook.report.check import Problem, check_site
+from wastebook.book.check import Problem, check_site
 
 PROBLEMS = {
     "<p><strong>?@fig-x</strong></p>": "reference to something missing: fig-x",

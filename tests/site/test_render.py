@@ -11,9 +11,9 @@ from example import code, figure, first_chapter, second_chapter, shown, write_ru
 from nbformat.v4 import new_output
 
 from wastebook import paths
+from wastebook.book.plan import write_record
+from wastebook.book.render import find_renderer, render, write_project
 from wastebook.errors import WastebookError
-from wastebook.report.project import write_record
-from wastebook.report.render import find_renderer, render, write_project
 
 
 def main_of(file: Path) -> BeautifulSoup:
@@ -84,7 +84,7 @@ def test_results_and_notebooks_can_be_taken_along(example: Path) -> None:
 
 
 def test_the_front_page_sets_real_scores_beside_the_published(example: Path) -> None:
-    results = example / "results" / "06-comparison"
+    results = example / "results" / "07-comparison"
     results.mkdir()
     row = {"work": "FIUBA", "model": "resnet18", "metric": "macro_f1", "published": 0.74, "reference": None}
     rows = [row | {"this_run": "0.860 [0.84, 0.88]", "dataset": "trashnet"}]
@@ -104,7 +104,7 @@ def test_figures_have_their_alternative_text_and_size(first: BeautifulSoup) -> N
 def test_cells_show_what_their_options_and_tags_say(first: BeautifulSoup) -> None:
     text = text_of(first)
     assert "photos_per_class: int = 40" in text and "photos_per_class = 12" not in text
-    for hidden in ("hidden", "#|", "draw()", "notice('sample')"):
+    for hidden in ("hidden", "#|", "draw()", "note('sample')"):
         assert hidden not in text
     for kept in ("kept", "shown_code", "also_shown", "a stream <b>", "Made of results: see Figure"):
         assert kept in text

@@ -16,11 +16,11 @@ from matplotlib.text import Text
 from playwright.sync_api import Browser, expect
 
 from wastebook import cli, paths
+from wastebook.book import deck as slides
+from wastebook.book.render import find_renderer
 from wastebook.data import Dataset
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import score
-from wastebook.report import slides
-from wastebook.report.render import find_renderer
 
 RUN = ("01-exploration", "02-baseline")  # the chapters that the example's run holds
 DOUBLES = 17  # a number that is in no other place

@@ -15,10 +15,10 @@ from axe_playwright_python.sync_playwright import Axe
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, expect
 
+from wastebook.answers import browser as try_it
+from wastebook.answers.predictor import Predictor
+from wastebook.book.render import render
 from wastebook.data import Dataset
-from wastebook.prediction import Predictor
-from wastebook.report import try_it
-from wastebook.report.render import render
 
 NAME = "resnet18-exact-int8"
 

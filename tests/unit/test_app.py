@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from wastebook import paths
-from wastebook.prediction import open_model
+from wastebook.answers.predictor import open_model
 
 APP = Path(paths.__file__).with_name("app.py")
 

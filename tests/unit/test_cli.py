@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from wastebook import cli, paths
-from wastebook.report import project
+from wastebook.book import plan as project
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_no_space_left_is_said_in_a_line(call, monkeypatch):
         raise OSError(28, "No space left on device", "/runs/sample")
 
     monkeypatch.setattr(project, "plan", full)
-    monkeypatch.setattr("wastebook.report.build.plan", full)
+    monkeypatch.setattr("wastebook.book.build.plan", full)
     code, _, stderr = call("build")
     assert code == 1 and len(stderr.split("\n")) == 2
     assert "No space left on device: '/runs/sample'. Free some" in stderr
@@ -125,8 +125,8 @@ def test_chapter_takes_the_parameters_of_its_run(call, monkeypatch, tmp_path):
     monkeypatch.setattr(project, "read_chapter", lambda name: None)
     monkeypatch.setattr(project, "parameters_of", lambda notebook: known)
     ran = []
-    monkeypatch.setattr("wastebook.report.execute.run_chapter", lambda *arguments: ran.append(arguments[:3]))
-    monkeypatch.setattr("wastebook.report.build.prepare_data", lambda *arguments: {})
+    monkeypatch.setattr("wastebook.book.execute.run_chapter", lambda *arguments: ran.append(arguments[:3]))
+    monkeypatch.setattr("wastebook.book.build.prepare_data", lambda *arguments: {})
     project.write_record(tmp_path / "mine", {"01-first": {"count": 7, "gone": 1}}, [])
 
     assert call("chapter", "01", "--run", "mine", "-p", "dataset=sample-binary")[0] == 0

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from wastebook.data import describe_datasets, draw_per_class, fingerprint, how_many, load_cards, open_dataset
-from wastebook.data.catalogue import _file_facts
+from wastebook.data.datasets import _file_facts
 from wastebook.data.download import at_hand, split_lists
 from wastebook.errors import WastebookError
 
@@ -130,7 +130,7 @@ def test_files_that_are_no_pictures_are_listed_too(folder):
 
 def test_catalogue_is_kept_until_a_file_changes(folder, monkeypatch):
     before = open_dataset(folder).photos
-    monkeypatch.setattr("wastebook.data.catalogue._facts_of", None)  # not to be called again
+    monkeypatch.setattr("wastebook.data.datasets._facts_of", None)  # not to be called again
     assert open_dataset(folder).photos.equals(before)
     monkeypatch.undo()
     picture(folder / "can" / "a.jpg", (9, 6))

@@ -16,7 +16,7 @@ import pytest
 
 from wastebook import paths
 from wastebook.data import download, how_many, open_dataset
-from wastebook.data.store import fill_once
+from wastebook.data.copies import fill_once
 from wastebook.errors import WastebookError
 
 CONTENT = os.urandom(400_000)
@@ -189,7 +189,7 @@ PHOTOS = {
 def small(server, monkeypatch):
     card = small_card(server, PHOTOS)
     monkeypatch.setattr(download, "load_cards", lambda: {"small": card})
-    monkeypatch.setattr("wastebook.data.catalogue.load_cards", lambda: {"small": card})
+    monkeypatch.setattr("wastebook.data.datasets.load_cards", lambda: {"small": card})
     return card
 
 

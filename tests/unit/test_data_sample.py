@@ -17,8 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from wastebook.data import draw_sample, open_dataset, true_boxes
+from wastebook.data.drawing import THINGS
 from wastebook.data.sample import Shot, _photograph
-from wastebook.data.things import THINGS
 
 KINDS = [label for label in THINGS if label != "recyclable"]  # whose things are all among the others'
 

@@ -63,11 +63,11 @@ def test_oddities_are_listed_with_their_reason():
 def test_pairs_that_were_refuted_do_not_count():
     judged = pd.DataFrame({"path_a": ["a", "t1"], "path_b": ["t2", "t2"], "same": [0, 1]})
     assert audit.without_refuted(PAIRS, judged)["path_a"].tolist() == ["t1", "b", "t3", "a"]
-    assert audit.without_refuted(PAIRS, audit.looked_at("no-such-set", "pairs")).equals(PAIRS)
+    assert audit.without_refuted(PAIRS, audit.read_judgements("no-such-set", "pairs")).equals(PAIRS)
 
 
 def test_judgements_are_of_photos_of_the_collection():
-    pairs, photos = (audit.looked_at("waste-classification", what) for what in ("pairs", "looked-at"))
+    pairs, photos = (audit.read_judgements("waste-classification", what) for what in ("pairs", "looked-at"))
     assert set(pairs["same"]) == {0, 1} and set(pairs["kind"]) == {"near", "object"}
     across = pairs["path_a"].str.split("/").str[0] != pairs["path_b"].str.split("/").str[0]
     assert (across == (pairs["drawn"] == "all across")).all()

@@ -10,10 +10,10 @@ from test_evaluation_metrics import CLASSES, made_up
 
 from wastebook.data import draw_per_class
 from wastebook.errors import WastebookError
-from wastebook.evaluation.calibration import apply_temperature, calibrate, fit_temperature, reliability
-from wastebook.evaluation.cost import measure_cost
+from wastebook.evaluation.comparison import compare_models, compare_unpaired, mcnemar
 from wastebook.evaluation.metrics import score, share_interval
-from wastebook.evaluation.uncertainty import mcnemar, paired_differences, unpaired_difference
+from wastebook.evaluation.trust import apply_temperature, calibrate, fit_temperature, reliability
+from wastebook.learning.anatomy import measure_cost
 from wastebook.learning.backbones import load_backbone
 
 
@@ -28,7 +28,7 @@ def three():
 
 
 def test_a_difference_on_the_same_photos(three):
-    table = paired_differences(three).set_index(["model_a", "model_b", "metric"])
+    table = compare_models(three).set_index(["model_a", "model_b", "metric"])
     assert len(table) == 6
     small = table.loc[("good", "better", "accuracy")]
     assert small["difference"] == pytest.approx(-12 / 400)
@@ -41,9 +41,7 @@ def test_a_difference_on_the_same_photos(three):
 
 def test_no_difference_from_itself(three):
     twin = pd.concat([three, three.query("model == 'good'").assign(model="twin")])
-    row = paired_differences(twin, [("good", "twin")], ("accuracy", "recall:glass", "auc")).set_index(
-        "metric"
-    )
+    row = compare_models(twin, [("good", "twin")], ("accuracy", "recall:glass", "auc")).set_index("metric")
     assert (row[["difference", "low", "high"]] == 0).all(axis=None)
     assert (row["p"] == 1).all()
     assert mcnemar(twin, [("good", "twin")])["p"].item() == 1
@@ -59,17 +57,17 @@ def test_mcnemar_is_exact(three):
 
 def test_only_what_both_were_scored_on_counts(three):
     some = three[(three["model"] != "poor") | (three.index % 2 == 0)]
-    assert paired_differences(some, [("good", "better")])["difference"].iloc[0] == pytest.approx(-12 / 400)
+    assert compare_models(some, [("good", "better")])["difference"].iloc[0] == pytest.approx(-12 / 400)
     apart = three.assign(seed=(three["model"] == "good").astype(int))
     with pytest.raises(WastebookError, match="share no test photos"):
-        paired_differences(apart, [("good", "poor")])
+        compare_models(apart, [("good", "poor")])
 
 
 def test_seeds_are_paired_too():
     several = pd.concat(
         [made_up(skill=skill, seed=seed, model=f"skill {skill}") for skill in (2.0, 1.0) for seed in range(3)]
     )
-    row = paired_differences(several, metrics=("accuracy",)).iloc[0]
+    row = compare_models(several, metrics=("accuracy",)).iloc[0]
     values = score(several, "made up", draws=1).query("metric == 'accuracy'")["value"].to_numpy()
     assert row["difference"] == pytest.approx(values[0] - values[1])
 
@@ -135,6 +133,6 @@ def test_unpaired_difference_is_newcombes():
     for hits, photos in ((56, 70), (48, 80)):
         low, high = share_interval(hits, photos)
         scores.append(pd.Series({"value": hits / photos, "low": low, "high": high}))
-    found = unpaired_difference(*scores)
+    found = compare_unpaired(*scores)
     low, high = confint_proportions_2indep(56, 70, 48, 80, method="newcomb", compare="diff")
     assert found.tolist() == pytest.approx([0.2, low, high])

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from test_evaluation_metrics import made_up
 
-from wastebook.evaluation import promises, transfer
-from wastebook.evaluation.labels import suspect_labels
+from wastebook.evaluation import trust as promises
+from wastebook.evaluation import trust as transfer
+from wastebook.evaluation.trust import suspect_labels
 from wastebook.learning import study
 
 CLASSES = ["glass", "metal", "paper"]

@@ -9,8 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from wastebook import paths
+from wastebook.book import execute
 from wastebook.errors import WastebookError
-from wastebook.report import execute
 
 PARAMETERS = "count: int = 3  # how many\nname: str | None = None  # whose"
 OPEN = "from wastebook.report.chapter import open_chapter, show\nchapter = open_chapter('01-first')"

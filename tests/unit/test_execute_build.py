@@ -16,7 +16,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
 from wastebook import paths
-from wastebook.report import build, execute
+from wastebook.book import build, execute
 
 RENDER = """
 def find_renderer(renderer):

@@ -8,8 +8,8 @@ import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
 from wastebook import paths
+from wastebook.book import plan as project
 from wastebook.errors import WastebookError
-from wastebook.report import project
 
 PARAMETERS = {
     "01-exploration": "dataset: str = 'sample'  # which\nphotos: int | None = None  # how many a class",

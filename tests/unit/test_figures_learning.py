@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from wastebook.report.figures import learning, models
+from wastebook.report.figures import models
+from wastebook.report.figures import models as learning
 
 CLASSES = ["glass", "metal", "trash"]
 

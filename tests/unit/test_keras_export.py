@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from wastebook.answers.predictor import Predictor
 from wastebook.errors import WastebookError
-from wastebook.learning import keras_models
+from wastebook.learning import keras_networks
 from wastebook.learning.keras_export import _Graph, export_keras_model
 from wastebook.learning.keras_training import extract_keras_features
 from wastebook.photos.decode import read_photo, resize
-from wastebook.prediction import Predictor
 
-keras = keras_models.keras
+keras = keras_networks.keras
 
 
 @pytest.fixture(
@@ -20,7 +20,7 @@ def exported(request, sample, tmp_path_factory):
     """A backbone with random weights and a head of two classes: photos, features, head and the file."""
     name, size = request.param
     photos = sample.photos.iloc[::9]
-    backbone = keras_models.load_keras_backbone(name, "random", size, sample.photos, sample.root)
+    backbone = keras_networks.load_keras_backbone(name, "random", size, sample.photos, sample.root)
     features = extract_keras_features(photos, sample.root, backbone)[0]
     weight = np.random.default_rng(0).normal(size=features.shape[1])
     weight = 2 * weight / (features @ weight).std()  # logits as far apart as a trained head's
@@ -63,7 +63,7 @@ def test_the_evidence_is_grad_cam(exported):
     pixels = resize(read_photo(files[0]), (backbone.image_size, backbone.image_size))
     inner = next(layer for layer in backbone.network.layers if isinstance(layer, keras.Model))
     split = keras.Model(inner.inputs, [inner.layers[-2].output, inner.output])
-    module = keras_models.BACKBONES[backbone.name][1]
+    module = keras_networks.BACKBONES[backbone.name][1]
     maps, _ = split([module.preprocess_input(pixels[None].astype("float32"))])
     with tf.GradientTape() as tape:
         tape.watch(maps)

@@ -11,8 +11,8 @@ import torch
 
 from wastebook.data import open_dataset
 from wastebook.errors import WastebookError
-from wastebook.learning import keras_models
-from wastebook.learning.keras_models import keras
+from wastebook.learning import keras_networks
+from wastebook.learning.keras_networks import keras
 
 SIZE = 71
 
@@ -27,11 +27,11 @@ def no_weights(monkeypatch, tmp_path):
     """Nowhere to get weights from."""
     monkeypatch.delenv("WASTEBOOK_WEIGHTS", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(keras_models, "server_answers", lambda url: False)
+    monkeypatch.setattr(keras_networks, "server_answers", lambda url: False)
 
 
 def test_the_optimised_cnn_is_the_published_one():
-    model = keras_models.optimised_cnn(224, precision="fp32")
+    model = keras_networks.optimised_cnn(224, precision="fp32")
     assert model.count_params() == 6_819_393
     kinds = [type(layer).__name__ for layer in model.layers]
     assert kinds[:4] == ["RandomFlip", "RandomRotation", "RandomZoom", "Rescaling"]
@@ -42,12 +42,12 @@ def test_the_optimised_cnn_is_the_published_one():
 
 
 def test_networks_depend_on_the_seed_alone():
-    hashes = [keras_models.weights_hash(keras_models.base_cnn(32, "fp32", seed)) for seed in (0, 0, 1)]
+    hashes = [keras_networks.weights_hash(keras_networks.base_cnn(32, "fp32", seed)) for seed in (0, 0, 1)]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_bf16_keeps_weights_and_output_in_fp32():
-    model = keras_models.optimised_cnn(32, "bf16")
+    model = keras_networks.optimised_cnn(32, "bf16")
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
     assert model(np.zeros((1, 32, 32, 3), np.float32)).dtype in ("float32", torch.float32)
     assert model.layers[4].compute_dtype == "bfloat16"
@@ -56,13 +56,13 @@ def test_bf16_keeps_weights_and_output_in_fp32():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: keras_models.policy_of("fp16"), "name `auto`"),
-        (lambda: keras_models.optimised_cnn(8), "image_size=8"),
-        (lambda: keras_models.load_keras_backbone("xeption", "random", SIZE, None, None), "xception"),
-        (lambda: keras_models.load_keras_backbone("xception", "random", 64, None, None), "71 pixels"),
-        (lambda: keras_models.load_keras_backbone("xception", "none.h5", SIZE, None, None), "no weights"),
+        (lambda: keras_networks.policy_of("fp16"), "name `auto`"),
+        (lambda: keras_networks.optimised_cnn(8), "image_size=8"),
+        (lambda: keras_networks.load_keras_backbone("xeption", "random", SIZE, None, None), "xception"),
+        (lambda: keras_networks.load_keras_backbone("xception", "random", 64, None, None), "71 pixels"),
+        (lambda: keras_networks.load_keras_backbone("xception", "none.h5", SIZE, None, None), "no weights"),
         (
-            lambda: keras_models.load_keras_backbone("xception", "imagenet", SIZE, None, None),
+            lambda: keras_networks.load_keras_backbone("xception", "imagenet", SIZE, None, None),
             "WASTEBOOK_WEIGHTS",
         ),
     ],
@@ -78,9 +78,9 @@ def test_weights_that_are_not_what_their_name_says(monkeypatch, tmp_path, sample
     monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(tmp_path))
     arguments = (SIZE, sample_binary.photos, sample_binary.root)
     with pytest.raises(WastebookError, match="sha256 differs"):
-        keras_models.load_keras_backbone("efficientnet_b0", "auto", *arguments)
+        keras_networks.load_keras_backbone("efficientnet_b0", "auto", *arguments)
     with pytest.raises(WastebookError, match="do not fit"):
-        keras_models.load_keras_backbone("efficientnet_b0", str(file), *arguments)
+        keras_networks.load_keras_backbone("efficientnet_b0", str(file), *arguments)
 
 
 def test_weights_in_a_zip_are_found(monkeypatch, tmp_path, sample_binary):
@@ -89,13 +89,13 @@ def test_weights_in_a_zip_are_found(monkeypatch, tmp_path, sample_binary):
     monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(tmp_path / "weights.zip"))
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "cache"))
     with pytest.raises(WastebookError, match="sha256 differs"):
-        keras_models.load_keras_backbone(
+        keras_networks.load_keras_backbone(
             "efficientnet_b0", "auto", SIZE, sample_binary.photos, sample_binary.root
         )
 
 
 def test_random_weights_do_not_collapse(no_weights, sample_binary):
-    backbone = keras_models.load_keras_backbone(
+    backbone = keras_networks.load_keras_backbone(
         "xception", "auto", SIZE, sample_binary.photos, sample_binary.root
     )
     assert (backbone.weights, backbone.feature_width) == ("random", 2048)
@@ -106,15 +106,15 @@ def test_random_weights_do_not_collapse(no_weights, sample_binary):
 
 
 def test_only_the_last_blocks_learn(no_weights, sample_binary):
-    backbone = keras_models.load_keras_backbone(
+    backbone = keras_networks.load_keras_backbone(
         "efficientnet_b0", "random", SIZE, sample_binary.photos, sample_binary.root
     )
-    model = keras_models.fine_tunable(backbone, keras_models.small_head(backbone.feature_width), 1)
+    model = keras_networks.fine_tunable(backbone, keras_networks.small_head(backbone.feature_width), 1)
     names = {variable.path for variable in model.trainable_variables}
     assert any("block7a" in name for name in names) and any("top_conv" in name for name in names)
     assert not any("block6" in name or "_bn" in name for name in names)
     with pytest.raises(WastebookError, match="7 blocks"):
-        keras_models.fine_tunable(backbone, keras_models.small_head(backbone.feature_width), 8)
+        keras_networks.fine_tunable(backbone, keras_networks.small_head(backbone.feature_width), 8)
 
 
 @pytest.mark.parametrize("missing", ["tensorflow", "keras"])
@@ -122,7 +122,7 @@ def test_without_a_backend_it_says_what_to_install(missing):
     code = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from wastebook.errors import WastebookError\n"
-        "try:\n    import wastebook.learning.keras_models\n"
+        "try:\n    import wastebook.learning.keras_networks\n"
         "except WastebookError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -132,15 +132,15 @@ def test_without_a_backend_it_says_what_to_install(missing):
 def test_the_torch_backend_learns_and_agrees(tmp_path):
     """The same code on torch: the same weights give the same answers, and a step of training runs."""
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype(np.float32)
-    model = keras_models.optimised_cnn(32, "fp32")
+    model = keras_networks.optimised_cnn(32, "fp32")
     model.save_weights(tmp_path / "cnn.weights.h5")
     np.savez(tmp_path / "given.npz", images=images, answers=np.asarray(model.predict_on_batch(images)))
     code = f"""
 import numpy as np
-from wastebook.learning import keras_models
-assert keras_models.keras.backend.backend() == "torch"
+from wastebook.learning import keras_networks
+assert keras_networks.keras.backend.backend() == "torch"
 given = np.load({str(tmp_path / "given.npz")!r})
-model = keras_models.optimised_cnn(32, "fp32")
+model = keras_networks.optimised_cnn(32, "fp32")
 model.load_weights({str(tmp_path / "cnn.weights.h5")!r})
 assert np.allclose(model.predict_on_batch(given["images"]), given["answers"], atol=1e-5)
 model.compile("adam", "binary_crossentropy")
@@ -154,7 +154,7 @@ assert np.isfinite(model.train_on_batch(given["images"], np.arange(8)[:, None] %
 def test_timm_has_the_same_xception():
     """Keras' Xception and timm's are one network: the same tensors give the same features. At sizes where
     every map is odd: elsewhere Keras pads as TensorFlow does, on one side more, and timm on both alike."""
-    import wastebook.photos.operators  # noqa: F401
+    import wastebook.photos.torchvision_import  # noqa: F401
 
     # isort: split
     import timm
@@ -205,7 +205,7 @@ def test_keras_and_torch_give_the_same_features_with_the_same_weights(sample_bin
 
     given = (sample_binary.photos, sample_binary.root)
     try:
-        in_keras = keras_models.load_keras_backbone("efficientnet_b0", "imagenet", 224, *given)
+        in_keras = keras_networks.load_keras_backbone("efficientnet_b0", "imagenet", 224, *given)
         in_torch = load_backbone("efficientnet_b0", "imagenet", 224)
     except WastebookError as error:
         pytest.skip(f"the weights are not at hand: {error}")

@@ -7,8 +7,9 @@ import pytest
 
 from wastebook.data import open_dataset, split_photos
 from wastebook.errors import WastebookError
-from wastebook.evaluation.decisions import best_threshold, cost_interval, decision_costs
-from wastebook.learning import blocks, keras_models, keras_training
+from wastebook.evaluation.trust import best_threshold, cost_interval, decision_costs
+from wastebook.learning import keras_networks, keras_training
+from wastebook.learning import sessions as blocks
 from wastebook.photos.decode import read_photo, resize
 
 CLASSES = ["organic", "recyclable"]
@@ -31,7 +32,7 @@ def pixels(data, photos):
 
 
 def fit(pixels, photos, epochs=3, seed=0, **more):
-    model = keras_models.optimised_cnn(32, "fp32", seed)
+    model = keras_networks.optimised_cnn(32, "fp32", seed)
     return keras_training.train(model, pixels, photos, CLASSES, epochs, seed, 16, patience=99, **more)
 
 
@@ -83,7 +84,14 @@ def test_training_keeps_the_best_epoch_and_stops(photos, monkeypatch, tmp_path):
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
     noise = np.random.default_rng(0).normal(size=(len(photos), 200)).astype(np.float32)
     model, history = keras_training.train(
-        keras_models.small_head(200), noise, photos, CLASSES, 60, batch_size=8, learning_rate=0.05, patience=3
+        keras_networks.small_head(200),
+        noise,
+        photos,
+        CLASSES,
+        60,
+        batch_size=8,
+        learning_rate=0.05,
+        patience=3,
     )
     held_out = history[history["split"] == "validation"].reset_index(drop=True)
     best = held_out["loss"].idxmin()
@@ -100,34 +108,34 @@ def test_training_keeps_the_best_epoch_and_stops(photos, monkeypatch, tmp_path):
 def test_what_is_kept_of_a_training_is_of_the_same_model(pixels, photos, monkeypatch, tmp_path):
     """The same weights to begin with, but in other numbers or with other layers that learn."""
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
-    some_frozen = keras_models.base_cnn(32, "fp32")
+    some_frozen = keras_networks.base_cnn(32, "fp32")
     some_frozen.layers[1].trainable = False
-    assert keras_models.weights_hash(some_frozen) == keras_models.weights_hash(
-        keras_models.base_cnn(32, "bf16")
+    assert keras_networks.weights_hash(some_frozen) == keras_networks.weights_hash(
+        keras_networks.base_cnn(32, "bf16")
     )
-    for model in (keras_models.base_cnn(32, "fp32"), keras_models.base_cnn(32, "bf16"), some_frozen):
+    for model in (keras_networks.base_cnn(32, "fp32"), keras_networks.base_cnn(32, "bf16"), some_frozen):
         keras_training.train(model, pixels, photos, CLASSES, 1, batch_size=16)
     assert len(list(tmp_path.glob("training/base_cnn-*"))) == 3
 
 
 def test_training_refuses(pixels, photos):
     with pytest.raises(WastebookError, match="batch_size=999"):
-        keras_training.train(keras_models.base_cnn(32), pixels, photos, CLASSES, 1, batch_size=999)
+        keras_training.train(keras_networks.base_cnn(32), pixels, photos, CLASSES, 1, batch_size=999)
     with pytest.raises(WastebookError, match="epochs=0"):
-        keras_training.train(keras_models.base_cnn(32), pixels, photos, CLASSES, 0, batch_size=8)
+        keras_training.train(keras_networks.base_cnn(32), pixels, photos, CLASSES, 0, batch_size=8)
     with pytest.raises(WastebookError, match="two classes apart; the data set has 3"):
-        blocks.solve_blocked_head(np.zeros((40, 2)), numbered(), [*CLASSES, "c"], np.arange(40) % 4)
+        blocks.solve_session_head(np.zeros((40, 2)), numbered(), [*CLASSES, "c"], np.arange(40) % 4)
     with pytest.raises(WastebookError, match="No photo of organic"):
         without = photos.assign(split=photos["split"].mask(photos["label"] == "organic", "test"))
-        keras_training.train(keras_models.base_cnn(32), pixels, without, CLASSES, 1)
+        keras_training.train(keras_networks.base_cnn(32), pixels, without, CLASSES, 1)
     broken = np.full((len(photos), 4), np.nan, np.float32)
     with pytest.raises(WastebookError, match="diverged"):
-        keras_training.train(keras_models.small_head(4), broken, photos, CLASSES, 1, batch_size=8)
+        keras_training.train(keras_networks.small_head(4), broken, photos, CLASSES, 1, batch_size=8)
 
 
 def test_a_batch_too_large_for_the_memory_is_halved(pixels, photos, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
-    fit_ = keras_models.keras.Model.fit
+    fit_ = keras_networks.keras.Model.fit
 
     class ResourceExhaustedError(Exception):
         pass
@@ -137,7 +145,7 @@ def test_a_batch_too_large_for_the_memory_is_halved(pixels, photos, monkeypatch,
             raise ResourceExhaustedError
         return fit_(model, batches, **options)
 
-    monkeypatch.setattr(keras_models.keras.Model, "fit", small_memory)
+    monkeypatch.setattr(keras_networks.keras.Model, "fit", small_memory)
     _, history = fit(pixels, photos, epochs=1)
     assert len(history) == 2 and "going on with 8" in capsys.readouterr().err
 
@@ -145,7 +153,7 @@ def test_a_batch_too_large_for_the_memory_is_halved(pixels, photos, monkeypatch,
 def test_features_are_kept_by_photo(data, photos, monkeypatch, tmp_path):
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
     few = photos.head(5)
-    backbone = keras_models.load_keras_backbone("xception", "random", 71, few, data.root)
+    backbone = keras_networks.load_keras_backbone("xception", "random", 71, few, data.root)
     alone = keras_training.extract_keras_features(few.iloc[[2]], data.root, backbone)
     together = keras_training.extract_keras_features(few, data.root, backbone)
     assert together.shape == (1, 5, 2048) and (together[0, 2] == alone[0, 0]).all()
@@ -156,7 +164,7 @@ def test_features_are_kept_by_photo(data, photos, monkeypatch, tmp_path):
 
 def test_views_are_learned_from_and_only_train_has_them(data, photos):
     photos = photos.groupby("split").head(4).reset_index(drop=True)
-    backbone = keras_models.load_keras_backbone("xception", "random", 71, photos, data.root)
+    backbone = keras_networks.load_keras_backbone("xception", "random", 71, photos, data.root)
     plain = keras_training.extract_keras_features(photos, data.root, backbone)[0]
     inputs, rows = keras_training.with_views(plain, photos, data.root, backbone, "rotation", 1, 0)
     in_train = (photos["split"] == "train").to_numpy()
@@ -181,13 +189,13 @@ def numbered(count=40):
 
 def test_blocks_are_runs_of_numbers_and_keep_groups_whole():
     photos = numbered()
-    block = blocks.number_blocks(photos.sample(frac=1, random_state=0), 4)
+    block = blocks.session_folds(photos.sample(frac=1, random_state=0), 4)
     assert (np.bincount(block) == 10).all()
-    ordered = blocks.number_blocks(photos, 4)
+    ordered = blocks.session_folds(photos, 4)
     assert (np.diff(ordered[:20]) >= 0).all() and list(ordered[:20]) == list(ordered[20:])
     photos.loc[[0, 19], "group"] = 7
-    assert blocks.number_blocks(photos, 4)[19] == 0
-    shuffled = blocks.shuffled_blocks(numbered(), 4, 0)
+    assert blocks.session_folds(photos, 4)[19] == 0
+    shuffled = blocks.shuffled_folds(numbered(), 4, 0)
     assert (np.bincount(shuffled) == 10).all() and (np.diff(shuffled[:20]) < 0).any()
 
 
@@ -196,14 +204,14 @@ def test_a_blocked_head_sees_through_what_only_neighbours_share():
     random = np.random.default_rng(0)
     photos = numbered(400)
     target = (photos["label"] == CLASSES[1]).to_numpy()
-    run = blocks.number_blocks(photos, 20) + 20 * target
+    run = blocks.session_folds(photos, 20) + 20 * target
     of_run = random.normal(size=(40, 30))[run] + 0.1 * random.normal(size=(400, 30))
     features = np.column_stack([of_run, target + random.normal(size=400)]).astype(np.float32)
-    blocked = blocks.solve_blocked_head(features, photos, CLASSES, blocks.number_blocks(photos, 20))
-    shuffled = blocks.solve_blocked_head(features, photos, CLASSES, blocks.shuffled_blocks(photos, 20, 0))
+    blocked = blocks.solve_session_head(features, photos, CLASSES, blocks.session_folds(photos, 20))
+    shuffled = blocks.solve_session_head(features, photos, CLASSES, blocks.shuffled_folds(photos, 20, 0))
     promised = [((head.left_out[:, 1] > 0.5) == target).mean() for head in (blocked, shuffled)]
     assert promised[1] > 0.95 > 0.85 > promised[0] > 0.5
-    sure = blocks.blocked_probabilities(blocked, features)
+    sure = blocks.session_probabilities(blocked, features)
     assert sure.shape == (400, 2) and np.allclose(sure.sum(axis=1), 1)
     penalties = [head.path.sort_values("log_loss")["l2"].iloc[0] for head in (blocked, shuffled)]
     assert penalties[0] > penalties[1]
@@ -213,8 +221,8 @@ def test_tell_apart():
     random = np.random.default_rng(0)
     ours = np.arange(200) < 100
     features = random.normal(size=(200, 5)).astype(np.float32)
-    assert abs(blocks.tell_apart(features, ours) - 0.5) < 0.15
-    assert blocks.tell_apart(features + 3 * ours[:, None], ours) > 0.99
+    assert abs(blocks.domain_auc(features, ours) - 0.5) < 0.15
+    assert blocks.domain_auc(features + 3 * ours[:, None], ours) > 0.99
 
 
 def test_costs_of_decisions():

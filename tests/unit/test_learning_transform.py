@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from wastebook.errors import WastebookError
-from wastebook.photos.decode import in_order
-from wastebook.photos.transform import TRANSFORMS, transform_photo
+from wastebook.photos.augment import TRANSFORMS, transform_photo
+from wastebook.photos.decode import parallel_map
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -14,7 +14,7 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 def test_a_view_depends_on_its_key_alone(name):
     keys = [f"photo {number}" for number in range(12)]
     alone = [transform_photo(PHOTO, name, key) for key in keys]
-    together = list(in_order(lambda key: transform_photo(PHOTO, name, key), reversed(keys)))
+    together = list(parallel_map(lambda key: transform_photo(PHOTO, name, key), reversed(keys)))
     assert all(np.array_equal(*pair) for pair in zip(alone, reversed(together), strict=True))
     assert {(view.shape, view.dtype) for view in alone} == {(PHOTO.shape, PHOTO.dtype)}
     different = {view.tobytes() for view in alone}

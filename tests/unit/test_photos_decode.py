@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from wastebook.photos.check import check_photos, readable_photos
-from wastebook.photos.decode import LARGEST, PhotoError, decode_photos, in_order, read_photo
+from wastebook.photos.decode import LARGEST, PhotoError, decode_photos, parallel_map, read_photo
+from wastebook.photos.quality import check_photos, readable_photos
 
 RED, GREEN, BLUE, GREY = (220, 30, 20), (20, 200, 40), (30, 20, 230), (128, 128, 128)
 
@@ -187,7 +187,7 @@ def test_decode_photos_keeps_the_order_and_the_size(sample):
 
 def test_in_order_runs_only_a_little_ahead():
     started = []
-    results = in_order(lambda number: started.append(number) or number, range(1000))
+    results = parallel_map(lambda number: started.append(number) or number, range(1000))
     assert [next(results) for _ in range(5)] == list(range(5))
     assert len(started) < 300
     results.close()

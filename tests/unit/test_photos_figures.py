@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wastebook.photos import measure
-from wastebook.report.figures import exploration as figures
+from wastebook.photos import quality as measure
+from wastebook.report.figures import photos as figures
 from wastebook.report.figures.style import class_styles, set_up
 
 pytestmark = pytest.mark.filterwarnings("error")

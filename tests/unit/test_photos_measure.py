@@ -7,7 +7,7 @@ from PIL import Image
 
 from wastebook import paths
 from wastebook.data import true_boxes
-from wastebook.photos import measure
+from wastebook.photos import quality as measure
 
 
 @pytest.fixture

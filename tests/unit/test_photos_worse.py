@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from wastebook.evaluation.robustness import ask_spoiled
+from wastebook.evaluation.trust import score_corrupted
 from wastebook.photos.spoil import KINDS, spoil
 from wastebook.photos.squeeze import squeeze
 
@@ -57,7 +57,7 @@ def test_right_and_sure_by_kind_and_strength(photo):
         return np.array([1 - light, light], np.float32)
 
     light = np.full((30, 40, 3), 230, np.uint8)
-    table = ask_spoiled(ask, [light, light], ["light", "dark"], ["dark", "light"], threshold=0.8)
+    table = score_corrupted(ask, [light, light], ["light", "dark"], ["dark", "light"], threshold=0.8)
     assert set(table["kind"]) == set(KINDS) and len(table) == sum(len(steps) for _, steps in KINDS.values())
     assert (table["accuracy"] == 0.5).all()  # one label is wrong, and stays so when the answer turns
     dark = table[table["kind"] == "darkness"].set_index("strength")

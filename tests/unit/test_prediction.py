@@ -11,15 +11,15 @@ from PIL import Image
 
 import wastebook
 from wastebook import cli, paths
+from wastebook.answers.predictor import Answer, Predictor, find_models, list_photos, open_model, overlay, said
 from wastebook.errors import WastebookError
-from wastebook.evaluation.model_card import fit_threshold
+from wastebook.evaluation.trust import fit_threshold
 from wastebook.learning.backbones import load_backbone
 from wastebook.learning.export import export_model
 from wastebook.learning.features import extract_features
 from wastebook.learning.heads import predict_head, solve_head
 from wastebook.learning.models import Model
 from wastebook.photos.decode import read_photo
-from wastebook.prediction import Answer, Predictor, find_models, list_photos, open_model, overlay, said
 
 NAME = "resnet18-exact"
 
@@ -210,7 +210,7 @@ def test_photos_from_the_web(mess, monkeypatch):
     here, there = (predictor.answer(place) for place in (mess / "good.jpg", f"{home}/good.jpg?size=1"))
     assert (here.probabilities == there.probabilities).all()
     assert predictor.answer(f"{home}/gone.jpg").note == "could not be brought (HTTPError)"
-    monkeypatch.setattr("wastebook.prediction.MOST_BYTES", 100)
+    monkeypatch.setattr("wastebook.answers.predictor.MOST_BYTES", 100)
     assert predictor.answer(f"{home}/good.jpg").note.startswith("huge")
     server.shutdown()
     server.server_close()
@@ -278,5 +278,7 @@ def test_answering_brings_in_nothing_heavy():
     import subprocess
     import sys
 
-    check = "import sys, wastebook.prediction; print({'pandas', 'torch', 'nbformat'} & set(sys.modules))"
+    check = (
+        "import sys, wastebook.answers.predictor; print({'pandas', 'torch', 'nbformat'} & set(sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "set()\n"

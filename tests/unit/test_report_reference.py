@@ -12,7 +12,7 @@ from wastebook import paths
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import score
 from wastebook.files import write_text
-from wastebook.report import overview, reference, words
+from wastebook.report import overview, reference, sentences
 from wastebook.report.chapter import Chapter
 
 
@@ -140,7 +140,7 @@ def test_drawn_photos_make_no_reference(run, empty_reference):
 
 @pytest.fixture
 def chapter(run):
-    return Chapter("06-comparison", run, run)
+    return Chapter("07-comparison", run, run)
 
 
 def test_every_model_with_its_costs(chapter):
@@ -160,7 +160,7 @@ def test_chapters_that_did_not_run_are_left_out(tmp_path, chapter):
     assert overview.read_values(chapter, "05-xception") == {}
     assert overview.read_earlier(chapter, "learning_curve").empty
     with pytest.raises(WastebookError, match="No chapter with models"):
-        overview.test_scores(Chapter("06-comparison", tmp_path / "new", tmp_path / "new"))
+        overview.test_scores(Chapter("07-comparison", tmp_path / "new", tmp_path / "new"))
 
 
 def test_questions_are_answered_for_models_that_are_there(chapter):
@@ -198,7 +198,7 @@ def test_published_figures_are_read_from_our_interval(chapter):
     beside = overview.beside_published(published, scores, scores.head(0))
     assert list(beside["reading"].fillna("")) == ["below", ""]
     assert "[" in beside["this_run"][0] and beside["reference"].isna().all()
-    works = set(words.published_for(["cardboard", "glass", "metal", "paper", "plastic", "trash"])["work"])
+    works = set(sentences.published_for(["cardboard", "glass", "metal", "paper", "plastic", "trash"])["work"])
     assert {"FIUBA", "Single 2023"} <= works and "TFM" not in works
-    assert set(words.published_for(["organic", "recyclable"])["work"]) == {"TFM"}
-    assert words.published_for(["a", "b"]).empty
+    assert set(sentences.published_for(["organic", "recyclable"])["work"]) == {"TFM"}
+    assert sentences.published_for(["a", "b"]).empty

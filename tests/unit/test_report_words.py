@@ -6,7 +6,7 @@ import pytest
 
 from wastebook.data import Dataset
 from wastebook.errors import WastebookError
-from wastebook.report import words
+from wastebook.report import sentences
 
 DIFFERENCE = {"model_a": "b", "model_b": "a", "scheme": "grouped", "metric": "macro_f1", "p_holm": 0.04}
 
@@ -25,37 +25,43 @@ def scores(model: str, value: float, scheme: str = "grouped", split: str = "test
 
 def test_the_one_row():
     table = pd.DataFrame({"a": [1, 2, 2], "b": [3, 4, 5]})
-    assert words.row_of(table, a=2, b=5)["b"] == 5
+    assert sentences.select_row(table, a=2, b=5)["b"] == 5
     with pytest.raises(WastebookError, match="2 rows"):
-        words.row_of(table, a=2)
+        sentences.select_row(table, a=2)
 
 
 def test_numbers():
     row = pd.Series({"value": 0.868, "low": 0.8421, "high": 0.8934})
-    assert words.said(row) == "0.868 [0.842,\u202f0.893]"
-    assert words.share(row) == "86.8 % [84.2,\u202f89.3]"
-    assert words.points(difference(0.031, -0.01, 0.052)) == "+3.1 points [−1.0,\u202f+5.2]"
-    assert words.points(difference(-0.0001, -0.01, 0.02)) == "+0.0 points [−1.0,\u202f+2.0]"
-    assert words.percent(0.5561, 1) == "55.6 %"
-    assert [words.decimal(number) for number in (0.5, -2.345, 0.00012, 0)] == [
+    assert sentences.format_score(row) == "0.868 [0.842,\u202f0.893]"
+    assert sentences.format_share(row) == "86.8 % [84.2,\u202f89.3]"
+    assert sentences.format_points(difference(0.031, -0.01, 0.052)) == "+3.1 points [−1.0,\u202f+5.2]"
+    assert sentences.format_points(difference(-0.0001, -0.01, 0.02)) == "+0.0 points [−1.0,\u202f+2.0]"
+    assert sentences.format_percent(0.5561, 1) == "55.6 %"
+    assert [sentences.format_number(number) for number in (0.5, -2.345, 0.00012, 0)] == [
         "0.50",
         "−2.35",
         "0.00012",
         "0.00",
     ]
-    assert words.count(11179590) == "11,179,590"
-    assert (words.listed([]), words.listed(["glass"])) == ("none", "glass")
-    assert words.listed(["glass", "metal", "trash"]) == "glass, metal and trash"
-    assert [words.variant(model) for model in ("resnet18", "resnet18+colour_jitter")] == [
+    assert sentences.format_count(11179590) == "11,179,590"
+    assert (sentences.join_names([]), sentences.join_names(["glass"])) == ("none", "glass")
+    assert sentences.join_names(["glass", "metal", "trash"]) == "glass, metal and trash"
+    assert [sentences.variant(model) for model in ("resnet18", "resnet18+colour_jitter")] == [
         "none",
         "colour jitter",
     ]
 
 
 def test_differences_are_told_by_their_interval():
-    assert words.compared(difference(0.03, 0.01, 0.05), "none").startswith("better than none (+3.0 points")
-    assert words.compared(difference(-0.03, -0.05, -0.01), "none").startswith("worse than none")
-    assert words.compared(difference(0.03, -0.01, 0.05), "none").startswith("indistinguishable from none")
+    assert sentences.describe_difference(difference(0.03, 0.01, 0.05), "none").startswith(
+        "better than none (+3.0 points"
+    )
+    assert sentences.describe_difference(difference(-0.03, -0.05, -0.01), "none").startswith(
+        "worse than none"
+    )
+    assert sentences.describe_difference(difference(0.03, -0.01, 0.05), "none").startswith(
+        "indistinguishable from none"
+    )
 
 
 def test_published_scores_stand_below_ours_with_their_protocol():
@@ -72,27 +78,27 @@ def test_published_scores_stand_below_ours_with_their_protocol():
         ]
     )
     ours = pd.concat([scores("resnet18", 0.8), scores("resnet18", 0.9, split="validation")])
-    told = words.side_by_side(ours, published)
+    told = sentences.side_by_side(ours, published)
     assert told["protocol"].tolist() == [
         "this run: grouped split, 1,048 photos in 3 seeds",
         "FIUBA: TrashNet, 505 photos",
     ]
     assert told["accuracy"].tolist() == ["0.800 [0.700,\u202f0.900]", "0.750"]
     assert told["macro_f1"].isna().tolist() == [False, True]
-    accuracy = words.row_of(ours, split="test", metric="accuracy")
-    assert "published 0.750 (TrashNet, 505 photos), within this" in words.beside(
+    accuracy = sentences.select_row(ours, split="test", metric="accuracy")
+    assert "published 0.750 (TrashNet, 505 photos), within this" in sentences.beside(
         accuracy, published, "resnet18", "accuracy"
     )
-    assert words.beside(accuracy, published, "resnet18", "macro_f1") == ""
-    joined = words.with_published(ours, published)
+    assert sentences.beside(accuracy, published, "resnet18", "macro_f1") == ""
+    joined = sentences.with_published(ours, published)
     assert joined.query("scheme == 'published'")[["model", "metric", "value"]].to_numpy().tolist() == [
         ["resnet18", "accuracy", 0.75]
     ]
 
 
 def test_published_scores_are_for_photos_of_the_same_classes(sample):
-    assert "resnet18" in set(words.published_for(sample.classes)["what"])
-    assert words.published_for(["a", "b"]).empty
+    assert "resnet18" in set(sentences.published_for(sample.classes)["what"])
+    assert sentences.published_for(["a", "b"]).empty
 
 
 def test_the_best_is_chosen_on_validation():
@@ -104,7 +110,7 @@ def test_the_best_is_chosen_on_validation():
             scores("resnet18-tuned", 0.7, split="validation"),
         ]
     )
-    assert words.best_on_validation(both, "grouped") == "resnet18-tuned"
+    assert sentences.best_on_validation(both, "grouped") == "resnet18-tuned"
 
 
 def test_class_report_has_the_published_f1():
@@ -122,7 +128,7 @@ def test_class_report_has_the_published_f1():
         for metric in ("precision", "recall", "f1")
     ]
     published = pd.DataFrame({"what": ["resnet18"], "statistic": ["f1:trash"], "value": [0.51]})
-    report = words.class_report(pd.DataFrame(rows), published)
+    report = sentences.class_report(pd.DataFrame(rows), published)
     assert list(report["class"]) == ["glass", "trash"]
     assert report["published f1"].tolist()[1] == 0.51
     assert report["photos"].tolist() == [7, 7]
@@ -132,19 +138,19 @@ def test_best_trials_of_each_seed_and_the_published():
     trials = pd.DataFrame({"seed": [0, 0, 1], "value": [0.5, 0.7, 0.6], "learning_rate": [0.1, 0.00437, 0.3]})
     trials = trials.assign(weight_decay=1e-5, batch_size=32, step_size=3, gamma=0.5)
     published = trials.loc[1].drop("seed").rename({"value": "macro_f1"})
-    told = words.best_trials(trials, published)
+    told = sentences.best_trials(trials, published)
     assert told["by"].tolist() == ["seed 0", "seed 1", "FIUBA"]
     assert told["learning_rate"].tolist() == ["0.00437", "0.3", "0.00437"]
-    assert len(words.best_trials(trials, pd.Series(dtype=float))) == 2
+    assert len(sentences.best_trials(trials, pd.Series(dtype=float))) == 2
 
 
 def test_leads_and_changes_of_recall():
     leads = pd.DataFrame([DIFFERENCE | {"difference": 0.1, "low": 0.0, "high": 0.2}])
-    told = words.leads_told(pd.concat([scores("a", 0.6), scores("b", 0.7)]), leads, reference="a")
+    told = sentences.leads_told(pd.concat([scores("a", 0.6), scores("b", 0.7)]), leads, reference="a")
     assert told["p"].tolist()[0] == 0.04
     assert np.isnan(told["p"].tolist()[1])
     report = pd.DataFrame({"model": ["a", "b"], "label": "glass", "metric": "recall", "value": [0.6, 0.7]})
-    changes = words.recall_changes(report, leads.assign(metric="recall:glass"))
+    changes = sentences.recall_changes(report, leads.assign(metric="recall:glass"))
     assert changes[["model", "recall", "change"]].to_numpy().tolist()[1] == ["b", 0.7, 0.1]
     assert np.isnan(changes["change"].iloc[0])
 
@@ -153,8 +159,8 @@ def test_the_commonest_mistake():
     pairs = pd.DataFrame(
         {"label": ["glass"] * 4 + ["metal"] * 2, "predicted": ["glass"] * 3 + ["metal"] * 2 + ["glass"]}
     )
-    assert words.commonest_mistake(pairs) == "metal taken for glass (50 % of metal)"
-    assert words.commonest_mistake(pairs.head(3)) == "nothing taken for anything else"
+    assert sentences.commonest_mistake(pairs) == "metal taken for glass (50 % of metal)"
+    assert sentences.commonest_mistake(pairs.head(3)) == "nothing taken for anything else"
 
 
 def test_networks_side_by_side():
@@ -171,7 +177,7 @@ def test_networks_side_by_side():
             for name in ("resnet18", "efficientnet_b0")
         ]
     )
-    told = words.networks_told(costs)
+    told = sentences.networks_told(costs)
     assert list(told) == ["", "resnet18", "efficientnet_b0"]
     assert told.set_index("").loc["multiply-adds a photo"].tolist() == ["2,000,000"] * 2
 
@@ -183,11 +189,11 @@ def test_caveats_name_the_sample_random_weights_and_notes(sample):
     class Noted:
         name, weights, note = "resnet18", "imagenet", "weaker than the official weights"
 
-    assert "draws itself" in words.caveats(sample)
+    assert "draws itself" in sentences.caveats(sample)
     card = {"name": "trashnet", "photos": len(sample.photos)}
     real = Dataset("trashnet", sample.root, sample.classes, card, sample.photos)
-    assert words.caveats(real) == ""
+    assert sentences.caveats(real) == ""
     part = real._replace(photos=sample.photos[:50])
-    assert words.caveats(part).startswith("Only 50 of 72 photos of this collection are at hand")
-    assert "resnet18 has random weights" in words.caveats(real, Network)
-    assert "weaker than the official weights" in words.caveats(real, Noted)
+    assert sentences.caveats(part).startswith("Only 50 of 72 photos of this collection are at hand")
+    assert "resnet18 has random weights" in sentences.caveats(real, Network)
+    assert "weaker than the official weights" in sentences.caveats(real, Noted)

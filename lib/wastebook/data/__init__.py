@@ -1,6 +1,6 @@
 """The data room: which photos there are, where they come from, how they are split."""
 
-from wastebook.data.catalogue import (
+from wastebook.data.datasets import (
     Dataset,
     describe_datasets,
     draw_per_class,

@@ -11,7 +11,7 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from wastebook import paths
-from wastebook.data import store
+from wastebook.data import copies as store
 from wastebook.data.cards import Card, load_cards
 from wastebook.data.sample import draw_sample
 from wastebook.errors import WastebookError

@@ -19,10 +19,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from wastebook import paths
-from wastebook.data import store
+from wastebook.data import copies as store
 from wastebook.data.cards import Card, load_cards
+from wastebook.data.drawing import THINGS, Field, Random
 from wastebook.data.splits import split_photos
-from wastebook.data.things import THINGS, Field, Random
 
 VERSION = 2  # raise it when the pictures change: it is in the name of the folder they are kept in
 WIDTH, HEIGHT = 512, 384

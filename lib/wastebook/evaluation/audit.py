@@ -14,7 +14,7 @@ COPIES = {
 }
 
 
-def looked_at(dataset: str, what: str) -> pd.DataFrame:
+def read_judgements(dataset: str, what: str) -> pd.DataFrame:
     """What somebody who looked at the photos of a data set wrote down (see `data/audit/README.md`); a table
     without rows or columns where nobody has."""
     file = paths.CARDS / "audit" / f"{dataset}-{what}.csv"

@@ -9,7 +9,7 @@
 - blocks: a head validated on photos that were collected at another time
 - finetune: the backbone's own layers too, in two phases, resumable
 - study: one model under every split scheme and seed
-- keras_models, keras_training: the networks of the second question, and how they learn
+- keras_networks, keras_training: the networks of the second question, and how they learn
 - predictions: the tables that every model, Keras' too, gives to the evaluation room
 - models: a backbone and its head in one safetensors file
 - export, keras_export: both as ONNX, one file that everything answers from

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-import wastebook.photos.operators  # noqa: F401 (mends the import of torchvision, so it comes before timm)
+import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes before timm)
 
 # isort: split
 import timm
@@ -25,7 +25,7 @@ from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import file_hash
 from wastebook.learning.weights import SETTLING_PHOTOS, choose_weights, files_called, server_answers
-from wastebook.photos.decode import in_order, read_photo
+from wastebook.photos.decode import parallel_map, read_photo
 
 # The book's names for the networks that it compares, each with the weights meant. `efficientnet_b0` is timm's
 # `tf_efficientnet_b0`: the original weights of Tan and Le (2019), the ones in Keras, and padded as they were
@@ -255,7 +255,7 @@ def _settle(backbone: Backbone, photos: pd.DataFrame, root: Path) -> None:
     """Set the BatchNorm statistics of random weights by one pass over some photos, spread over the table."""
     rows = photos.iloc[:: max(1, len(photos) // SETTLING_PHOTOS)].head(SETTLING_PHOTOS)
     files = [root / path for path in rows["path"]]
-    pixels = list(in_order(lambda file: load_pixels(file, backbone.image_size), files))
+    pixels = list(parallel_map(lambda file: load_pixels(file, backbone.image_size), files))
     layers = [
         layer for layer in backbone.network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)
     ]

@@ -18,7 +18,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from wastebook.data import load_cards
-from wastebook.files import written_whole
+from wastebook.files import atomic_write
 
 if TYPE_CHECKING:  # torch is imported where a model of it is exported, and not beside TensorFlow
     from wastebook.learning.models import Model
@@ -122,7 +122,7 @@ def keep_graph(
         named = told | {"name": f"{facts['name']}{suffix}", "bits": bits}
         helper.set_model_props(model, {"wastebook": json.dumps(named, ensure_ascii=False)})
         onnx.checker.check_model(model)
-        with written_whole(file.with_name(f"{file.stem}{suffix}.onnx")) as partial:
+        with atomic_write(file.with_name(f"{file.stem}{suffix}.onnx")) as partial:
             partial.write_bytes(model.SerializeToString())
 
 

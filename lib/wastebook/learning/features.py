@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from wastebook import paths
 from wastebook.errors import WastebookError
-from wastebook.files import written_to_cache
+from wastebook.files import write_to_cache
 from wastebook.learning.backbones import Backbone, as_input, load_pixels
-from wastebook.photos.decode import in_order, progress, thread_count
-from wastebook.photos.transform import check_transform, transform_photo
+from wastebook.photos.augment import check_transform, transform_photo
+from wastebook.photos.decode import parallel_map, progress, thread_count
 
 VERSION = 2  # raised whenever the same photo would get other features than before
 BATCH_SIZE = 32  # the fastest on CPUs (the activations of more leave the cache), enough on GPUs
@@ -78,7 +78,7 @@ def extract_features(
             chunks = (missing.iloc[at : at + batch_size] for at in range(0, len(missing), batch_size))
             with progress(f"{backbone.name}, {transform}, view {view + 1} of {views}", len(missing)) as bar:
                 kept |= _compute(
-                    in_order(load, chunks), network, backbone, device, bf16, batch_size, known, bar
+                    parallel_map(load, chunks), network, backbone, device, bf16, batch_size, known, bar
                 )
             _write(folder / f"{draw}.npz", kept)
         result[view] = [kept[sha256][1] for sha256 in photos["sha256"]]
@@ -223,5 +223,5 @@ def _write(file: Path, kept: Kept) -> None:
     kept = _read(file) | kept
     pixels = np.array([list(pixel_hash) for pixel_hash, _ in kept.values()], dtype=np.uint8)
     features = np.stack([feature for _, feature in kept.values()])
-    with written_to_cache(file) as partial, partial.open("wb") as stream:
+    with write_to_cache(file) as partial, partial.open("wb") as stream:
         np.savez(stream, photos=np.array(list(kept)), pixels=pixels, features=features)

@@ -26,13 +26,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from wastebook import paths
 from wastebook.data import fingerprint
 from wastebook.errors import WastebookError
-from wastebook.files import written_to_cache
+from wastebook.files import write_to_cache
 from wastebook.learning.backbones import Backbone, as_input, load_pixels, network_hash, parameter_blocks
 from wastebook.learning.features import BATCH_SIZE, accelerator, forward, out_of_memory, use_bf16
 from wastebook.learning.heads import HISTORY_COLUMNS, Head
 from wastebook.learning.predictions import check_trainable, class_numbers
-from wastebook.photos.decode import in_order, thread_count
-from wastebook.photos.transform import check_transform, transform_photo
+from wastebook.photos.augment import check_transform, transform_photo
+from wastebook.photos.decode import parallel_map, thread_count
 
 VERSION = 1  # raised whenever the same arguments would train another network than before
 WARM_UP = 1.0  # epochs over which the rate rises from nothing
@@ -104,7 +104,7 @@ def finetune(
     if not training.finished:
         load_one = partial(load_pixels, image_size=backbone.image_size)
         files = {split: [root / path for path in part["path"]] for split, part in parts.items()}
-        decoded = {split: list(in_order(load_one, some)) for split, some in files.items()}
+        decoded = {split: list(parallel_map(load_one, some)) for split, some in files.items()}
     while not training.finished:
         epoch, started = training.epoch + 1, time.perf_counter()
         order = np.random.default_rng([seed, epoch]).permutation(len(targets["train"]))
@@ -114,7 +114,7 @@ def finetune(
             views = [transform_photo(decoded["train"][row], transform, keys[row]) for row in rows]
             return np.stack(views), targets["train"][rows]
 
-        learned = training.learn(in_order(load, np.array_split(order, training.steps)))
+        learned = training.learn(parallel_map(load, np.array_split(order, training.steps)))
         validated = training.validate(np.stack(decoded["validation"]), targets["validation"])
         seconds = time.perf_counter() - started
         training.end_epoch(model, learned, validated, seconds)
@@ -281,7 +281,7 @@ class _Training:
             self.chosen = copy.deepcopy(self.tuned.state_dict())
         state = {name: getattr(self, name) for name in self.PLAIN}
         state |= {name: getattr(self, name).state_dict() for name in self.STATEFUL}
-        with written_to_cache(self.kept) as partial:
+        with write_to_cache(self.kept) as partial:
             torch.save(state, partial)
 
     PLAIN = ("epoch", "waited", "seconds", "best", "chosen", "rows", "at_once")

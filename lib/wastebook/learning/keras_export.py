@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from wastebook.errors import WastebookError
 from wastebook.learning.export import OPSET, keep_graph, weights_of
-from wastebook.learning.keras_models import BACKBONES, KerasBackbone, keras
+from wastebook.learning.keras_networks import BACKBONES, KerasBackbone, keras
 
 
 def export_keras_model(

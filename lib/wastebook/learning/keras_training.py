@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import keras  # its backend was chosen by keras_models, whose import comes first wherever this module is used
+import keras  # its backend was chosen by keras_networks, whose import comes first wherever this module is used
 import numpy as np
 import pandas as pd
 
 from wastebook import paths
 from wastebook.errors import WastebookError
-from wastebook.files import room_for, written_to_cache, written_whole
-from wastebook.learning.keras_models import KerasBackbone, weights_hash
+from wastebook.files import atomic_write, room_for, write_to_cache
+from wastebook.learning.keras_networks import KerasBackbone, weights_hash
 from wastebook.learning.predictions import check_trainable, class_numbers
-from wastebook.photos.decode import decode_photos, in_order, progress, read_photo, resize
+from wastebook.photos.decode import decode_photos, parallel_map, progress, read_photo, resize
 
 VERSION = 1  # raised whenever the same photos would give other features or another training than before
 BATCH_SIZE = 32  # of features and predictions
@@ -84,7 +84,7 @@ def decode_once(photos: pd.DataFrame, root: Path, image_size: int) -> np.ndarray
         files = (root / path for path in photos["path"])
         decoded = progress("decoding", len(photos), decode_photos(files, shape[1:3]))
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        with written_to_cache(file) as partial, partial.open("wb") as stream:
+        with write_to_cache(file) as partial, partial.open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, header)
             for photo in decoded:  # not through a memory map, whose full disk kills the process
                 stream.write(photo.tobytes())
@@ -100,7 +100,7 @@ def extract_keras_features(
     seed: int = 0,
 ) -> np.ndarray:
     """(views, N, feature_width) float32 features of the photos under fresh draws of a transform of
-    `wastebook.photos.transform`; `none` has one view.
+    `wastebook.photos.augment`; `none` has one view.
 
     Each photo's features are kept on disk once its view is whole, under its content, the weights, the size
     and the draw. WastebookError for an unknown transform, PhotoError for a photo that cannot be read.
@@ -119,16 +119,16 @@ def extract_keras_features(
             pixels = resize(read_photo(root / photo.path), size)
             if transform == "none":
                 return pixels
-            from wastebook.photos.transform import transform_photo  # imports torch: only where it is wanted
+            from wastebook.photos.augment import transform_photo  # imports torch: only where it is wanted
 
             return transform_photo(pixels, transform, f"{photo.sha256} {draw}")
 
         if len(missing):
             told = f"{backbone.name}, {transform}, view {view + 1} of {views}"
-            shown = progress(told, len(missing), in_order(load, missing.itertuples()))
+            shown = progress(told, len(missing), parallel_map(load, missing.itertuples()))
             found = np.concatenate(list(_features_of(shown, backbone)))[: len(missing)]
             kept |= dict(zip(missing["sha256"], found, strict=True))
-            with written_to_cache(folder / f"{draw}.npz") as partial, partial.open("wb") as stream:
+            with write_to_cache(folder / f"{draw}.npz") as partial, partial.open("wb") as stream:
                 np.savez(stream, photos=np.array(list(kept)), features=np.stack(list(kept.values())))
         result[view] = [kept[sha256] for sha256 in photos["sha256"]]
     return result
@@ -276,7 +276,7 @@ class _Keeper(keras.callbacks.Callback):
                 values = (logs[f"{prefix}loss"], logs[f"{prefix}accuracy"])
                 self.rows.append((self.model.name, self.seed, epoch + 1, split, *values, seconds))
             # With this line the epoch is kept; killed before it, it is run again.
-            with written_whole(self.folder / "history.parquet") as partial:
+            with atomic_write(self.folder / "history.parquet") as partial:
                 pd.DataFrame(self.rows, columns=HISTORY).to_parquet(partial)
         (self.folder / f"epoch-{epoch}.keras").unlink(missing_ok=True)
         learned = f"loss {logs['loss']:.3f}, accuracy {logs['accuracy']:.3f}"

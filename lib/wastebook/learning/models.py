@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from wastebook.errors import WastebookError
-from wastebook.files import written_whole
+from wastebook.files import atomic_write
 from wastebook.learning.backbones import Backbone, rebuild_backbone
 from wastebook.learning.heads import HISTORY_COLUMNS, Head
 
@@ -49,7 +49,7 @@ def save_model(file: Path, model: Model) -> None:
         "card": model.card,
     }
     metadata = {"wastebook": json.dumps(facts, ensure_ascii=False, sort_keys=True)}
-    with written_whole(file) as partial:
+    with atomic_write(file) as partial:
         save_file(tensors, partial, metadata=metadata)
 
 

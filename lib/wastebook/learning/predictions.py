@@ -2,6 +2,7 @@
 thinks."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,14 +10,43 @@ import pandas as pd
 from wastebook.errors import WastebookError
 
 
+class Model(NamedTuple):
+    """What tells one model from another: its `network`, the `image_size` it is fed (`64x64`, height first),
+    the `transform` of the photos it learned from, and its `head` (`recipe`, `exact`, `searched`, `finetuned`).
+
+    Tables have these as columns, and `model`, the `id`, as a key that nobody takes apart.
+    """
+
+    network: str
+    image_size: str
+    transform: str = "none"
+    head: str = "recipe"
+
+    @property
+    def id(self) -> str:
+        """The model's key in tables and file names: `efficientnet_b0-288x384+rotation-exact`."""
+        transform = "" if self.transform == "none" else f"+{self.transform}"
+        head = "" if self.head == "recipe" else f"-{self.head}"
+        return f"{self.network}-{self.image_size}{transform}{head}"
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The model's columns in every table, `MODEL`."""
+        return {"model": self.id} | self._asdict()
+
+
+MODEL = ["model", *Model._fields]
+
+
 def predictions_table(
-    photos: pd.DataFrame, probabilities: np.ndarray, classes: list[str], model: str, seed: int, scheme: str
+    photos: pd.DataFrame, probabilities: np.ndarray, classes: list[str], model: Model, seed: int, scheme: str
 ) -> pd.DataFrame:
-    """A row a photo: `path, label, group, split` of `photos`, `predicted`, `model`, `seed`, `scheme` and a
-    column `p_<class>` a class, from `probabilities` (N, K) in the order of `classes`."""
+    """A row a photo: `path, label, group, split` of `photos`, `predicted`, the model's columns (`MODEL`),
+    `seed`, `scheme` and a column `p_<class>` per class, from `probabilities` (N, K) in the order of
+    `classes`."""
     table = photos[["path", "label", "group", "split"]].reset_index(drop=True)
     table["predicted"] = np.asarray(classes)[probabilities.argmax(axis=1)]
-    table = table.assign(model=model, seed=seed, scheme=scheme)
+    table = table.assign(**model.columns, seed=seed, scheme=scheme)
     return table.join(pd.DataFrame(probabilities, columns=probability_columns(classes)))
 
 

@@ -48,12 +48,12 @@ def describe_deals(deals: Deals) -> pd.DataFrame:
     rows = []
     for (scheme, seed), photos in deals.items():
         if seed == next(iter(deals))[1]:
-            known = known_from_train({(scheme, seed): photos})["known"].sum()
+            known = find_known_from_train({(scheme, seed): photos})["known"].sum()
             rows.append({"scheme": scheme, **photos["split"].value_counts(), "known": int(known)})
     return pd.DataFrame(rows)[["scheme", "train", "validation", "test", "known"]]
 
 
-def known_from_train(deals: Deals) -> pd.DataFrame:
+def find_known_from_train(deals: Deals) -> pd.DataFrame:
     """Each test photo of each deal, and whether another photo of its group is in train: `path, scheme, seed,
     known`."""
     parts = []

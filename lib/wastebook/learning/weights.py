@@ -9,7 +9,7 @@ import requests
 
 from wastebook import paths
 from wastebook.errors import WastebookError
-from wastebook.files import file_hash, written_to_cache
+from wastebook.files import file_hash, write_to_cache
 
 SERVER_SECONDS = 5.0  # within which a server of weights must answer for `auto` to wait for a download
 SETTLING_PHOTOS = 32  # that set the BatchNorm statistics of random weights
@@ -45,7 +45,7 @@ def files_called(name: str, place: Path) -> list[Path]:
     with zipfile.ZipFile(place) as archive:
         members = [member for member in archive.namelist() if PurePosixPath(member).name == name]
         if members and not unpacked.exists():
-            with written_to_cache(unpacked) as file:
+            with write_to_cache(unpacked) as file:
                 file.write_bytes(archive.read(members[0]))
     return [unpacked] if members else []
 

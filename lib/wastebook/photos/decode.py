@@ -83,7 +83,7 @@ def decode_photos(files: Iterable[Path], size: tuple[int, int] | None = None) ->
         photo = read_photo(file)
         return photo if size is None else resize(photo, size)
 
-    return in_order(decode, files)
+    return parallel_map(decode, files)
 
 
 def resize(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -92,7 +92,7 @@ def resize(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(photo, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def in_order(function: Callable[[Given], Result], items: Iterable[Given]) -> Iterator[Result]:
+def parallel_map(function: Callable[[Given], Result], items: Iterable[Given]) -> Iterator[Result]:
     """`map` on `thread_count()` threads that runs only a few items ahead of whoever takes the results."""
     threads = thread_count()
     waiting: deque[Future[Result]] = deque()

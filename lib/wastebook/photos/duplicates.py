@@ -17,8 +17,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
-from wastebook.data.store import keep_table
-from wastebook.photos.decode import PhotoError, in_order, read_photo, resize
+from wastebook.data.copies import cached_table
+from wastebook.photos.decode import PhotoError, parallel_map, read_photo, resize
 
 VERSION = 5  # raised when the search changes, so that kept results are found anew
 NEAR_BITS = 10  # of 64 bits of perceptual hash
@@ -65,7 +65,7 @@ def find_duplicates(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     bytes only. Kept on disk by content, so the second call is instant.
     """
     facts = (VERSION, sorted(photos[["path", "label", "sha256"]].itertuples(index=False, name=None)))
-    pairs = keep_table("duplicates", facts, lambda: _search(photos.reset_index(drop=True), root))
+    pairs = cached_table("duplicates", facts, lambda: _search(photos.reset_index(drop=True), root))
     known = photos.set_index("path")[["label", "split"]]
     a, b = (known.loc[pairs[side]].reset_index(drop=True) for side in ("path_a", "path_b"))
     same_split = (a["split"] == b["split"]).astype("boolean").mask(a["split"].isna() | b["split"].isna())
@@ -94,7 +94,7 @@ def _search(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     exact = zip(first[copies], photos.loc[copies, "path"], itertools.repeat("exact"), itertools.repeat(1.0))
     singles = photos[~copies]
     with threadpool_limits(1):  # the threads are ours: one a photo
-        seen = list(in_order(lambda path: _look(root / path), singles["path"]))
+        seen = list(parallel_map(lambda path: _look(root / path), singles["path"]))
         shown = [look is not None for look in seen]
         singles, looks = singles[shown].reset_index(drop=True), [look for look in seen if look is not None]
         near = _near_pairs(looks)
@@ -159,7 +159,7 @@ def _object_pairs(looks: list[Look], labels: pd.Series) -> dict[tuple[int, int],
         of_label = np.flatnonzero(labels == label)
         candidates |= _candidates(words[of_label], of_label)
     ordered = sorted(candidates)
-    inliers = in_order(lambda pair: _inliers(looks[pair[0]], looks[pair[1]]), ordered)
+    inliers = parallel_map(lambda pair: _inliers(looks[pair[0]], looks[pair[1]]), ordered)
     return {pair: count for pair, count in zip(ordered, inliers, strict=True) if count >= INLIERS}
 
 
@@ -190,7 +190,7 @@ def _words(looks: list[Look]) -> sparse.csr_array:
             nearest.append(np.argpartition(distance, 1, axis=1)[:, :2])
         return np.unique(nearest[0][:, :, None] * number + nearest[1][:, None, :])
 
-    found = list(in_order(words_of, looks))
+    found = list(parallel_map(words_of, looks))
     starts = np.cumsum([0, *map(len, found)])
     columns = np.concatenate(found)
     photos_with = np.bincount(columns, minlength=number * number)

@@ -11,7 +11,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard,
 from safetensors import safe_open
 
 from wastebook.data import Dataset, fingerprint, how_many
-from wastebook.report.words import count, decimal, listed, percent, said
+from wastebook.report.sentences import format_count, format_number, format_percent, format_score, join_names
 
 LIMITS = (
     "What was measured holds for photos like these. A full bin, a crushed thing or another light is another "
@@ -47,16 +47,19 @@ def write_model_card(file: Path, folder: Path, scores: pd.DataFrame, data: Mappi
     )
     weights = {"imagenet": "ImageNet's", "random": "random: it has never learned to see"}
     note = f" Note: {backbone['note']}." if backbone["note"] else ""
-    lines = [f"| {row['scheme']} | {row['metric']} | {said(row)} | {row['n']} |" for _, row in own.iterrows()]
+    lines = [
+        f"| {row['scheme']} | {row['metric']} | {format_score(row)} | {row['n']} |"
+        for _, row in own.iterrows()
+    ]
     height, width = backbone["image_size"]
     text = f"""# {name}
 
 {backbone["name"]} (weights: {weights.get(backbone["weights"], "a file of one's own")}, SHA-256
-`{backbone["sha256"][:16]}`) with one linear layer on it.{note} Classes: {listed(facts["classes"])}.
+`{backbone["sha256"][:16]}`) with one linear layer on it.{note} Classes: {join_names(facts["classes"])}.
 
 ## Data
 
-{data["title"]}, {count(card["data"]["photos"])} photos, fingerprint `{card["data"]["fingerprint"][:16]}`.
+{data["title"]}, {format_count(card["data"]["photos"])} photos, fingerprint `{card["data"]["fingerprint"][:16]}`.
 Source: {data["source"]}. Licence: {data["licence"] or "not given"}.
 
 ## How it is used
@@ -94,10 +97,11 @@ def write_dataset_card(data: Dataset, folder: Path, duplicates: pd.DataFrame, pr
     counts = photos.groupby("label")["split"].value_counts(dropna=False).unstack(fill_value=0)
     splits = [str(name) for name in counts]
     lines = [
-        f"| {label} | {' | '.join(count(number) for number in row)} |" for label, row in counts.iterrows()
+        f"| {label} | {' | '.join(format_count(number) for number in row)} |"
+        for label, row in counts.iterrows()
     ]
     kinds = duplicates.reindex(columns=["kind"])["kind"].value_counts()
-    pairs = [f"{count(number)} {kind}" for kind, number in kinds.items()]
+    pairs = [f"{format_count(number)} {kind}" for kind, number in kinds.items()]
     across = int((~duplicates["same_label"].astype(bool)).sum()) if len(duplicates) else 0
     text = f"""# {card["title"]}
 
@@ -112,7 +116,7 @@ Licence: {card["licence"] or "not given"}. To cite: {card["citation"] or "not gi
 
 ## What was found in it
 
-Pairs of photos that show the same: {listed(pairs) if pairs else "none"};
+Pairs of photos that show the same: {join_names(pairs) if pairs else "none"};
 with two labels: {across}. Files with a remark: {len(problems)}.
 
 ## Limits
@@ -137,9 +141,11 @@ def checklist(
     commit = str(record.get("commit") or "not under Git")
     seeds = models["seeds"].max()
     smallest = data.photos["label"].value_counts()
-    leaks = [f"{count(number)} under {scheme}" for scheme, number in known.items()]
+    leaks = [f"{format_count(number)} under {scheme}" for scheme, number in known.items()]
     gap = models["accuracy_high"] - models["accuracy_low"]
-    elsewhere = decimal(100 * published["value"].min(), 2) + " % (landfill)" if len(published) else "no place"
+    elsewhere = (
+        format_number(100 * published["value"].min(), 2) + " % (landfill)" if len(published) else "no place"
+    )
     answers = {
         "goals": {
             "What is claimed, of which photos?": f"{data.card['task']} For photos like these: {data.name}.",
@@ -155,17 +161,17 @@ def checklist(
         },
         "data": {
             "Where from, how many?": f"{data.card['source']}; {how_many(data)}",
-            "Is any class rare?": f"{smallest.index[-1]} with {count(smallest.iloc[-1])} photos against "
-            f"{smallest.index[0]} with {count(smallest.iloc[0])}",
+            "Is any class rare?": f"{smallest.index[-1]} with {format_count(smallest.iloc[-1])} photos against "
+            f"{smallest.index[0]} with {format_count(smallest.iloc[0])}",
             "Who labelled?": "the authors, once; how far they agree was not measured",
         },
         "splits": {
             "Is test kept apart?": f"{models['model'].nunique()} models, each scored once; validation chose",
-            "Test photos of an object known from train": listed(leaks) or "not counted",
+            "Test photos of an object known from train": join_names(leaks) or "not counted",
         },
         "uncertainty": {
-            "Is luck shown?": f"95 % intervals by group and seed ({count(seeds)}), "
-            f"{percent(gap.median(), 1)} wide (median)",
+            "Is luck shown?": f"95 % intervals by group and seed ({format_count(seeds)}), "
+            f"{format_percent(gap.median(), 1)} wide (median)",
             "Are many comparisons corrected for?": "yes, by Holm's method, for all questions at once",
         },
         "generality": {

@@ -88,7 +88,7 @@ def show(figure: Figure, alt: str) -> None:
     display({"image/png": encoded, "text/plain": alt}, metadata=metadata, raw=True)
 
 
-def notice(text: str, kind: str = "warning") -> None:
+def note(text: str, kind: str = "warning") -> None:
     """Set a line of Markdown apart from the prose; `kind` is one of Quarto's callouts (note, warning...)."""
     display({"text/html": callout(text, kind), "text/plain": text}, raw=True)
 

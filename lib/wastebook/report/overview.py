@@ -7,11 +7,11 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from wastebook.errors import WastebookError
+from wastebook.evaluation.comparison import compare_models, mcnemar
 from wastebook.evaluation.metrics import METRICS
-from wastebook.evaluation.uncertainty import mcnemar, paired_differences
 from wastebook.report.chapter import Chapter
 from wastebook.report.reference import SCORE_KEYS
-from wastebook.report.words import decimal, points, said
+from wastebook.report.sentences import format_number, format_points, format_score
 
 Pair = tuple[str, str]
 
@@ -90,7 +90,7 @@ def told(models: pd.DataFrame) -> pd.DataFrame:
     lines["model"] = models["model"]
     for metric in METRICS[:2]:
         names = {metric: "value", f"{metric}_low": "low", f"{metric}_high": "high"}
-        lines[metric] = [said(row) for _, row in models.rename(columns=names).iterrows()]
+        lines[metric] = [format_score(row) for _, row in models.rename(columns=names).iterrows()]
     for metric in METRICS[2:]:
         lines[metric] = models[metric].map("{:.3f}".format)
     costs = {
@@ -115,7 +115,7 @@ def answer_questions(
     models are both there, under the `leading` split of its data set.
 
     A row a question: `dataset, question, model_a, model_b, difference, low, high, p` (of accuracy, see
-    `paired_differences`), `macro_f1` (its difference, told), `only_a, only_b, p_mcnemar` (see `mcnemar`).
+    `compare_models`), `macro_f1` (its difference, told), `only_a, only_b, p_mcnemar` (see `mcnemar`).
     Each test's p are corrected for all questions (Holm).
     """
     parts = [pd.DataFrame(columns=ANSWER_COLUMNS)]
@@ -126,8 +126,8 @@ def answer_questions(
         if asked:
             pairs = list(asked.values())
             exact = mcnemar(own, pairs)[["only_a", "only_b", "p"]].rename(columns={"p": "p_mcnemar"})
-            both = paired_differences(own, pairs)
-            f1 = [points(row, unit="") for _, row in both[both["metric"] == "macro_f1"].iterrows()]
+            both = compare_models(own, pairs)
+            f1 = [format_points(row, unit="") for _, row in both[both["metric"] == "macro_f1"].iterrows()]
             found = both[both["metric"] == "accuracy"].reset_index(drop=True).join(exact)
             parts.append(found.assign(dataset=dataset, question=list(asked), macro_f1=f1)[ANSWER_COLUMNS])
     answers = pd.concat(parts[1:] or parts, ignore_index=True)
@@ -141,7 +141,7 @@ def answers_told(answers: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "models": answers["model_a"] + " − " + answers["model_b"],
-            "accuracy": [points(row, unit="") for _, row in answers.iterrows()],
+            "accuracy": [format_points(row, unit="") for _, row in answers.iterrows()],
             "macro F1": answers["macro_f1"],
             "p": answers["p"],
             "only first right": answers["only_a"],
@@ -157,10 +157,10 @@ def answer_in_words(row: pd.Series) -> str:
     if row["p"] < SURE:
         answer = "Yes" if row["difference"] > 0 else "No, it is worse"
     agree = "agrees" if (row["p"] < SURE) == (row["p_mcnemar"] < SURE) else "does not agree"
-    p, exact = (decimal(row[name], 3) for name in ("p", "p_mcnemar"))
+    p, exact = (format_number(row[name], 3) for name in ("p", "p_mcnemar"))
     first, second = row["model_a"], row["model_b"]
     return (
-        f"**{row['question']}** {answer}: {points(row)} of accuracy ($p$ = {p}). Photos that only {first} "
+        f"**{row['question']}** {answer}: {format_points(row)} of accuracy ($p$ = {p}). Photos that only {first} "
         f"gets right: {row['only_a']}; only {second}: {row['only_b']}. McNemar's test {agree}, $p$ = {exact}."
     )
 
@@ -185,7 +185,7 @@ def beside_published(published: pd.DataFrame, scores: pd.DataFrame, reference: p
         line |= {"metric": theirs["statistic"], "published": theirs["value"]}
         for name, table in (("reference", reference), ("this_run", scores)):
             same = table[(table["model"] == theirs["what"]) & (table["metric"] == theirs["statistic"])]
-            line[name] = said(same.iloc[0]) if len(same) else None
+            line[name] = format_score(same.iloc[0]) if len(same) else None
             if name == "this_run" and len(same):
                 low, high = same.iloc[0][["low", "high"]]
                 line["reading"] = (

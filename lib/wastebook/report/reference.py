@@ -11,9 +11,9 @@ import pandas as pd
 import yaml
 
 from wastebook import paths
+from wastebook.book.plan import BUILD, find_run, read_record
 from wastebook.errors import WastebookError
 from wastebook.files import write_text
-from wastebook.report.project import BUILD, find_run, read_record
 
 SCORE_KEYS = ["dataset", "model", "scheme", "split", "metric"]
 MOST_ROWS = 500  # of a table that is kept

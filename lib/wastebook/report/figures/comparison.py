@@ -1,15 +1,122 @@
-"""Figures that hold the book's models against one another: quality, cost, honesty, and what may be
-promised."""
+"""Figures that hold models against one another, and against files, costs, confidence and bad photos."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator
 
+from wastebook.evaluation.metrics import share_interval
+from wastebook.learning.sessions import file_numbers
 from wastebook.report.figures import style
+
+RUN = 100  # photos of consecutive numbers that a dot stands for, or fewer where there are few in all
+
+
+def recall_by_number(predictions: pd.DataFrame) -> Figure:
+    """The share of photos recognised over the numbers in their file names, a panel a class: hollow dots for
+    photos of train when the run of numbers around them was left out, full ones for test, with 95 % Wilson
+    intervals.
+
+    `predictions` has `path, label, predicted, split`, the rows outside `test` from models that did not learn
+    them.
+    """
+    labels = sorted(predictions["label"].unique())
+    table = predictions.assign(
+        number=file_numbers(predictions), right=predictions["label"] == predictions["predicted"]
+    )
+    figure, panels = plt.subplots(
+        len(labels), 1, figsize=(style.WIDE, 2.3 * len(labels)), sharey=True, squeeze=False
+    )
+    for axes, label in zip(panels[:, 0], labels, strict=True):
+        colour, marker = style.class_styles(labels)[label]
+        for is_test in (False, True):
+            rows = table[(table["label"] == label) & ((table["split"] == "test") == is_test)].sort_values(
+                "number"
+            )
+            dots = max(1, round(len(rows) / min(RUN, max(10, len(table) // 24))))
+            runs = rows.groupby(np.arange(len(rows)) * dots // max(len(rows), 1))
+            right, size, middle = runs["right"].sum(), runs["right"].size(), runs["number"].mean()
+            low, high = share_interval(right, size)
+            share = right / size
+            spread = [share - low, high - share]
+            look = {"color": colour, "fmt": marker, "markerfacecolor": colour if is_test else "none"}
+            axes.errorbar(middle, share, yerr=spread, markersize=5, linewidth=1, **look)
+        axes.set(title=label, ylabel="share recognised", ylim=(None, 1.03))
+    panels[-1, 0].set_xlabel("number in the file name")
+    handles = [
+        Line2D([], [], color=style.GREY, marker="o", linestyle="", markerfacecolor=face)
+        for face in ("none", style.GREY)
+    ]
+    figure.legend(handles, ["train, left out", "test"], loc="outside lower center", ncols=2)
+    return figure
+
+
+def score_distributions(predictions: pd.DataFrame, positive: str) -> Figure:
+    """How sure a model is that a photo is `positive`, by true class: a panel for each value of `where`,
+    stacked to 1.
+
+    `predictions` has `where, label, p_<positive>`.
+    """
+    places = list(predictions["where"].unique())
+    labels = sorted(predictions["label"].unique())
+    figure, panels = plt.subplots(1, len(places), figsize=(style.WIDE, 3.2), sharey=True, squeeze=False)
+    for axes, place in zip(panels[0], places, strict=True):
+        rows = predictions[predictions["where"] == place]
+        for label, hatch in zip(labels, ("", "///"), strict=True):
+            sure = rows.loc[rows["label"] == label, f"p_{positive}"]
+            colour = style.class_styles(labels)[label][0]
+            weights = np.full(len(sure), 1 / max(len(sure), 1))
+            look = {"color": colour, "alpha": 0.55, "hatch": hatch, "edgecolor": "white", "label": label}
+            axes.hist(sure, bins=np.linspace(0, 1, 21), weights=weights, **look)
+        axes.axvline(0.5, color=style.GREY, linestyle=":")
+        axes.set(title=place, xlabel=f"probability of {positive}", yscale="log", xticks=[0, 0.5, 1])
+    panels[0][0].set_ylabel("share of the class")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def cost_curves(costs: pd.DataFrame) -> Figure:
+    """What wrong answers cost over the threshold, a line a model; the large mark is the threshold that its
+    validation chose.
+
+    `costs` has `model, threshold, cost, chosen` (bool, one a model).
+    """
+    styles = style.model_styles(list(costs["model"].unique()))
+    figure, axes = plt.subplots(figsize=(style.WIDE, 3.6))
+    for model, (colour, marker) in styles.items():
+        rows = costs[costs["model"] == model]
+        look: dict[str, Any] = {"color": colour, "marker": marker}
+        axes.plot(rows["threshold"], rows["cost"], markevery=12, markersize=4, label=model, **look)
+        chosen = rows[rows["chosen"]]
+        axes.plot(chosen["threshold"], chosen["cost"], markersize=11, linestyle="", **look)
+    axes.set(xlabel="called recyclable from this probability on", ylabel="cost of 100 photos", ylim=(0, None))
+    axes.legend()
+    return figure
+
+
+def learning_curve(curve: pd.DataFrame) -> Figure:
+    """Accuracy on test over the number of photos learned from (logarithmic), with 95 % intervals, a line a
+    model.
+
+    `curve` has `model, photos, value, low, high`.
+    """
+    figure, axes = plt.subplots(figsize=(style.WIDE, 3.6))
+    for model, (colour, marker) in style.model_styles(list(curve["model"].unique())).items():
+        rows = curve[curve["model"] == model].sort_values("photos")
+        axes.plot(rows["photos"], rows["value"], color=colour, marker=marker, label=model)
+        axes.fill_between(rows["photos"], rows["low"], rows["high"], color=colour, alpha=0.15)
+    axes.set(xscale="log", xlabel="photos learned from", ylabel="accuracy on test")
+    axes.set_xticks(
+        sorted(curve["photos"].unique()), [f"{count:,}" for count in sorted(curve["photos"].unique())]
+    )
+    axes.minorticks_off()
+    axes.legend(loc="lower right")
+    return figure
 
 
 def model_dots(scores: pd.DataFrame, metrics: Sequence[str]) -> Figure:
@@ -117,4 +224,28 @@ def answering_less(selective: pd.DataFrame) -> Figure:
     axes.set(xlabel="photos answered, the surest first, %", ylabel="share right")
     axes.invert_xaxis()
     axes.legend(fontsize=9)
+    return figure
+
+
+def robustness_curves(answers: pd.DataFrame) -> Figure:
+    """Share of right answers, with 95 % intervals, and of sure ones (dashed), over the strength of each kind.
+
+    `answers` has `kind, unit, strength, accuracy, low, high, sure`.
+    """
+    kinds = list(answers["kind"].unique())
+    figure, grid = plt.subplots(2, 3, figsize=(style.WIDE, 4.8), sharey=True)
+    for axes, kind in zip(grid.flat, kinds, strict=False):
+        rows = answers[answers["kind"] == kind].reset_index(drop=True)
+        around = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
+        right, sure = {"color": style.BLUE, "label": "right"}, {"color": style.ORANGE, "label": "sure"}
+        axes.errorbar(rows.index, rows["accuracy"], around, fmt="o-", markersize=4, **right)
+        axes.plot(rows.index, rows["sure"], "s--", markersize=4, **sure)
+        axes.set_xticks(rows.index, [f"{strength:g}" for strength in rows["strength"]])
+        axes.set(title=kind, xlabel=rows["unit"][0], ylim=(0, 1.02))
+    handles = grid.flat[0].get_legend_handles_labels()
+    for axes in grid.flat[len(kinds) :]:
+        axes.set_axis_off()
+        axes.legend(*handles, loc="center", fontsize=11)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("share of photos")
     return figure

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 from bs4 import BeautifulSoup
 
-from wastebook.report.execute import cell_options
+from wastebook.book.execute import cell_options
 
 MISSING_REFERENCE = re.compile(r"\?@?(?:fig|tbl|sec|eq)-[\w-]+|\?var:\S+|\?meta:\S+")
 LEFT_OVER = re.compile(r"\{\{<.*?>\}\}|^:::+.*$|^#\| .*$", re.MULTILINE)

@@ -21,8 +21,8 @@ import requests
 
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.files import written_whole
-from wastebook.photos.decode import PhotoError, in_order, is_animated, read_photo, resize
+from wastebook.files import atomic_write
+from wastebook.photos.decode import PhotoError, is_animated, parallel_map, read_photo, resize
 from wastebook.photos.squeeze import squeeze
 
 with contextlib.suppress(ImportError):  # iPhones' photos, where the package is there
@@ -105,7 +105,7 @@ class Predictor:
 
     def stream(self, photos: Iterable[str | Path]) -> Iterator[Answer]:
         """The answers in the order of the photos, on all cores, in memory that does not grow."""
-        return in_order(self.answer, photos)
+        return parallel_map(self.answer, photos)
 
     def about(self) -> str:
         """What a user should know of the model, in a line or two."""
@@ -166,7 +166,7 @@ def write_csv(file: Path | None, predictor: Predictor) -> Iterator[Callable[[Ans
     if file is None:
         yield lambda answer: None
         return
-    with written_whole(file) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+    with atomic_write(file) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(predictor.row(Answer("", None))))
         writer.writeheader()
         yield lambda answer: writer.writerow(predictor.row(answer))
@@ -232,7 +232,7 @@ def list_photos(places: Iterable[str | Path]) -> list[str]:
         if _is_address(place) or not Path(place).is_dir():
             photos.append(place)
             continue
-        from wastebook.data.store import is_photo, list_files  # with pandas, which one photo does without
+        from wastebook.data.copies import is_photo, list_files  # with pandas, which one photo does without
 
         found = [os.path.join(place, path) for path in list_files(Path(place)) if is_photo(path)]  # noqa: PTH118
         if not found:

@@ -1,4 +1,4 @@
-"""The catalogue: a data set opened by its name, as a table of its photos."""
+"""The data sets: each opened by its name as a table of its photos."""
 
 import hashlib
 import io
@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from wastebook.data import download, store
+from wastebook.data import copies as store
+from wastebook.data import download
 from wastebook.data.cards import Card, class_folders, load_cards
 from wastebook.errors import WastebookError, did_you_mean
 
@@ -180,7 +181,7 @@ def _file_facts(root: Path, files: list[str]) -> pd.DataFrame:
             facts = pool.map(lambda file: _facts_of(root / file), files)
             return pd.DataFrame(facts, columns=["width", "height", "sha256"])
 
-    return store.keep_table("catalogues", (str(root), stamps), look)
+    return store.cached_table("catalogues", (str(root), stamps), look)
 
 
 def _facts_of(file: Path) -> tuple[int, int, str]:

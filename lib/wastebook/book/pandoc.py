@@ -24,11 +24,11 @@ import yaml
 from bs4 import BeautifulSoup, Tag
 from jinja2 import Environment, FileSystemLoader
 
+from wastebook.book.downloads import FOLDER
+from wastebook.book.execute import ANSI, cell_options
 from wastebook.errors import WastebookError
-from wastebook.report.downloads import FOLDER
-from wastebook.report.execute import ANSI, cell_options
 
-PARTS = Path(str(files("wastebook.report"))) / "site"
+PARTS = Path(str(files("wastebook.book"))) / "site"
 TAGS: dict[str, dict[str, Any]] = {  # those that Quarto knows
     "remove-cell": {"include": False},
     "hide-cell": {"include": False},

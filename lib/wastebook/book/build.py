@@ -17,10 +17,8 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from wastebook import paths
-from wastebook.errors import WastebookError
-from wastebook.files import write_text
-from wastebook.report.execute import State, alone
-from wastebook.report.project import (
+from wastebook.book.execute import State, alone
+from wastebook.book.plan import (
     BUILD,
     DATA_SETS,
     PHOTOS,
@@ -31,6 +29,8 @@ from wastebook.report.project import (
     run_folder,
     write_record,
 )
+from wastebook.errors import WastebookError
+from wastebook.files import write_text
 
 LOG = Path("logs", "snakemake.log")
 POLL_SECONDS = 0.2
@@ -58,7 +58,7 @@ def build(
 
     WastebookError, before anything starts, for whatever is wrong with what was asked.
     """
-    from wastebook.report.render import find_renderer, render
+    from wastebook.book.render import find_renderer, render
 
     find_renderer(renderer)
     parameters = plan(profile, settings, wanted)
@@ -99,8 +99,8 @@ def prepare_data(parameters: Mapping[str, Mapping[str, Any]], console: Console) 
     for name, whole in searched.items():
         with console.status(f"Preparing the data set {name}"):
             from wastebook.data import fingerprint, open_dataset  # slow: not before all is checked
-            from wastebook.photos.check import check_photos, readable_photos
             from wastebook.photos.duplicates import find_duplicates
+            from wastebook.photos.quality import check_photos, readable_photos
 
             dataset = open_dataset(name)
             if whole:
@@ -114,7 +114,7 @@ def prepare_data(parameters: Mapping[str, Mapping[str, Any]], console: Console) 
 
 def _photos_hash(values: Mapping[str, Any], data: Mapping[str, Mapping[str, Any]]) -> str:
     """A SHA-256 of what the photos are that a chapter's parameters name: data sets and a folder."""
-    from wastebook.data.store import list_files
+    from wastebook.data.copies import list_files
 
     tables = [data[values[role]]["table"] for role in DATA_SETS if values.get(role)]
     files = list_files(Path(values[PHOTOS])) if values.get(PHOTOS) else {}

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from wastebook import paths
 from wastebook.data.cards import Card, class_folders
 from wastebook.errors import WastebookError
-from wastebook.files import room_for, written_to_cache
+from wastebook.files import room_for, write_to_cache
 
 PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif")
@@ -71,7 +71,7 @@ def fill_once(target: Path, fill: Callable[[Path], None]) -> Path:
     return target
 
 
-def keep_table(folder: str, facts: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+def cached_table(folder: str, facts: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """The table that depends on nothing but `facts`, kept as Parquet in a `folder` of the cache under a hash
     of their `repr`; made and kept first, whole or not at all, where it is not there.
 
@@ -82,7 +82,7 @@ def keep_table(folder: str, facts: object, make: Callable[[], pd.DataFrame]) -> 
     if file.exists():
         return pd.read_parquet(file)
     table = make()
-    with written_to_cache(file) as partial:
+    with write_to_cache(file) as partial:
         table.to_parquet(partial)
     return table
 

@@ -18,9 +18,9 @@ from filelock import FileLock, Timeout
 from nbformat import NotebookNode
 
 from wastebook import paths
+from wastebook.book.plan import BUILD, annotated, check_parameters, read_chapter
 from wastebook.errors import WastebookError
 from wastebook.files import write_text
-from wastebook.report.project import BUILD, annotated, check_parameters, read_chapter
 
 START_SECONDS = 120  # a kernel's first start, on a slow disk, reads much
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

@@ -20,12 +20,12 @@ import pypandoc
 import yaml
 
 from wastebook import paths
+from wastebook.answers.browser import write_try_it
+from wastebook.book import downloads, pandoc
+from wastebook.book.check import check_notebook, check_site
+from wastebook.book.execute import alone
+from wastebook.book.plan import BUILD, read_record
 from wastebook.errors import WastebookError
-from wastebook.report import downloads, embedded
-from wastebook.report.check import check_notebook, check_site
-from wastebook.report.execute import alone
-from wastebook.report.project import BUILD, read_record
-from wastebook.report.try_it import write_try_it
 
 OLDEST_QUARTO = (1, 8)
 SHARED = ("index.qmd", "try.qmd", "references.bib", "theme")
@@ -75,7 +75,7 @@ def render(run: Path, renderer: str = "auto") -> Path:
         if chosen.name == "quarto":
             render_with_quarto(chosen.program, run, stage, "html", run / "logs" / "quarto.log")
         else:
-            embedded.render_site(run, stage, config, chosen.program)
+            pandoc.render_site(run, stage, config, chosen.program)
         write_try_it(run, stage)
 
     replace_site(run / "site", _chapters(run), make)
@@ -180,7 +180,7 @@ def _results(run: Path, chapters: list[Path], values: dict[str, Any]) -> str:
 def _beside_published(run: Path) -> list[str]:
     """What others published, the reference and this run as a table, as far as the run has scores of real
     photos to set beside it."""
-    file = run / "results" / "06-comparison" / "beside.parquet"
+    file = run / "results" / "07-comparison" / "beside.parquet"
     if not file.exists():
         return []
     beside = pd.read_parquet(file)

@@ -19,7 +19,7 @@ from wastebook.data.download import download_file
 from wastebook.files import file_hash
 
 FOLDER = "try-it"  # in the site
-SCRIPT = Path(__file__).parent / "site" / "try.js"
+SCRIPT = Path(__file__).with_name("try.js")
 ENGINE: dict[str, Any] = {
     "name": "onnxruntime-web-1.30.0.tgz",
     "sources": [

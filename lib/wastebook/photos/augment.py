@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-import wastebook.photos.operators  # noqa: F401 (mends the import of torchvision, so it comes first)
+import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes first)
 
 # isort: split
 from torchvision.transforms import v2

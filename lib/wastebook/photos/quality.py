@@ -1,4 +1,4 @@
-"""What a photo measures: its shape, the object's bounding box, its light and its sharpness."""
+"""Which photos cannot be used or are odd, and what each one measures: shape, object, light, sharpness."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,69 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from wastebook.data.catalogue import draw_per_class
-from wastebook.photos.decode import in_order, read_photo, resize
+from wastebook.data.copies import cached_table
+from wastebook.data.datasets import draw_per_class
+from wastebook.photos.decode import PhotoError, open_picture, parallel_map, read_photo, resize
+
+SMALLEST = 32  # pixels on the shorter side below which hardly anything can be told
+BLANKEST = 5.0  # contrast (standard deviation of RGB values) below which nearly nothing can be seen
+PROBLEMS = ("unreadable", "empty", "truncated", "huge", "wrongly named", "tiny", "near-blank")
+COLUMNS = ["path", "problem", "detail", "readable"]
+VERSION = 1  # raised when something else is looked for, so that kept findings are found anew
+
+
+def check_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """What is wrong with the photos, a row a problem: `path`, `problem`, `detail`, `readable`.
+
+    Not readable: `unreadable`, `empty`, `truncated`, `huge`. Readable, yet worth knowing: `wrongly named`
+    (the format is not the suffix's), `tiny`, `near-blank`. A table without rows means that all is well. Kept
+    on disk by name and content, so the second call is instant.
+    """
+    facts = (VERSION, *zip(photos["path"], photos["sha256"], strict=True))
+    return cached_table("checks", facts, lambda: _check(list(photos["path"]), root))
+
+
+def count_problems(problems: pd.DataFrame) -> pd.DataFrame:
+    """How many photos have each problem looked for, and an example: `problem, photos, example, detail`."""
+    counts = problems["problem"].value_counts().reindex(PROBLEMS, fill_value=0)
+    examples = problems.groupby("problem")[["path", "detail"]].first().reindex(PROBLEMS)
+    table = pd.DataFrame({"photos": counts, "example": examples["path"], "detail": examples["detail"]})
+    return table.rename_axis("problem").reset_index()
+
+
+def readable_photos(photos: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
+    """The photos without those that `check_photos` found not to be readable."""
+    broken = problems.loc[~problems["readable"], "path"]
+    return photos[~photos["path"].isin(broken)].reset_index(drop=True)
+
+
+def _check(files: list[str], root: Path) -> pd.DataFrame:
+    found = parallel_map(lambda path: _problems(root / path), files)
+    rows = [(path, *problem) for path, problems in zip(files, found, strict=True) for problem in problems]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"readable": bool})
+
+
+def _problems(file: Path) -> list[tuple[str, str, bool]]:
+    try:
+        picture = open_picture(file)
+        photo = read_photo(file)
+    except PhotoError as error:
+        return [(error.problem, error.detail, False)]
+    problems = []
+    by_suffix = Image.registered_extensions().get(file.suffix.lower())
+    # A phone's MPO is a JPEG with a second picture behind it.
+    format = "JPEG" if picture.format == "MPO" else picture.format
+    if by_suffix and by_suffix != format:
+        problems.append(("wrongly named", f"a {format} picture called {file.suffix}", True))
+    height, width = photo.shape[:2]
+    if min(height, width) < SMALLEST:
+        problems.append(("tiny", f"{width} x {height} pixels", True))
+    elif (contrast := measure_light(photo)[1]) < BLANKEST:
+        problems.append(("near-blank", f"values hardly vary (standard deviation {contrast:.1f})", True))
+    return problems
+
 
 MEASURES = [
     *("aspect_ratio", "bb_x", "bb_y", "bb_width", "bb_height", "bb_area", "bb_coverage"),
@@ -27,7 +87,7 @@ def measure_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
 
     PhotoError where a photo cannot be read: leave those out with `check.readable_photos`.
     """
-    rows = in_order(lambda path: _measure(read_photo(root / path)), photos["path"])
+    rows = parallel_map(lambda path: _measure(read_photo(root / path)), photos["path"])
     measures = pd.DataFrame(rows, columns=MEASURES)
     return pd.concat([photos[["path", "label"]].reset_index(drop=True), measures], axis="columns")
 
@@ -126,7 +186,7 @@ def summarise_colours(
     number = photos["label"].value_counts()
     means = {label: np.zeros((*size, 3)) for label in labels}
     shares = {label: np.zeros((3, bins)) for label in labels}
-    for label, (small, share) in zip(photos["label"], in_order(summarise, photos["path"]), strict=True):
+    for label, (small, share) in zip(photos["label"], parallel_map(summarise, photos["path"]), strict=True):
         means[label] += small / number[label]
         shares[label] += share / number[label]
     middles = (np.arange(bins) + 0.5) * 256 / bins

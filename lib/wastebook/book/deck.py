@@ -21,14 +21,14 @@ from matplotlib.text import Text
 from nbformat import NotebookNode
 
 from wastebook import paths
+from wastebook.book.execute import run_chapter
+from wastebook.book.pandoc import TEMPLATES, cells_as_markdown, run_pandoc
+from wastebook.book.plan import chapter_names, parameters_of, read_chapter, read_record
+from wastebook.book.render import find_renderer, render_with_quarto, replace_site
 from wastebook.data import Dataset, open_dataset
 from wastebook.errors import WastebookError
 from wastebook.files import write_text
 from wastebook.report.chapter import Chapter
-from wastebook.report.embedded import TEMPLATES, cells_as_markdown, run_pandoc
-from wastebook.report.execute import run_chapter
-from wastebook.report.project import chapter_names, parameters_of, read_chapter, read_record
-from wastebook.report.render import find_renderer, render_with_quarto, replace_site
 
 DECK = "slides/index"  # the deck's notebook, named as chapters are
 SOURCE = paths.CHAPTERS / "slides"

@@ -13,7 +13,7 @@ from wastebook.evaluation.metrics import DRAWS, LEVEL, seed_means, value_and_dra
 Pairs = list[tuple[str, str]]
 
 
-def paired_differences(
+def compare_models(
     predictions: pd.DataFrame,
     pairs: Pairs | None = None,
     metrics: tuple[str, ...] = ("accuracy", "macro_f1"),
@@ -43,7 +43,7 @@ def paired_differences(
     return table.assign(p_holm=table.groupby("metric")["p"].transform(_holm))
 
 
-def unpaired_difference(first: pd.Series, second: pd.Series) -> pd.Series:
+def compare_unpaired(first: pd.Series, second: pd.Series) -> pd.Series:
     """How much higher the first of two scores (`value, low, high`) on different photos is: `difference, low,
     high`, the 95 % interval from their own (Newcombe 1998; Zou and Donner 2008)."""
     difference = first["value"] - second["value"]

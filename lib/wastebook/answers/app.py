@@ -11,10 +11,10 @@ import numpy as np
 import streamlit as st
 
 from wastebook import paths
-from wastebook.data.store import PHOTO_SUFFIXES
+from wastebook.answers.predictor import Answer, Predictor, find_model, find_models, overlay
+from wastebook.data.copies import PHOTO_SUFFIXES
 from wastebook.errors import WastebookError
 from wastebook.photos.decode import read_photo, resize
-from wastebook.prediction import Answer, Predictor, find_model, find_models, overlay
 
 WIDEST = 800  # pixels of a photo on the page
 KINDS = [suffix.removeprefix(".") for suffix in sorted(PHOTO_SUFFIXES)]

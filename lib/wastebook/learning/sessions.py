@@ -28,7 +28,7 @@ from wastebook.photos.decode import thread_count
 PENALTIES = tuple(np.logspace(0.5, -2, 6))  # L2, strongest first: each solution starts from the one before
 
 
-class BlockedHead(NamedTuple):
+class SessionHead(NamedTuple):
     """logit of the second class = features @ weight + bias; `path` has a row a penalty (`l2, log_loss,
     accuracy` over the blocks left out), `left_out` the (N, 2) class probabilities that each photo
     got from the others."""
@@ -44,7 +44,7 @@ def file_numbers(photos: pd.DataFrame) -> np.ndarray:
     return photos["path"].str.extract(r"(\d+)\D*$")[0].astype("float").fillna(0).to_numpy()
 
 
-def name_runs(photos: pd.DataFrame, searches: pd.DataFrame) -> pd.Series:
+def name_sessions(photos: pd.DataFrame, searches: pd.DataFrame) -> pd.Series:
     """What the run of file numbers that each photo is in shows, missing where nobody has said: `searches` has
     `label, first, last, shows`."""
     names = pd.Series(pd.NA, index=photos.index, dtype="str")
@@ -55,7 +55,7 @@ def name_runs(photos: pd.DataFrame, searches: pd.DataFrame) -> pd.Series:
     return names
 
 
-def number_blocks(photos: pd.DataFrame, blocks: int) -> np.ndarray:
+def session_folds(photos: pd.DataFrame, blocks: int) -> np.ndarray:
     """A block, 0 to `blocks` - 1, for each photo: equal shares of each class in the order of the numbers in
     the file names. A group stays in the block of its first photo."""
     table = photos[["path", "label", "group"]].reset_index(drop=True)
@@ -66,19 +66,19 @@ def number_blocks(photos: pd.DataFrame, blocks: int) -> np.ndarray:
     return table.groupby(group_numbers(table))["block"].transform("first").sort_index().to_numpy()
 
 
-def shuffled_blocks(photos: pd.DataFrame, blocks: int, seed: int) -> np.ndarray:
+def shuffled_folds(photos: pd.DataFrame, blocks: int, seed: int) -> np.ndarray:
     """The same, but in random order within each class: what is usually done."""
     order = np.random.default_rng(seed).permutation(len(photos))
     shuffled = photos.iloc[order].reset_index(drop=True)
     shuffled["path"] = [f"{place}" for place in range(len(photos))]
     result = np.empty(len(photos), dtype=np.int64)
-    result[order] = number_blocks(shuffled, blocks)
+    result[order] = session_folds(shuffled, blocks)
     return result
 
 
-def solve_blocked_head(
+def solve_session_head(
     features: np.ndarray, photos: pd.DataFrame, classes: list[str], blocks: np.ndarray
-) -> BlockedHead:
+) -> SessionHead:
     """Logistic regression on standardised features (N, D) of `photos`, with what it cannot learn from them by
     itself learned from its predictions for blocks left out: the L2 penalty, by their log loss, and then a
     slope and an offset for its logits (Platt, 1999), which make its probabilities mean what they say on
@@ -117,12 +117,12 @@ def solve_blocked_head(
     platt = LogisticRegression(C=np.inf).fit(logits[best][:, None], targets)
     slope, offset = float(platt.coef_[0, 0]), float(platt.intercept_[0])
     weight, bias = slope * weight / scale, slope * bias + offset
-    return BlockedHead(
+    return SessionHead(
         weight, float(bias - mean @ weight), path, _as_probabilities(slope * logits[best] + offset)
     )
 
 
-def blocked_probabilities(head: BlockedHead, features: np.ndarray) -> np.ndarray:
+def session_probabilities(head: SessionHead, features: np.ndarray) -> np.ndarray:
     """(N, 2) float64 class probabilities of (N, D) features."""
     return _as_probabilities(features.astype(np.float64) @ head.weight + head.bias)
 
@@ -148,7 +148,7 @@ def _solutions(
     return found
 
 
-def tell_apart(features: np.ndarray, ours: np.ndarray, seed: int = 0) -> float:
+def domain_auc(features: np.ndarray, ours: np.ndarray, seed: int = 0) -> float:
     """How well a linear model tells the photos `ours` (bool, a value a row) from the others by their features
     (N, D): the area under its ROC curve on photos left out. 0.5 is not at all; two random halves of one
     collection give that."""

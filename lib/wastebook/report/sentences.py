@@ -15,7 +15,7 @@ PUBLISHED = {frozenset(CLASS_ORDER): ("TrashNet", "RealWaste"), frozenset(BINARY
 NARROW = "\u202f"  # a narrow space at which no line breaks, so that intervals stay whole
 
 
-def row_of(table: pd.DataFrame, **where: Any) -> pd.Series:
+def select_row(table: pd.DataFrame, **where: Any) -> pd.Series:
     """The one row of a table whose columns have these values; WastebookError where that is not one."""
     rows = table
     for column, value in where.items():
@@ -25,19 +25,19 @@ def row_of(table: pd.DataFrame, **where: Any) -> pd.Series:
     return rows.iloc[0]
 
 
-def said(row: pd.Series) -> str:
+def format_score(row: pd.Series) -> str:
     """A score and its 95 % interval: `0.868 [0.842, 0.893]`."""
     value, low, high = (f"{row[name]:.3f}".replace("-", "−") for name in ("value", "low", "high"))
     return f"{value} [{low},{NARROW}{high}]"
 
 
-def share(row: pd.Series) -> str:
+def format_share(row: pd.Series) -> str:
     """A score that is a share of photos, and its 95 % interval: `86.8 % [84.2, 89.3]`."""
     value, low, high = (100 * row[name] for name in ("value", "low", "high"))
     return f"{value:.1f} % [{low:.1f},{NARROW}{high:.1f}]"
 
 
-def points(row: pd.Series, unit: str = " points") -> str:
+def format_points(row: pd.Series, unit: str = " points") -> str:
     """A difference and its 95 % interval in percentage points: `+3.1 points [+1.0, +5.2]`."""
     difference, low, high = (
         f"{100 * row[name]:+z.1f}".replace("-", "−") for name in ("difference", "low", "high")
@@ -45,28 +45,28 @@ def points(row: pd.Series, unit: str = " points") -> str:
     return f"{difference}{unit} [{low},{NARROW}{high}]"
 
 
-def compared(row: pd.Series, other: str) -> str:
+def describe_difference(row: pd.Series, other: str) -> str:
     """What a paired difference says: `better than the recipe (+3.1 points [+1.0, +5.2])`, or worse, or
     neither."""
     if row["low"] > 0:
-        return f"better than {other} ({points(row)})"
+        return f"better than {other} ({format_points(row)})"
     if row["high"] < 0:
-        return f"worse than {other} ({points(row)})"
-    return f"indistinguishable from {other} ({points(row)})"
+        return f"worse than {other} ({format_points(row)})"
+    return f"indistinguishable from {other} ({format_points(row)})"
 
 
-def percent(share: float, decimals: int = 0) -> str:
+def format_percent(share: float, decimals: int = 0) -> str:
     """A share in percent: `0.556` is `56 %`."""
     return f"{100 * share:.{decimals}f} %"
 
 
-def decimal(number: float, decimals: int = 2) -> str:
+def format_number(number: float, decimals: int = 2) -> str:
     """A number to so many decimals; one too small for them to three figures."""
     text = f"{number:.3g}" if 0 < abs(number) < 10**-decimals else f"{number:.{decimals}f}"
     return text.replace("-", "−")
 
 
-def count(number: float) -> str:
+def format_count(number: float) -> str:
     """A whole number with its thousands apart: `11,179,590`."""
     return f"{int(number):,}"
 
@@ -81,7 +81,7 @@ def variant(model: str) -> str:
     return plain_name(model.partition("+")[2] or "none")
 
 
-def listed(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Names as a sentence lists them: `glass, metal and trash`; `none` where there are none."""
     *first, last = [*names] or ["none"]
     return f"{', '.join(first)} and {last}" if first else last
@@ -103,8 +103,10 @@ def side_by_side(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (model, scheme), part in test.groupby(["model", "scheme"], sort=False):
         photos, seeds = int(part["n"].iloc[0]), int(part["seeds"].iloc[0])
-        protocol = f"this run: {scheme} split, {count(photos)} photos in {seeds} seed{'s' * (seeds > 1)}"
-        found = {metric: said(row_of(part, metric=metric)) for metric in metrics}
+        protocol = (
+            f"this run: {scheme} split, {format_count(photos)} photos in {seeds} seed{'s' * (seeds > 1)}"
+        )
+        found = {metric: format_score(select_row(part, metric=metric)) for metric in metrics}
         rows.append({"model": model, "protocol": protocol, **found})
     theirs = published[published["what"].isin(test["model"]) & published["statistic"].isin(metrics)]
     for (work, what, data), part in theirs.groupby(["work", "what", "data"], sort=False):
@@ -145,7 +147,7 @@ def class_report(report: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     theirs = published[published["what"] == model].set_index("statistic")["value"]
     rows = []
     for label, part in report.groupby("label", sort=False):
-        found = {row["metric"]: said(row) for _, row in part.iterrows()}
+        found = {row["metric"]: format_score(row) for _, row in part.iterrows()}
         rows.append({"class": label, **found, "photos": part["support"].iloc[0]})
         if f"f1:{label}" in theirs:
             rows[-1]["published f1"] = theirs[f"f1:{label}"]
@@ -174,7 +176,7 @@ def differences_told(differences: pd.DataFrame) -> pd.DataFrame:
     """Paired differences as a table to read: a row a pair and scheme, a column a metric (in points)."""
     rows = []
     for keys, part in differences.groupby(["model_a", "model_b", "scheme"], sort=False):
-        told = {row["metric"]: points(row, unit="") for _, row in part.iterrows()}
+        told = {row["metric"]: format_points(row, unit="") for _, row in part.iterrows()}
         rows.append(dict(zip(("model", "against", "scheme"), keys, strict=True)) | told)
     return pd.DataFrame(rows)
 
@@ -191,14 +193,14 @@ def networks_told(costs: pd.DataFrame) -> pd.DataFrame:
             "blocks": quoted["blocks"],
             "activation": quoted["activation"],
             "regularisation": quoted["regularisation"],
-            "top-1 on ImageNet, published": f"{percent(quoted['published_top1'], 1)} ({quoted['source']})",
+            "top-1 on ImageNet, published": f"{format_percent(quoted['published_top1'], 1)} ({quoted['source']})",
             "photo, pixels": row["image_size"],
-            "parameters": count(row["parameters"]),
-            "multiply-adds a photo": count(row["multiply_adds"]),
-            "depth, weighted layers": count(row["depth"]),
-            "features": count(row["feature_width"]),
-            "MB in 32 bits": decimal(row["megabytes"], 1),
-            "ms a photo": decimal(row["milliseconds"], 1),
+            "parameters": format_count(row["parameters"]),
+            "multiply-adds a photo": format_count(row["multiply_adds"]),
+            "depth, weighted layers": format_count(row["depth"]),
+            "features": format_count(row["feature_width"]),
+            "MB in 32 bits": format_number(row["megabytes"], 1),
+            "ms a photo": format_number(row["milliseconds"], 1),
         }
     return pd.DataFrame(columns).rename_axis("").reset_index()
 
@@ -206,11 +208,11 @@ def networks_told(costs: pd.DataFrame) -> pd.DataFrame:
 def leads_told(scores: pd.DataFrame, leads: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Macro F1 of each model, its lead over the `reference` in points, and the corrected p; best first."""
     rows = scores[scores["metric"] == "macro_f1"].sort_values("value", ascending=False, kind="stable")
-    told = [{"model": variant(row["model"]), "macro F1": said(row)} for _, row in rows.iterrows()]
+    told = [{"model": variant(row["model"]), "macro F1": format_score(row)} for _, row in rows.iterrows()]
     for line, model in zip(told, rows["model"], strict=True):
         if model != reference:
-            lead = row_of(leads, model_a=model)
-            line |= {"lead": points(lead, unit=""), "p": lead["p_holm"]}
+            lead = select_row(leads, model_a=model)
+            line |= {"lead": format_points(lead, unit=""), "p": lead["p_holm"]}
     return pd.DataFrame(told)
 
 
@@ -232,7 +234,7 @@ def commonest_mistake(predictions: pd.DataFrame) -> str:
     if pairs.empty:
         return "nothing taken for anything else"
     label, predicted = map(str, pairs.index.to_list()[int(pairs.to_numpy().argmax())])
-    return f"{label} taken for {predicted} ({percent(pairs.max())} of {label})"
+    return f"{label} taken for {predicted} ({format_percent(pairs.max())} of {label})"
 
 
 def caveats(data: Dataset, *backbones: Any) -> str:

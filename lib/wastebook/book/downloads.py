@@ -8,8 +8,8 @@ from typing import Any
 import nbformat
 import pandas as pd
 
+from wastebook.book.plan import read_record
 from wastebook.files import write_text
-from wastebook.report.project import read_record
 
 FOLDER, PAGE = "downloads", "run.qmd"
 PACKED_FROM = 2000  # rows: longer tables are compressed
