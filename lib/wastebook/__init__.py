@@ -1,14 +1,57 @@
-"""Wastebook: a report book on telling waste apart in photos, and the library its chapters stand on."""
+"""Wastebook: a report book on telling waste apart in photos, and the library its chapters stand on.
+
+`import wastebook as wb` gives a chapter the names below; each is brought in when it is first used, so that
+torch and pandas are loaded only where they are wanted.
+"""
 
 import importlib
 from importlib.metadata import version
 from typing import Any
 
-__version__ = version("wastebook")
+HOMES = {  # the module of each name that a chapter uses
+    "open_chapter": "report.chapter",
+    "load_photos": "photos.collection",
+    "read_photo": "photos.decode",
+    "show": "report.chapter",
+    "table": "report.tables",
+    "note": "report.chapter",
+    "caveats": "report.sentences",
+    "Model": "learning.predictions",
+    "load_backbone": "learning.backbones",
+    "extract_features": "learning.features",
+    "deal_photos": "learning.study",
+    "train_heads": "learning.study",
+    "solve_heads": "learning.study",
+    "search_heads": "learning.study",
+    "finetune_heads": "learning.study",
+    "score": "evaluation.metrics",
+    "score_classes": "evaluation.metrics",
+    "compare_models": "evaluation.comparison",
+    "select_row": "report.sentences",
+    "format_score": "report.sentences",
+    "format_share": "report.sentences",
+    "format_points": "report.sentences",
+    "format_percent": "report.sentences",
+    "format_number": "report.sentences",
+    "format_count": "report.sentences",
+    "join_names": "report.sentences",
+    "describe_difference": "report.sentences",
+    "name_models": "report.sentences",
+    "predict": "answers.predictor",
+}
+__all__ = [*HOMES, "figures"]
 
 
 def __getattr__(name: str) -> Any:
-    """`wastebook.predict`, brought in when it is first asked for."""
-    if name == "predict":
-        return importlib.import_module("wastebook.answers.predictor").predict
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """A name of `__all__`, from the room where it lives; and `__version__`."""
+    if name == "__version__":
+        return version("wastebook")
+    if name == "figures":
+        return importlib.import_module("wastebook.report.figures")
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"wastebook.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
