@@ -1,12 +1,14 @@
-"""Files written whole or not at all, whatever ends the program that writes them, and known by their hash."""
+"""Files written whole or not at all, locked and known by their hash, on a disk that others may share."""
 
 import errno
 import hashlib
-import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from wastebook.errors import WastebookError
 
@@ -15,22 +17,17 @@ from wastebook.errors import WastebookError
 def atomic_write(file: Path) -> Iterator[Path]:
     """Gives a path to write to, whose content becomes `file` once the block ends without an error.
 
-    The folder is made where it is not there.
+    The folder is made where it is not there. WastebookError, with the way out, where the disk is full.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def write_to_cache(file: Path) -> Iterator[Path]:
-    """`atomic_write` for a file in the cache: WastebookError, with the way out, where the disk is full."""
-    with room_for(file), atomic_write(file) as partial:
-        yield partial
+    with explain_full_disk(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # A process number is not unique among the machines (or containers) that share a disk.
+        partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
+        try:
+            yield partial
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def write_text(file: Path, text: str) -> None:
@@ -52,7 +49,24 @@ def _hash_of(file: Path, size: int, changed: int) -> str:
 
 
 @contextmanager
-def room_for(place: Path) -> Iterator[None]:
+def exclusive_lock(lock: Path) -> Iterator[None]:
+    """Hold a lock (freed however the process ends); WastebookError where another process has it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock, timeout=0)
+    try:
+        held.acquire()
+    except Timeout as error:
+        raise WastebookError(
+            f"Another process is at work on {lock.with_suffix('')}: wait for it, or end it."
+        ) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def explain_full_disk(place: Path) -> Iterator[None]:
     """Turns the error of a full disk (or quota) while `place` is written into one that says so."""
     try:
         yield
@@ -60,5 +74,6 @@ def room_for(place: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
             raise
         raise WastebookError(
-            f"No space left for {place}: free some, or set WASTEBOOK_CACHE to a folder with more room."
+            f"No space left for {place}: free some, or set WASTEBOOK_CACHE to a folder with more room for "
+            "what is cached."
         ) from error

@@ -1,27 +1,30 @@
-"""Where things lie: the project's own folders, the cache, and the copies a user already has."""
+"""Where things lie: the project's own folders, its runs, and the copies a user already has."""
 
 import os
-import re
 from pathlib import Path
+from typing import Any
 
-import platformdirs
+import yaml
 
 from wastebook.errors import WastebookError
 
-PROJECT = Path(__file__).resolve().parents[2]
+
+def _find_project() -> Path:
+    """The project's folder: above this file, else the working directory or above it (where the library is
+    installed apart); known by files that no run has, though a run is a Quarto project too."""
+    here = Path.cwd()
+    for folder in (*Path(__file__).resolve().parents, here, *here.parents):
+        if (folder / "_quarto.yml").is_file() and (folder / "chapters" / "profiles").is_dir():
+            return folder
+    return here
+
+
+PROJECT = _find_project()
 CHAPTERS = PROJECT / "chapters"
 PROFILES = CHAPTERS / "profiles"
 CARDS = PROJECT / "data"
 REFERENCE = CARDS / "reference"
 RUNS = PROJECT / "runs"
-
-
-def cache_folder(*parts: str) -> Path:
-    """A folder under `WASTEBOOK_CACHE` (by default the user's cache), made if it is not there."""
-    root = os.environ.get("WASTEBOOK_CACHE") or platformdirs.user_cache_dir("wastebook")
-    folder = Path(root).expanduser().joinpath(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def own_copies(variable: str) -> list[Path]:
@@ -38,14 +41,14 @@ def make_absolute() -> None:
             os.environ[variable] = os.pathsep.join(whole)
 
 
-def is_drawn(dataset: str) -> bool:
-    """Whether a data set is a sample that the library draws, by its name or by that of its folder in the
-    cache."""
-    return re.fullmatch(r"sample(-binary)?(-v\d+(-\d+)*)?", dataset) is not None
-
-
 def run_folder(name: str) -> Path:
     """The folder of a run: `runs/<name>`, or the path itself where `name` is one."""
     if not name.strip():
         raise WastebookError("A run needs a name, as in --run sample.")
     return RUNS / name if Path(name).name == name != ".." else Path(name).expanduser().resolve()
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """What `run.yml` says of a run; empty where there is none yet."""
+    file = run / "run.yml"
+    return (yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else None) or {}

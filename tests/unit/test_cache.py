@@ -1,0 +1,54 @@
+"""What is kept once made: whole or not at all, once among those who ask together, anew where damaged."""
+
+import errno
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
+import pytest
+
+from wastebook.cache import cached_table, fill_once
+from wastebook.errors import WastebookError
+
+
+def test_folder_is_filled_whole_or_not_at_all(tmp_path):
+    def fails(folder):
+        (folder / "half.jpg").write_bytes(b"x")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(WastebookError, match="No space left"):
+        fill_once(tmp_path / "set", fails)
+    assert not (tmp_path / "set").exists() and not (tmp_path / "set.partial").exists()
+    (tmp_path / "set.partial").mkdir()  # as a killed process leaves it
+    (tmp_path / "set.partial" / "half.jpg").write_bytes(b"x")
+    folder = fill_once(tmp_path / "set", lambda folder: (folder / "whole.jpg").write_bytes(b"y"))
+    assert [file.name for file in folder.iterdir()] == ["whole.jpg"]
+
+
+def test_folder_is_filled_once_among_those_who_ask_together(tmp_path):
+    filled = []
+
+    def fill(folder):
+        filled.append(folder)
+        time.sleep(0.2)
+
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: fill_once(tmp_path / "set", fill), range(4)))
+    assert len(filled) == 1 and set(folders) == {tmp_path / "set"}
+
+
+def test_a_table_is_made_once_and_anew_where_it_is_damaged(cache):
+    made = []
+
+    def make():
+        made.append(1)
+        return pd.DataFrame({"a": [1, 2]})
+
+    first = cached_table("tables", ("facts", 1), make)
+    assert cached_table("tables", ("facts", 1), make).equals(first) and len(made) == 1
+    cached_table("tables", ("facts", 2), make)
+    assert len(made) == 2
+    for file in (cache / "tables").iterdir():
+        file.write_bytes(file.read_bytes()[:100])
+    assert cached_table("tables", ("facts", 1), make).equals(first) and len(made) == 3
+    assert cached_table("tables", ("facts", 1), make).equals(first) and len(made) == 3
