@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from wastebook.photos.decode import LARGEST, PhotoError, decode_photos, parallel_map, read_photo
+from wastebook.photos.decode import (
+    LARGEST,
+    PhotoError,
+    decode_photos,
+    parallel_map,
+    read_photo,
+    resize_antialiased,
+)
 from wastebook.photos.quality import check_photos, readable_photos
 
 RED, GREEN, BLUE, GREY = (220, 30, 20), (20, 200, 40), (30, 20, 230), (128, 128, 128)
@@ -177,6 +184,23 @@ def test_errors_name_the_file(mess, name):
         read_photo(mess[0] / name)
 
 
+def test_a_limit_may_be_given(mess):
+    with pytest.raises(PhotoError, match="huge"):
+        read_photo(mess[0] / "fine.jpg", largest=60 * 80 - 1)
+    assert read_photo(mess[0] / "fine.jpg", largest=60 * 80).shape == (60, 80, 3)
+
+
+def test_nothing_is_set_for_others_on_import():
+    assert Image.MAX_IMAGE_PIXELS == LARGEST // 2  # Pillow's own
+
+
+def test_resize_averages_where_it_shrinks(quarters):
+    stripes = np.tile(np.array([0, 255], np.uint8)[None, :, None], (64, 32, 3))
+    assert np.abs(resize_antialiased(stripes, (16, 16)).astype(int) - 127.5).max() < 35
+    assert resize_antialiased(quarters, (60, 80)) is quarters
+    assert_upright(resize_antialiased(resize_antialiased(quarters, (30, 40)), (60, 80)))
+
+
 def test_decode_photos_keeps_the_order_and_the_size(sample):
     files = [sample.root / path for path in sample.photos["path"][:20]]
     photos = list(decode_photos(files, size=(30, 50)))
@@ -185,7 +209,7 @@ def test_decode_photos_keeps_the_order_and_the_size(sample):
         assert abs(photo.mean() - read_photo(file).mean()) < 2
 
 
-def test_in_order_runs_only_a_little_ahead():
+def test_parallel_map_runs_only_a_little_ahead():
     started = []
     results = parallel_map(lambda number: started.append(number) or number, range(1000))
     assert [next(results) for _ in range(5)] == list(range(5))

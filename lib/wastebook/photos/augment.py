@@ -1,47 +1,32 @@
-"""Photos as they might also have been taken: the augmentations of the book, by name.
-
-The first six are the study of FIUBA (rotation, flips, colour jitter, all geometric ones together, or none),
-the others stand beside it. A draw depends on its `key` alone, so views do not depend on threads, batches or
-order.
-"""
+"""Photos as they might also have been taken, for learning; and made worse, to see what a model bears."""
 
 import hashlib
 import threading
-from collections.abc import Callable
+import zlib
 from functools import cache
+from typing import Any
 
+import cv2
 import numpy as np
-import torch
 from PIL import Image
-
-import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes first)
-
-# isort: split
-from torchvision.transforms import v2
 
 from wastebook.errors import WastebookError, did_you_mean
 
-_BILINEAR = v2.InterpolationMode.BILINEAR
-_FACTORIES: dict[str, Callable[[tuple[int, int]], v2.Transform]] = {
-    "rotation": lambda size: v2.RandomRotation(25, interpolation=_BILINEAR),
-    "horizontal_flip": lambda size: v2.RandomHorizontalFlip(),
-    "vertical_flip": lambda size: v2.RandomVerticalFlip(),
-    "colour_jitter": lambda size: v2.ColorJitter(0.2, 0.2, 0.2, 0.1),
-    "geometric": lambda size: v2.Compose(
-        [v2.RandomRotation(25, interpolation=_BILINEAR), v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
-    ),
-    "random_resized_crop": lambda size: v2.RandomResizedCrop(size, scale=(0.5, 1.0), interpolation=_BILINEAR),
-    "trivial_augment": lambda size: v2.TrivialAugmentWide(interpolation=_BILINEAR),
-    "mild": lambda size: v2.Compose(  # what fine-tuning sees: other places, sides and lights, no other shapes
-        [
-            v2.RandomResizedCrop(size, scale=(0.6, 1.0), ratio=(0.9, 1.1), interpolation=_BILINEAR),
-            v2.RandomHorizontalFlip(),
-            v2.RandomVerticalFlip(),
-            v2.ColorJitter(0.2, 0.2, 0.2),
-        ]
-    ),
+# The first five beside none are the study of FIUBA, the others stand beside it; `mild` is what fine-tuning
+# sees: other places, sides and lights, no other shapes.
+TRANSFORMS = (
+    *("none", "rotation", "horizontal_flip", "vertical_flip", "colour_jitter", "geometric"),
+    *("random_resized_crop", "trivial_augment", "mild"),
+)
+# What each kind's strength is, and the strengths of the book's curves, from none to a lot. After Hendrycks
+# and Dietterich (2019), in units that one can picture.
+KINDS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "blur": ("radius, % of the width", (0, 0.25, 0.5, 1, 2)),
+    "noise": ("standard deviation, of 255", (0, 10, 20, 40, 80)),
+    "darkness": ("light lost, %", (0, 40, 60, 80, 90)),
+    "rotation": ("degrees", (0, 10, 20, 45, 90)),
+    "JPEG": ("100 − quality", (0, 50, 80, 90, 95)),
 }
-TRANSFORMS = ("none", *_FACTORIES)
 _DRAWING = threading.Lock()  # torchvision draws from torch's one global generator
 
 
@@ -53,17 +38,57 @@ def check_transform(name: str) -> None:
 
 def transform_photo(photo: np.ndarray, name: str, key: str) -> np.ndarray:
     """A random copy of `photo`, (H, W, 3) uint8 in and out, under the transform `name`; the same for the same
-    `key`. WastebookError for an unknown name."""
+    `key`, whatever the threads, batches or order. WastebookError for an unknown name."""
     check_transform(name)
     if name == "none":
         return photo
-    transform = _make(name, photo.shape[:2])
-    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7])
+    transform = _make_transform(name, photo.shape[:2])
+    import torch
+
     with _DRAWING, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:7]))
         return np.asarray(transform(Image.fromarray(photo)))
 
 
 @cache
-def _make(name: str, size: tuple[int, int]) -> v2.Transform:
-    return _FACTORIES[name](size)
+def _make_transform(name: str, size: tuple[int, int]) -> Any:
+    """The transform of torchvision, which is slow to import, for photos of `size` (height, width)."""
+    import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision: first)
+
+    # isort: split
+    from torchvision.transforms import v2
+
+    bilinear = v2.InterpolationMode.BILINEAR
+    rotation, flips = v2.RandomRotation(25, bilinear), [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
+    place = v2.RandomResizedCrop(size, scale=(0.6, 1.0), ratio=(0.9, 1.1), interpolation=bilinear)
+    return {
+        "rotation": rotation,
+        "horizontal_flip": flips[0],
+        "vertical_flip": flips[1],
+        "colour_jitter": v2.ColorJitter(0.2, 0.2, 0.2, 0.1),
+        "geometric": v2.Compose([rotation, *flips]),
+        "random_resized_crop": v2.RandomResizedCrop(size, scale=(0.5, 1.0), interpolation=bilinear),
+        "trivial_augment": v2.TrivialAugmentWide(interpolation=bilinear),
+        "mild": v2.Compose([place, *flips, v2.ColorJitter(0.2, 0.2, 0.2)]),
+    }[name]
+
+
+def corrupt(photo: np.ndarray, kind: str, strength: float) -> np.ndarray:
+    """The photo, (H, W, 3) uint8 in and out, with `strength` of a kind of `KINDS`; 0 leaves it as it is. The
+    same photo gets the same noise."""
+    if not strength:
+        return photo
+    height, width = photo.shape[:2]
+    if kind == "blur":
+        return cv2.GaussianBlur(photo, (0, 0), strength / 100 * width)
+    if kind == "noise":
+        random = np.random.default_rng(zlib.crc32(photo.tobytes()))
+        noise = random.standard_normal(photo.shape, np.float32) * strength
+        return np.clip(photo + noise, 0, 255).astype(np.uint8)
+    if kind == "darkness":
+        return (photo * (1 - strength / 100)).astype(np.uint8)
+    if kind == "rotation":
+        turn = cv2.getRotationMatrix2D((width / 2, height / 2), strength, 1)
+        return cv2.warpAffine(photo, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+    _, saved = cv2.imencode(".jpg", photo, [cv2.IMWRITE_JPEG_QUALITY, int(100 - strength)])
+    return np.asarray(cv2.imdecode(saved, cv2.IMREAD_COLOR))  # in and out in the same order of channels

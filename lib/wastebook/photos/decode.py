@@ -3,7 +3,6 @@
 import io
 import os
 import sys
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,11 +17,7 @@ from tqdm import tqdm
 
 from wastebook.errors import WastebookError
 
-LARGEST = 200_000_000  # pixels of a picture that is still decoded, 0.6 GB as RGB
-# Pillow refuses, before it decodes, what has more than twice its limit, and warns of what is above it.
-Image.MAX_IMAGE_PIXELS = LARGEST // 2
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-
+LARGEST = 178_956_970  # pixels of a picture that is still decoded, 0.5 GB as RGB: what Pillow allows at most
 END_OF_JPEG = b"\xff\xd9"
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -37,22 +32,43 @@ class PhotoError(WastebookError):
         self.detail = detail
 
 
-def read_photo(file: Path) -> np.ndarray:
-    """The photo as (H, W, 3) uint8 RGB, upright by its EXIF orientation.
+def read_photo(file: Path, largest: int = LARGEST) -> np.ndarray:
+    """Read a photo as pixels, upright, whatever the camera or the web made of the file.
 
     Transparent parts become white, 16-bit values lose their lower byte, CMYK is converted without a colour
-    profile, an animation gives its first frame. PhotoError where the file is missing, empty, truncated,
-    larger than 200 megapixels or not a picture.
+    profile, an animation gives its first frame.
+
+    Parameters
+    ----------
+    file
+        A picture in any format that Pillow knows.
+    largest
+        Pixels, width times height, above which a picture is refused before it is decoded.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array, RGB, 0-255.
+
+    Raises
+    ------
+    PhotoError
+        Where the file is missing, empty, truncated, too large or not a picture.
+
+    Examples
+    --------
+    >>> read_photo(Path("gone.jpg"))
+    Traceback (most recent call last):
+    wastebook.photos.decode.PhotoError: gone.jpg: unreadable: the file cannot be opened (No such file ...
     """
     content = _content(file)
-    picture = _open(file, content)
+    picture = _open(file, content, largest)
     if picture.format == "JPEG" and picture.mode in ("RGB", "L") and content.endswith(END_OF_JPEG):
         # The same pixels as Pillow's in half the time, upright too; but cut-off files it fills with grey.
         photo = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
         if photo is not None:
             return photo
     try:
-        return np.asarray(_as_rgb(ImageOps.exif_transpose(picture)))
+        return np.array(_as_rgb(ImageOps.exif_transpose(picture)))
     except Exception as error:  # Pillow's plugins raise many kinds of error for broken pixels
         text = str(error) or type(error).__name__
         cut = any(word in text.lower() for word in ("truncated", "not enough", "broken data", "incomplete"))
@@ -61,7 +77,7 @@ def read_photo(file: Path) -> np.ndarray:
 
 def open_picture(file: Path) -> Image.Image:
     """The photo's header by Pillow (format, mode, size), nothing decoded. PhotoError as `read_photo`'s."""
-    return _open(file, _content(file))
+    return _open(file, _content(file), LARGEST)
 
 
 def is_animated(file: Path) -> bool:
@@ -73,7 +89,7 @@ def is_animated(file: Path) -> bool:
 
 
 def decode_photos(files: Iterable[Path], size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
-    """Each file's pixels in order as (H, W, 3) uint8 RGB, squeezed to `size` (height, width) if given.
+    """Each file's pixels in order as (H, W, 3) uint8 RGB, resized to `size` (height, width) if given.
 
     Decoded ahead on all cores, a few photos at a time, so memory does not grow with their number.
     PhotoError at the first file that cannot be read.
@@ -81,15 +97,17 @@ def decode_photos(files: Iterable[Path], size: tuple[int, int] | None = None) ->
 
     def decode(file: Path) -> np.ndarray:
         photo = read_photo(file)
-        return photo if size is None else resize(photo, size)
+        return photo if size is None else resize_antialiased(photo, size)
 
     return parallel_map(decode, files)
 
 
-def resize(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The photo at `size` (height, width): averaged where it shrinks, interpolated where it grows."""
-    shrinks = size[0] <= photo.shape[0] and size[1] <= photo.shape[1]
-    return cv2.resize(photo, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+def resize_antialiased(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The photo, (H, W, 3) uint8, at `size` (height, width): bilinear, antialiased where it shrinks. The one
+    resize of the book, for learning, answering and showing alike."""
+    if photo.shape[:2] == tuple(size):
+        return photo
+    return np.array(Image.fromarray(photo).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def parallel_map(function: Callable[[Given], Result], items: Iterable[Given]) -> Iterator[Result]:
@@ -132,11 +150,14 @@ def _content(file: Path) -> bytes:
     return content
 
 
-def _open(file: Path, content: bytes) -> Image.Image:
+def _open(file: Path, content: bytes, largest: int) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(content))
+        picture = Image.open(io.BytesIO(content))
+        if picture.width * picture.height > largest:
+            raise Image.DecompressionBombError
+        return picture
     except Image.DecompressionBombError:
-        raise PhotoError(file, "huge", f"it has more than {LARGEST // 1_000_000} million pixels") from None
+        raise PhotoError(file, "huge", f"it has more than {largest // 1_000_000} million pixels") from None
     except Exception as error:  # Pillow's plugins raise many kinds of error for broken headers
         if not content.strip(b"\0"):
             detail = "it holds nothing but zero bytes"

@@ -17,8 +17,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
-from wastebook.data.copies import cached_table
-from wastebook.photos.decode import PhotoError, parallel_map, read_photo, resize
+from wastebook.cache import cached_table
+from wastebook.photos.decode import PhotoError, parallel_map, read_photo
 
 VERSION = 5  # raised when the search changes, so that kept results are found anew
 NEAR_BITS = 10  # of 64 bits of perceptual hash
@@ -114,9 +114,9 @@ def _look(file: Path) -> Look | None:
         return None
     scale = min(1.0, (SEARCH_PIXELS / (photo.shape[0] * photo.shape[1])) ** 0.5)
     height, width = (max(1, round(side * scale)) for side in photo.shape[:2])
-    grey = resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), (height, width))
+    grey = _shrink(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), (height, width))
     bits = imagehash.phash(Image.fromarray(grey)).hash.ravel()
-    thumb = resize(grey, (64, 64))
+    thumb = _shrink(grey, (64, 64))
     sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=0.02)
     keypoints, found = sift.detectAndCompute(grey, None)
     if found is None:
@@ -126,10 +126,16 @@ def _look(file: Path) -> Look | None:
     points = np.array([keypoints[at].pt for at in strongest], np.float32).reshape(-1, 2)
     found = found[strongest]
     rooted = np.sqrt(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-9))
-    coarse = resize(photo, (math.ceil(height / PATCH), math.ceil(width / PATCH)))
+    coarse = _shrink(photo, (math.ceil(height / PATCH), math.ceil(width / PATCH)))
     column, row = (points / PATCH).astype(int).T
     colours = cv2.cvtColor(coarse, cv2.COLOR_RGB2LAB)[row, column, 1:].astype(np.float32)
     return Look(bits, thumb, points, (rooted * 255).round().astype(np.uint8), colours, (width, height))
+
+
+def _shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """At `size` (height, width): by areas where it shrinks, in one of the two ways that keypoints stay."""
+    shrinks = size[0] <= picture.shape[0] and size[1] <= picture.shape[1]
+    return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def _near_pairs(looks: list[Look]) -> dict[tuple[int, int], float]:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from wastebook.data.copies import cached_table
+from wastebook.cache import cached_table
 from wastebook.data.datasets import draw_per_class
-from wastebook.photos.decode import PhotoError, open_picture, parallel_map, read_photo, resize
+from wastebook.photos.decode import PhotoError, open_picture, parallel_map, read_photo, resize_antialiased
 
 SMALLEST = 32  # pixels on the shorter side below which hardly anything can be told
 BLANKEST = 5.0  # contrast (standard deviation of RGB values) below which nearly nothing can be seen
@@ -20,7 +20,7 @@ VERSION = 1  # raised when something else is looked for, so that kept findings a
 
 
 def check_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """What is wrong with the photos, a row a problem: `path`, `problem`, `detail`, `readable`.
+    """What is wrong with the photos, a row per problem: `path`, `problem`, `detail`, `readable`.
 
     Not readable: `unreadable`, `empty`, `truncated`, `huge`. Readable, yet worth knowing: `wrongly named`
     (the format is not the suffix's), `tiny`, `near-blank`. A table without rows means that all is well. Kept
@@ -77,7 +77,7 @@ MEASURES = [
 
 
 def measure_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """A row a photo: `path`, `label`, and
+    """A row per photo: `path`, `label`, and
 
     - `aspect_ratio`: width over height;
     - `bb_x`, `bb_y`, `bb_width`, `bb_height`, `bb_area` (pixels) and `bb_coverage` (share of the photo, 0-1)
@@ -85,18 +85,11 @@ def measure_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     - `brightness`, `contrast`: mean and standard deviation over all RGB values (0-255);
     - `sharpness`: variance of the Laplacian of the grey picture (Pech-Pacheco et al., 2000), low if blurred.
 
-    PhotoError where a photo cannot be read: leave those out with `check.readable_photos`.
+    PhotoError where a photo cannot be read: leave those out with `readable_photos`.
     """
     rows = parallel_map(lambda path: _measure(read_photo(root / path)), photos["path"])
     measures = pd.DataFrame(rows, columns=MEASURES)
     return pd.concat([photos[["path", "label"]].reset_index(drop=True), measures], axis="columns")
-
-
-def describe(measures: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """A row a column: `measure, mean, deviation, least, median, most`."""
-    statistics = {"deviation": "std", "least": "min", "median": "median", "most": "max"}
-    table = measures[list(columns)].agg(["mean", *statistics.values()]).T
-    return table.set_axis(["mean", *statistics], axis="columns").rename_axis("measure").reset_index()
 
 
 def explained_by_class(measures: pd.DataFrame, column: str) -> float:
@@ -115,14 +108,10 @@ def spread_of_draws(
     `statistic` is the `mean` or the `deviation` of a column over such a draw, `value` its average over many
     draws and `error` its standard error.
     """
-    found = [
-        draw_per_class(measures, per_class, seed + draw)[list(columns)].agg(["mean", "std"]).stack()
-        for draw in range(draws)
-    ]
-    table = pd.DataFrame(found).agg(["mean", "std"]).round(9).T.set_axis(["value", "error"], axis="columns")
-    table = (
-        table.rename_axis(["statistic", "what"]).reset_index().replace({"statistic": {"std": "deviation"}})
-    )
+    drawn = (draw_per_class(measures, per_class, seed + draw)[list(columns)] for draw in range(draws))
+    found = pd.DataFrame([draw.agg(["mean", "std"]).stack() for draw in drawn])
+    table = found.agg(["mean", "std"]).round(9).T.set_axis(["value", "error"], axis="columns")
+    table = table.rename_axis(["statistic", "what"]).rename({"std": "deviation"}).reset_index()
     return table[["what", "statistic", "value", "error"]]
 
 
@@ -147,21 +136,17 @@ def bounding_box(grey: np.ndarray) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
-def beside_true_boxes(measures: pd.DataFrame, true: pd.DataFrame | None) -> pd.DataFrame:
+def match_true_boxes(measures: pd.DataFrame, true: pd.DataFrame | None) -> pd.DataFrame:
     """The measures, `true_x, true_y, true_width, true_height` (pixels) and the `overlap` of the boxes found
     with them (intersection over union, 0-1); all missing where `data.true_boxes` knows none."""
     sides = ["x", "y", "width", "height"]
-    if true is None:
-        return measures.assign(**dict.fromkeys([f"true_{side}" for side in sides] + ["overlap"], np.nan))
-    named = true[["path", *sides]].rename(columns={side: f"true_{side}" for side in sides})
-    both = measures.merge(named, how="left", on="path")
-    shared = np.ones(len(both))
-    for start, length in zip(sides[:2], sides[2:], strict=True):
+    true = pd.DataFrame(columns=["path", *sides], dtype=float) if true is None else true[["path", *sides]]
+    both = measures.merge(true.add_prefix("true_").rename(columns={"true_path": "path"}), "left", "path")
+    shared = 1.0
+    for start, length in (("x", "width"), ("y", "height")):
+        found_end, true_end = (both[f"{box}_{start}"] + both[f"{box}_{length}"] for box in ("bb", "true"))
         first = np.maximum(both[f"bb_{start}"], both[f"true_{start}"])
-        last = np.minimum(
-            both[f"bb_{start}"] + both[f"bb_{length}"], both[f"true_{start}"] + both[f"true_{length}"]
-        )
-        shared = shared * np.maximum(last - first, 0)
+        shared = shared * np.maximum(np.minimum(found_end, true_end) - first, 0)
     joint = both["bb_area"] + both["true_width"] * both["true_height"] - shared
     return both.assign(overlap=shared / joint)
 
@@ -169,7 +154,7 @@ def beside_true_boxes(measures: pd.DataFrame, true: pd.DataFrame | None) -> pd.D
 def summarise_colours(
     photos: pd.DataFrame, root: Path, size: tuple[int, int] = (96, 128), bins: int = 32
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """The colours of each class, every photo squeezed to `size` and counting the same:
+    """The colours of each class, every photo resized to `size` and counting the same:
 
     a table `label, channel, value, share` of how many of a class's pixels lie in each of `bins` bins of red,
     green and blue (`value` is the bin's middle, 0-255; `share` 0-1), and each class's mean picture, (H, W, 3)
@@ -177,26 +162,21 @@ def summarise_colours(
     """
 
     def summarise(path: str) -> tuple[np.ndarray, np.ndarray]:
-        small = resize(read_photo(root / path), size)
+        small = resize_antialiased(read_photo(root / path), size)
         binned = small.reshape(-1, 3) // (256 // bins)
         counts = [np.bincount(channel, minlength=bins) for channel in binned.T]
         return small, np.stack(counts) / len(binned)
 
-    labels = sorted(photos["label"].unique())
-    number = photos["label"].value_counts()
-    means = {label: np.zeros((*size, 3)) for label in labels}
-    shares = {label: np.zeros((3, bins)) for label in labels}
+    counts = photos["label"].value_counts().sort_index()
+    means = {label: np.zeros((*size, 3)) for label in counts.index}
+    shares = {label: np.zeros((3, bins)) for label in counts.index}
     for label, (small, share) in zip(photos["label"], parallel_map(summarise, photos["path"]), strict=True):
-        means[label] += small / number[label]
-        shares[label] += share / number[label]
-    middles = (np.arange(bins) + 0.5) * 256 / bins
-    rows = [
-        (label, channel, value, share)
-        for label in labels
-        for channel, of_channel in zip(("red", "green", "blue"), shares[label], strict=True)
-        for value, share in zip(middles, of_channel, strict=True)
-    ]
-    table = pd.DataFrame(rows, columns=["label", "channel", "value", "share"])
+        means[label] += small / counts[label]
+        shares[label] += share / counts[label]
+    middles = pd.Index((np.arange(bins) + 0.5) * 256 / bins, name="value")
+    channels = pd.Index(["red", "green", "blue"], name="channel")
+    tables = {label: pd.DataFrame(share, channels, middles).stack() for label, share in shares.items()}
+    table = pd.concat(tables, names=["label"]).rename("share").reset_index()
     return table, {label: mean.round().astype(np.uint8) for label, mean in means.items()}
 
 

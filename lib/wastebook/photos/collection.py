@@ -1,0 +1,73 @@
+"""The photos of a chapter: opened, checked, drawn and grouped in one call."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from wastebook.data.cards import Card
+from wastebook.data.datasets import draw_per_class, open_dataset
+from wastebook.photos.duplicates import find_duplicates, group_photos
+from wastebook.photos.quality import check_photos, readable_photos
+
+
+class Collection(NamedTuple):
+    """The photos of a chapter. `photos` and `pairs` (of `find_duplicates`) are those drawn, `files` and
+    `problems` (of `check_photos`) all of the set."""
+
+    name: str
+    title: str
+    root: Path
+    classes: list[str]
+    card: Card
+    photos: pd.DataFrame
+    pairs: pd.DataFrame
+    files: pd.DataFrame
+    problems: pd.DataFrame
+
+
+def load_photos(dataset: str | Path, photos_per_class: int | None = None, seed: int = 0) -> Collection:
+    """Open a data set; check, draw and group its photos. What takes long is kept: a second call is quick.
+
+    Parameters
+    ----------
+    dataset
+        The name of a card in `data/`, or the path of a folder of one's own, a folder per class.
+    photos_per_class
+        How many readable photos to draw of each class, at least 1; all of them for None.
+    seed
+        Of the draw, 0 or more.
+
+    Returns
+    -------
+    Collection
+        Its `photos` are a row per photo: `path` (relative to `root`), `label`, `split` (the official one, or
+        missing), `group` (one number for all that show the same), `width`, `height` (pixels), `sha256`.
+
+    Raises
+    ------
+    WastebookError
+        Where the set is unknown, cannot be had or is not of that shape.
+
+    Examples
+    --------
+    >>> data = load_photos("sample", photos_per_class=20)  # doctest: +SKIP
+    >>> len(data.photos), data.classes[:2]  # doctest: +SKIP
+    (120, ['cardboard', 'glass'])
+    """
+    opened = open_dataset(dataset)
+    problems = check_photos(opened.photos, opened.root)
+    readable = readable_photos(opened.photos, problems)
+    photos = draw_per_class(readable, photos_per_class, seed)
+    pairs = find_duplicates(photos, opened.root)
+    return Collection(
+        opened.name,
+        opened.card["title"],
+        opened.root,
+        opened.classes,
+        opened.card,
+        group_photos(photos, pairs),
+        pairs,
+        opened.photos,
+        problems,
+    )
