@@ -7,27 +7,23 @@ import os
 import shutil
 import socket
 import threading
-import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 
-import pooch
 import pytest
 
-from wastebook import paths
+from wastebook.cache import cache_folder
 from wastebook.data import download, how_many, open_dataset
-from wastebook.data.copies import fill_once
 from wastebook.errors import WastebookError
 
 CONTENT = os.urandom(400_000)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves files with ranges; `cut` bytes after which each connection breaks off, and what was asked."""
+    """Serves files; `cut` bytes after which each connection breaks off, and what was asked."""
 
     def __init__(self, files: dict[str, bytes]):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.cut, self.ranges, self.asked = files, None, True, []
+        self.files, self.cut, self.asked = files, None, []
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def url(self, name: str) -> str:
@@ -36,18 +32,14 @@ class Server(http.server.ThreadingHTTPServer):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        wanted = self.headers.get("Range")
-        self.server.asked.append((self.path, wanted))
+        self.server.asked.append(self.path)
         content = self.server.files.get(self.path[1:])
         if content is None:
             return self.send_error(404)
-        start = int(wanted[6:-1]) if wanted and self.server.ranges else 0
-        if start >= len(content):
-            return self.send_error(416)
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content[start:][: self.server.cut])
+        self.wfile.write(content[: self.server.cut])
 
     def log_message(self, *arguments):
         pass
@@ -65,6 +57,7 @@ def server():
 def empty_cache(monkeypatch, tmp_path, own_data):
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kaggle"))
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)  # between two tries
 
 
 def entry(*urls: str, content: bytes = CONTENT) -> dict:
@@ -81,39 +74,18 @@ def test_file_is_downloaded_once(server):
     assert len(server.asked) == 1
 
 
-def test_broken_off_download_carries_on_at_once(server):
+def test_broken_off_download_is_tried_again(server):
     server.cut = 150_000
-    assert download.download_file(entry(server.url("photos.zip"))).read_bytes() == CONTENT
-    starts = [int(wanted[6:-1]) if wanted else 0 for _, wanted in server.asked]
-    assert len(starts) >= 3 and starts == sorted(set(starts))  # each connection goes on behind the last
-    assert not list(paths.cache_folder("downloads").glob("*.part"))
-
-
-def test_interrupted_download_carries_on_next_time(server, monkeypatch):
-    def interrupted(self, length):
-        yield CONTENT[:100_000]
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("requests.Response.iter_content", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            download.download_file(entry(server.url("photos.zip")))
-    assert download.download_file(entry(server.url("photos.zip"))).read_bytes() == CONTENT
-    assert server.asked[-1] == ("/photos.zip", "bytes=100000-")
-
-
-def test_server_without_ranges_begins_anew(server):
-    server.cut, server.ranges = 150_000, False
     with pytest.raises(OSError):
         download.download_file(entry(server.url("photos.zip")))
+    assert len(server.asked) == 2
+    assert [file.suffix for file in paths_left()] == [".lock"]
     server.cut = None
     assert download.download_file(entry(server.url("photos.zip"))).read_bytes() == CONTENT
 
 
-def test_download_stopped_before_its_last_step_is_made_anew(server):
-    part = f"{pooch.utils.unique_file_name(server.url('photos.zip'))}.part"
-    (paths.cache_folder("downloads") / part).write_bytes(CONTENT)
-    assert download.download_file(entry(server.url("photos.zip"))).read_bytes() == CONTENT
+def paths_left():
+    return list(cache_folder("downloads").iterdir())
 
 
 def test_second_source_where_the_first_is_gone_or_false(server):
@@ -128,11 +100,11 @@ def test_second_source_where_the_first_is_gone_or_false(server):
 def test_false_content_is_refused_and_not_kept(server):
     with pytest.raises(ValueError, match="hash"):
         download.download_file(entry(server.url("photos.zip"), content=b"true"))
-    assert [file.suffix for file in paths.cache_folder("downloads").iterdir()] == [".lock"]
+    assert [file.suffix for file in cache_folder("downloads").iterdir()] == [".lock"]
 
 
 def test_no_room_is_said(server, monkeypatch):
-    def full(self, length):
+    def full(self, *arguments, **named):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("requests.Response.iter_content", full)
@@ -156,7 +128,7 @@ def test_no_network_is_said_with_the_ways_out(name, monkeypatch, own_data, tmp_p
 
 def small_card(server: Server, photos: dict[str, bytes]) -> dict:
     """A card of a set of a few files, and its zip on the server."""
-    archive = paths.cache_folder() / "made.zip"
+    archive = cache_folder() / "made.zip"
     write_zip(archive, {f"dataset-resized/{name}": content for name, content in photos.items()})
     server.files["made.zip"] = archive.read_bytes()
     hashes = sorted(hashlib.sha256(content).hexdigest() for content in photos.values())
@@ -266,33 +238,7 @@ def test_zip_that_breaks_inside_leaves_nothing(small, own_data, tmp_path):
     own_data(tmp_path / "broken.zip")
     with pytest.raises(WastebookError, match=r"broken\.zip is broken or half copied"):
         open_dataset("small")
-    assert not [file for file in paths.cache_folder("datasets").iterdir() if file.suffix != ".lock"]
-
-
-def test_folder_is_filled_whole_or_not_at_all(tmp_path):
-    def fails(folder):
-        (folder / "half.jpg").write_bytes(b"x")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(WastebookError, match="No space left"):
-        fill_once(tmp_path / "set", fails)
-    assert not (tmp_path / "set").exists() and not (tmp_path / "set.partial").exists()
-    (tmp_path / "set.partial").mkdir()  # as a killed process leaves it
-    (tmp_path / "set.partial" / "half.jpg").write_bytes(b"x")
-    folder = fill_once(tmp_path / "set", lambda folder: (folder / "whole.jpg").write_bytes(b"y"))
-    assert [file.name for file in folder.iterdir()] == ["whole.jpg"]
-
-
-def test_folder_is_filled_once_among_those_who_ask_together(tmp_path):
-    filled = []
-
-    def fill(folder):
-        filled.append(folder)
-        time.sleep(0.2)
-
-    with ThreadPoolExecutor(4) as pool:
-        folders = list(pool.map(lambda _: fill_once(tmp_path / "set", fill), range(4)))
-    assert len(filled) == 1 and set(folders) == {tmp_path / "set"}
+    assert not [file for file in cache_folder("datasets").iterdir() if file.suffix != ".lock"]
 
 
 def test_kaggle_cache_is_used_without_a_connection(tmp_path):

@@ -41,7 +41,9 @@ def test_another_process_with_a_plainer_processor_draws_the_same_bytes():
         "OPENCV_CPU_DISABLE": "AVX512-SKX,AVX512-ICL,AVX2,AVX,FP16,SSE4.2",
         "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX2 FMA3",
     }
-    environment = os.environ | plain | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = (
+        os.environ | plain | {"PYTHONPATH": os.pathsep.join((str(Path(__file__).parent), *sys.path))}
+    )
     other = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert other.stdout.split()[-1:] == [digest()], other.stderr
 

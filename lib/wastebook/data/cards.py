@@ -14,7 +14,7 @@ Card = dict[str, Any]
 def load_cards() -> dict[str, Card]:
     """Every card by its name. Fields of all: `name`, `title`, `task`, `classes` (each `name` in English,
     `spanish`, and `folder` where that differs), `source`, `homepage`, `licence`, `citation`, and `photos`
-    (how many there are).
+    (how many there are). Those of the sets that the library draws also have `drawn`, true, and `seed`.
     """
     files = sorted(paths.CARDS.glob("*.yml"), key=lambda file: file.stem)
     cards = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]

@@ -1,24 +1,19 @@
-"""Photos on disk: what counts as one, finding copies already at hand, unpacking zips, filling the cache."""
+"""Photos on disk: what counts as one, finding copies already at hand (in folders and in zips), unpacking."""
 
-import hashlib
 import os
 import shutil
-import stat
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-import pandas as pd
-from filelock import FileLock
 from tqdm import tqdm
 
-from wastebook import paths
+from wastebook.cache import cache_folder, fill_once
 from wastebook.data.cards import Card, class_folders
 from wastebook.errors import WastebookError
-from wastebook.files import room_for, write_to_cache
 
 PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif")
@@ -35,63 +30,23 @@ def is_photo(path: str) -> bool:
 
 
 def list_files(folder: Path, depth: int | None = None) -> dict[str, os.stat_result]:
-    """Every file below `folder` with its status, by POSIX path relative to it, sorted."""
+    """Every file below `folder` with its status, by POSIX path relative to it, sorted. Links are followed,
+    but not back up, nor to nowhere."""
     found = {}
+    above = {str(folder): [folder.resolve()]}  # where each folder still to come lies, and those it lies in
     for place, folders, files in os.walk(folder, followlinks=True):
-        relative = Path(place).relative_to(folder)
+        relative, chain = Path(place).relative_to(folder), above.pop(place)
+        inside = {name: Path(place, name).resolve() for name in folders}
+        folders[:] = [name for name in folders if not any(of.is_relative_to(inside[name]) for of in chain)]
         if depth is not None and len(relative.parts) >= depth:
             folders.clear()
+        above |= {str(Path(place, name)): [*chain, inside[name]] for name in folders}
         for file in files:
             try:
                 found[(relative / file).as_posix()] = Path(place, file).stat()
-            except FileNotFoundError:  # a link to nowhere
+            except OSError:  # a link to nowhere or to itself
                 continue
     return dict(sorted(found.items()))
-
-
-def fill_once(target: Path, fill: Callable[[Path], None]) -> Path:
-    """The folder `target`, made by `fill(folder)` where it is not there yet.
-
-    It is there whole or not at all, is made once among processes that ask at the same time, and its files
-    are read-only. WastebookError where the disk is full.
-    """
-    if target.is_dir():
-        return target
-    partial = target.with_name(f"{target.name}.partial")
-    with FileLock(target.with_name(f"{target.name}.lock")), room_for(target):
-        if not target.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            try:
-                fill(partial)
-                make_read_only(partial)
-                partial.rename(target)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    return target
-
-
-def cached_table(folder: str, facts: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """The table that depends on nothing but `facts`, kept as Parquet in a `folder` of the cache under a hash
-    of their `repr`; made and kept first, whole or not at all, where it is not there.
-
-    WastebookError where there is no room for it.
-    """
-    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
-    file = paths.cache_folder(folder) / f"{key}.parquet"
-    if file.exists():
-        return pd.read_parquet(file)
-    table = make()
-    with write_to_cache(file) as partial:
-        table.to_parquet(partial)
-    return table
-
-
-def make_read_only(folder: Path) -> None:
-    """Take the right to write from every file below `folder`."""
-    for file in folder.rglob("*"):
-        if file.is_file():
-            file.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
 
 
 class Copy(NamedTuple):
@@ -107,29 +62,10 @@ def find_copy(card: Card, places: list[Path]) -> tuple[Copy | None, list[str]]:
     each thing seen that is not quite one."""
     doubts: list[str] = []
     for place in places:
-        sizes = {path: status.st_size for path, status in list_files(place, SEARCH_DEPTH).items()}
-        copy = _copy_among(sizes, card, place, doubts)
-        zips = [place / path for path in sizes if path.lower().endswith(".zip")]
-        for archive in zips if place.is_dir() else [place]:
-            copy = copy or _copy_among(_zipped_sizes(archive, doubts), card, archive, doubts)
-        if copy:
-            return copy, doubts
+        for holder, sizes in _holders(place, doubts):
+            if copy := _copy_among(sizes, card, holder, doubts):
+                return copy, doubts
     return None, doubts
-
-
-def _zipped_sizes(archive: Path, doubts: list[str]) -> dict[str, int]:
-    """The size of each photo in a zip by its name there, leaving out names that could lead elsewhere."""
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            sizes = {entry.filename: entry.file_size for entry in zipped.infolist()}
-    except (zipfile.BadZipFile, OSError) as error:
-        doubts.append(f"{archive} is broken or half copied ({error})")
-        return {}
-    return {
-        name: size
-        for name, size in sizes.items()
-        if is_photo(name) and not PurePosixPath(name).is_absolute() and not set(name) & {"\\", ":"}
-    }
 
 
 def unpacked(copy: Copy, card: Card) -> Path:
@@ -138,7 +74,29 @@ def unpacked(copy: Copy, card: Card) -> Path:
         return copy.place / copy.root
     status = copy.place.stat()
     key = f"{card['name']}-{status.st_size:x}-{status.st_mtime_ns:x}"
-    return fill_once(paths.cache_folder("datasets") / key, lambda folder: _unpack(copy, folder))
+    return fill_once(cache_folder("datasets") / key, lambda folder: _unpack(copy, folder))
+
+
+def _holders(place: Path, doubts: list[str]) -> Iterator[tuple[Path, dict[str, int]]]:
+    """What may hold a copy, a folder and the zips in it or a zip, with the size of each file there."""
+    archives = [place]
+    if place.is_dir():
+        sizes = {path: status.st_size for path, status in list_files(place, SEARCH_DEPTH).items()}
+        yield place, sizes
+        archives = [place / path for path in sizes if path.lower().endswith(".zip")]
+    for archive in archives:
+        yield archive, _zipped_sizes(archive, doubts)
+
+
+def _zipped_sizes(archive: Path, doubts: list[str]) -> dict[str, int]:
+    """The size of each file in a zip by its name there, leaving out names that could lead elsewhere."""
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            sizes = {entry.filename: entry.file_size for entry in zipped.infolist()}
+    except (zipfile.BadZipFile, OSError) as error:
+        doubts.append(f"{archive} is broken or half copied ({error})")
+        return {}
+    return {name: size for name, size in sizes.items() if name[:1] != "/" and not set(name) & {"\\", ":"}}
 
 
 def _copy_among(sizes: dict[str, int], card: Card, place: Path, doubts: list[str]) -> Copy | None:
@@ -165,7 +123,7 @@ def _copy_among(sizes: dict[str, int], card: Card, place: Path, doubts: list[str
 def _unpack(copy: Copy, folder: Path) -> None:
     """Write the photos of a copy in a zip to `folder`; WastebookError where the zip is broken."""
     sizes = _zipped_sizes(copy.place, [])
-    names = [name for name in sizes if PurePosixPath(name).is_relative_to(copy.root)]
+    names = [name for name in sizes if is_photo(name) and PurePosixPath(name).is_relative_to(copy.root)]
     if sum(sizes[name] for name in names) > MOST_BYTES:
         raise WastebookError(f"{copy.place} unpacks to over {MOST_BYTES >> 30} GB: is it the right zip?")
     try:

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from wastebook.data import copies as store
+from wastebook.cache import cached_table
 from wastebook.data import download
 from wastebook.data.cards import Card, class_folders, load_cards
+from wastebook.data.copies import is_photo, list_files
 from wastebook.errors import WastebookError, did_you_mean
 
 SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
@@ -25,7 +26,7 @@ SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 
 
 class Dataset(NamedTuple):
-    """A data set at hand. `photos` is a row a photo, sorted by path: `path` (POSIX, relative to `root`),
+    """A data set at hand. `photos` is a row per photo, sorted by path: `path` (POSIX, relative to `root`),
     `label`, `split` (the official one, or missing), `group` (missing until grouped), `width` and `height`
     (pixels, upright; 0 where the file cannot be opened), `sha256` (of the file)."""
 
@@ -37,7 +38,7 @@ class Dataset(NamedTuple):
 
 
 def open_dataset(name: str | Path) -> Dataset:
-    """Open a data set by the name of its card, or a folder of one's own by its path: one folder a class, or
+    """Open a data set by the name of its card, or a folder of one's own by its path: one folder per class, or
     TRAIN and TEST folders over them. Draws, downloads or unpacks it first where needed.
 
     WastebookError where the name is unknown, the set cannot be had, or the folder is not of that shape.
@@ -74,12 +75,12 @@ def how_many(dataset: Dataset) -> str:
 
 
 def describe_datasets() -> pd.DataFrame:
-    """A row a card: `name`, `title`, `photos` (in all), `licence`, `at_hand` (how many of them are on this
+    """A row per card: `name`, `title`, `photos` (in all), `licence`, `at_hand` (how many of them are on this
     machine), `where` (the place, or how to get them). Nothing is downloaded, unpacked or drawn."""
     rows = []
     for name, card in load_cards().items():
         here, where = 0, f"wastebook data fetch {name}"
-        if "seed" in card:
+        if card.get("drawn"):
             here, where = card["photos"], "drawn when needed"
         elif copy := download.at_hand(card):
             here, where = copy.photos, str(copy.place)
@@ -108,7 +109,7 @@ def _carded_photos(card: Card, root: Path) -> pd.DataFrame:
     split_folders = {name.casefold(): split for name, split in card.get("split_folders", {}).items()}
     listed = _listed_splits(card, root)
     rows = []
-    for path in filter(store.is_photo, store.list_files(root)):
+    for path in filter(is_photo, list_files(root)):
         parts = PurePosixPath(path).parts
         label = folders.get(parts[-2].casefold()) if len(parts) == (3 if split_folders else 2) else None
         split = split_folders.get(parts[0].casefold()) if split_folders else listed.get(parts[-1])
@@ -119,7 +120,7 @@ def _carded_photos(card: Card, root: Path) -> pd.DataFrame:
 
 def _listed_splits(card: Card, root: Path) -> dict[str, str]:
     """The official split of each file name, from the authors' lists (or the sample's own)."""
-    if "seed" in card:
+    if card.get("drawn"):
         return dict(pd.read_csv(root / "splits.csv").itertuples(index=False, name=None))
     return {
         line.split()[0]: split
@@ -131,38 +132,42 @@ def _listed_splits(card: Card, root: Path) -> dict[str, str]:
 
 def _own_photos(root: Path) -> pd.DataFrame:
     """`path`, `label`, `split`, `group` of a folder of one's own; WastebookError for what is amiss."""
-    files = [PurePosixPath(path) for path in store.list_files(root) if store.is_photo(path)]
-    try:
-        "".join(map(str, files)).encode()
-    except UnicodeEncodeError as error:
-        bad = next(file for file in files if any("\ud800" <= letter <= "\udfff" for letter in str(file)))
-        raise WastebookError(f"The name of {str(root / bad)!a} is not text (UTF-8): rename it.") from error
-    tops = {file.parts[0] for file in files if len(file.parts) > 1}
-    shape = "it should hold one folder of photos a class, or TRAIN and TEST folders over them"
-    if not tops:
-        raise WastebookError(f"{root} has {'only loose photos' if files else 'no photos'}: {shape}.")
-    by_split = all(top.casefold() in SPLIT_FOLDERS for top in tops)
-    depth = 1 if by_split else 0
-    rows = []
+    files = [PurePosixPath(path) for path in list_files(root) if is_photo(path)]
     for file in files:
-        if len(file.parts) > depth + 1:
-            label = unicodedata.normalize("NFC", file.parts[depth])
-            rows.append((str(file), label, SPLIT_FOLDERS[file.parts[0].casefold()] if by_split else None))
+        if any("\ud800" <= letter <= "\udfff" for letter in str(file)):
+            raise WastebookError(f"The name of {str(root / file)!a} is not text (UTF-8): rename it.")
+    tops = {file.parts[0] for file in files if len(file.parts) > 1}
+    by_split = bool(tops) and all(top.casefold() in SPLIT_FOLDERS for top in tops)
+    depth = 1 if by_split else 0
+    rows = [
+        (
+            str(file),
+            unicodedata.normalize("NFC", file.parts[depth]),
+            SPLIT_FOLDERS[file.parts[0].casefold()] if by_split else None,
+        )
+        for file in files
+        if len(file.parts) > depth + 1
+    ]
     photos = _as_photos(rows)
-    counts = photos["label"].value_counts()
+    _check_classes(root, photos["label"].value_counts(), bool(files), tops)
+    return photos
+
+
+def _check_classes(root: Path, counts: pd.Series, photos: bool, tops: set[str]) -> None:
+    """WastebookError where a folder has fewer than two classes, or a class fewer than two photos."""
     if len(counts) < 2:
-        only = f"only one class folder, {counts.index[0]!r}" if len(counts) else "no class folders"
-        raise WastebookError(f"{root} has {only}: {shape}.")
+        has = f"only one class folder, {counts.index[0]!r}" if len(counts) else "no class folders"
+        if not tops:
+            has = "only loose photos" if photos else "no photos"
+        shape = "one folder of photos per class, or TRAIN and TEST folders over them"
+        raise WastebookError(f"{root} has {has}: it should hold {shape}.")
     for label in counts.index[counts < 2]:
         raise WastebookError(
             f"Class {label!r} in {root} has a single photo: add some, or move its folder out."
         )
-    for top in sorted(
-        folder for folder in root.iterdir() if folder.is_dir() and store.is_photo(f"{folder.name}/x.jpg")
-    ):
-        if top.name not in tops:
+    for top in sorted(root.iterdir()):
+        if top.is_dir() and top.name not in tops and is_photo(f"{top.name}/x.jpg"):
             raise WastebookError(f"{top} has no photos: add some, or move the folder out.")
-    return photos
 
 
 def _as_photos(rows: list[tuple[str, str, str | None]]) -> pd.DataFrame:
@@ -181,7 +186,7 @@ def _file_facts(root: Path, files: list[str]) -> pd.DataFrame:
             facts = pool.map(lambda file: _facts_of(root / file), files)
             return pd.DataFrame(facts, columns=["width", "height", "sha256"])
 
-    return store.cached_table("catalogues", (str(root), stamps), look)
+    return cached_table("catalogues", (str(root), stamps), look)
 
 
 def _facts_of(file: Path) -> tuple[int, int, str]:

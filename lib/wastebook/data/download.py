@@ -2,32 +2,32 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pooch
 import requests
 from filelock import FileLock
-from tqdm import tqdm
 
 from wastebook import paths
-from wastebook.data import copies as store
+from wastebook.cache import cache_folder, make_read_only
 from wastebook.data.cards import Card, load_cards
+from wastebook.data.copies import SEARCH_DEPTH, Copy, find_copy, list_files, unpacked
 from wastebook.data.sample import draw_sample
 from wastebook.errors import WastebookError
-from wastebook.files import room_for
+from wastebook.files import explain_full_disk
 
 TIMEOUT = (3.05, 20)  # seconds to connect, and between two pieces of data
-TRIES = 3  # connections that bring nothing before a source is given up
 
 
 def fetch(name: str) -> Path:
     """The root folder of the data set `name`: of a copy named in `WASTEBOOK_DATA`, else in the cache, else
     from the web; the samples are drawn. WastebookError, with the ways out, where none of them will do."""
     card = load_cards()[name]
-    if "seed" in card:
+    if card.get("drawn"):
         return draw_sample(name, seed=card["seed"])
-    copy, doubts = store.find_copy(card, paths.own_copies("WASTEBOOK_DATA"))
+    copy, doubts = find_copy(card, paths.own_copies("WASTEBOOK_DATA"))
     if copy is None:
         try:
             place = _kept(card) or (
@@ -35,19 +35,19 @@ def fetch(name: str) -> Path:
             )
         except (requests.RequestException, ValueError) as error:
             raise WastebookError(_ways_out(card, error, doubts)) from error
-        copy, doubts = store.find_copy(card, [place])
+        copy, doubts = find_copy(card, [place])
         if copy is None:
             raise WastebookError(
                 f"{place} is not {card['title']} ({'; '.join(doubts)}): delete it, try again."
             )
-    return store.unpacked(copy, card)
+    return unpacked(copy, card)
 
 
-def at_hand(card: Card) -> store.Copy | None:
+def at_hand(card: Card) -> Copy | None:
     """The copy of a set that `fetch` would take without a download, or None."""
-    copy, _ = store.find_copy(card, paths.own_copies("WASTEBOOK_DATA"))
+    copy, _ = find_copy(card, paths.own_copies("WASTEBOOK_DATA"))
     if copy is None and (place := _kept(card)):
-        copy, _ = store.find_copy(card, [place])
+        copy, _ = find_copy(card, [place])
     return copy
 
 
@@ -57,7 +57,7 @@ def split_lists(card: Card) -> dict[str, Path]:
     wanted = {entry["name"]: entry for entry in card.get("split_lists", [])}
     found: dict[str, Path] = {}
     for place in paths.own_copies("WASTEBOOK_DATA") if wanted else []:
-        for path in store.list_files(place, store.SEARCH_DEPTH):
+        for path in list_files(place, SEARCH_DEPTH):
             entry = wanted.get(Path(path).name)
             if entry and _same_text(place / path, entry["sources"][0]["sha256"]):
                 found[entry["split"]] = place / path
@@ -82,23 +82,20 @@ def _kept(card: Card) -> Path | None:
 def download_file(entry: Card) -> Path:
     """A file of a card (`name`, and `sources` each with `url` and `sha256`), downloaded into the cache once.
 
-    The sources are tried in their order. An interrupted download is carried on from where it stopped, now or
-    the next time. Raises requests.RequestException where no source answers, ValueError where none has the
-    right hash, WastebookError where the disk is full.
+    The sources are tried in their order, each a second time where it breaks off. Raises
+    requests.RequestException where no source answers, ValueError where none has the right hash,
+    WastebookError where the disk is full.
     """
     failure: Exception = ValueError(f"{entry['name']} has no sources")
+    pooch.get_logger().setLevel("WARNING")
+    downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
     for source in sorted(entry["sources"], key=lambda source: not _place_of(entry, source).exists()):
         place = _place_of(entry, source)
+        known, urls = {place.name: f"sha256:{source['sha256']}"}, {place.name: source["url"]}
+        files = pooch.create(place.parent, base_url="", registry=known, urls=urls, retry_if_failed=1)
         try:
-            with FileLock(place.with_name(f"{place.name}.lock")), room_for(place):
-                pooch.get_logger().setLevel("WARNING")
-                pooch.retrieve(
-                    source["url"],
-                    known_hash=f"sha256:{source['sha256']}",
-                    fname=place.name,
-                    path=place.parent,
-                    downloader=_carry_on,
-                )
+            with FileLock(place.with_name(f"{place.name}.lock")), explain_full_disk(place):
+                files.fetch(place.name, downloader=downloader)
             return place
         except (requests.RequestException, ValueError) as error:
             failure = error
@@ -106,45 +103,7 @@ def download_file(entry: Card) -> Path:
 
 
 def _place_of(entry: Card, source: Card) -> Path:
-    return paths.cache_folder("downloads") / f"{source['sha256'][:8]}-{entry['name']}"
-
-
-def _carry_on(url: str, output_file: str, manager: object) -> None:
-    """Download `url` to `output_file`, for pooch: a `.part` file beside it keeps what came before a break."""
-    part = paths.cache_folder("downloads") / f"{pooch.utils.unique_file_name(url)}.part"
-    failures = 0
-    while True:
-        have = part.stat().st_size if part.exists() else 0
-        try:
-            _continue_part(url, part, have)
-            break
-        except requests.RequestException:
-            failures = failures + 1 if not part.exists() or part.stat().st_size <= have else 0
-            if failures == TRIES or not (have or part.exists()):
-                raise
-    part.replace(output_file)
-
-
-def _continue_part(url: str, part: Path, have: int) -> None:
-    """One connection: append to `part` what is missing after its `have` bytes (all of it where the server
-    cannot begin in the middle)."""
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if response.status_code == requests.codes.requested_range_not_satisfiable:
-            part.unlink()  # whole but for its move, or of another file: begin anew
-        response.raise_for_status()
-        resumed = response.status_code == requests.codes.partial_content
-        have = have if resumed else 0
-        size = int(response.headers.get("Content-Length", 0)) + have
-        with (
-            part.open("ab" if resumed else "wb") as file,
-            tqdm(
-                desc=part.name, total=size, initial=have, unit="B", unit_scale=True, disable=None
-            ) as progress,
-        ):
-            for piece in response.iter_content(1 << 16):
-                file.write(piece)
-                progress.update(len(piece))
+    return cache_folder("downloads") / f"{source['sha256'][:8]}-{entry['name']}"
 
 
 def _from_kaggle(card: Card) -> Path:
@@ -152,13 +111,13 @@ def _from_kaggle(card: Card) -> Path:
     import kagglehub  # slow to import, seldom wanted
 
     try:
-        with room_for(Path(card["kaggle"])):
+        with explain_full_disk(Path(card["kaggle"])):
             folder = Path(kagglehub.dataset_download(card["kaggle"]))
     except (requests.RequestException, WastebookError):
         raise
     except Exception as error:  # kagglehub passes on many kinds
         raise ValueError(error) from error
-    store.make_read_only(folder)
+    make_read_only(folder)
     return folder
 
 

@@ -18,8 +18,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from wastebook import paths
-from wastebook.data import copies as store
+from wastebook.cache import cache_folder, fill_once
 from wastebook.data.cards import Card, load_cards
 from wastebook.data.drawing import THINGS, Field, Random
 from wastebook.data.splits import split_photos
@@ -167,7 +166,7 @@ def draw_sample(
             whole = folder / next(iter(plan))
             _spoil(whole.read_bytes(), number, whole.with_name(f"broken{number + 1}.jpg"))
 
-    return store.fill_once(paths.cache_folder("datasets") / key, fill)
+    return fill_once(cache_folder("datasets") / key, fill)
 
 
 def true_boxes(root: Path) -> pd.DataFrame | None:

@@ -50,6 +50,12 @@ def test_cards_say_all_and_agree_with_themselves(name):
             assert re.search(r"/[0-9a-f]{40}/", source["url"]), "not at a pinned commit"
 
 
+def test_the_sets_drawn_by_the_library_say_so():
+    assert {name: card.get("drawn", False) for name, card in load_cards().items()} == {
+        "sample": True, "sample-binary": True, "trashnet": False, "waste-classification": False,
+    }  # fmt: skip
+
+
 def test_describe_datasets_fetches_nothing(own_data, monkeypatch, tmp_path):
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kaggle"))
@@ -165,7 +171,7 @@ def wrong(path) -> str:
 
 def test_bad_folders_are_told_in_a_line(folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "has no photos: it should hold one folder of photos a class" in wrong(tmp_path / "empty")
+    assert "has no photos: it should hold one folder of photos per class" in wrong(tmp_path / "empty")
     picture(tmp_path / "loose" / "a.jpg")
     assert "only loose photos" in wrong(tmp_path / "loose")
     picture(tmp_path / "one" / "can" / "a.jpg")
@@ -184,6 +190,17 @@ def test_unknown_set_names_the_nearest():
     assert "Did you mean waste-classification" in wrong("waste_classification")
     message = wrong("/no/such/folder")
     assert "'/no/such/folder'" in message and "Known: sample, sample-binary, trashnet" in message
+
+
+def test_links_that_lead_back_up_are_not_followed(folder):
+    (folder / "can" / "up").symlink_to(folder.parent)
+    (folder / "can" / "itself").symlink_to(folder / "can" / "itself")
+    (folder / "jar" / "nowhere.jpg").symlink_to(folder / "gone.jpg")
+    picture(folder.parent / "more" / "e.jpg")
+    (folder / "jar" / "more").symlink_to(folder.parent / "more")
+    assert open_dataset(folder).photos["path"].tolist() == [
+        "can/a.jpg", "can/b.jpg", "jar/c.jpg", "jar/d.png", "jar/more/e.jpg",
+    ]  # fmt: skip
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep such names")
