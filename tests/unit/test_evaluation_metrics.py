@@ -89,6 +89,7 @@ def test_scores_table_and_interval():
     assert accuracy["value"] == pytest.approx(np.mean(by_seed))
     assert accuracy["low"] < accuracy["value"] < accuracy["high"]
     pd.testing.assert_frame_equal(table, score(several, "made up"))
+    assert table.loc[table["low"].isna(), "metric"].unique().tolist() == ["ece"]  # it need not hold its value
 
 
 def test_photos_of_one_object_count_as_one():

@@ -20,6 +20,7 @@ Paired = tuple[dict[str, str], pd.DataFrame, pd.DataFrame]
 LEADING = ("accuracy", "macro_f1")
 PAIR_COLUMNS = ["model_a", "model_b", "scheme", "split"]
 SIGNIFICANCE = 0.05  # the corrected p below which a difference counts
+DRAWS_PER_TEST = 40  # at least: p is never below 2 / (draws + 1), and Holm multiplies it by the tests
 
 
 def compare_models(
@@ -55,7 +56,8 @@ def compare_models(
     0.33
     """
     paired = _paired(predictions, pairs, split)
-    rows = [row for facts, *tables in paired for row in _differences(facts, tables, metrics, DRAWS)]
+    draws = max(DRAWS, DRAWS_PER_TEST * len(paired))
+    rows = [row for facts, *tables in paired for row in _differences(facts, tables, metrics, draws)]
     table = pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "metric", "difference", "low", "high", "p"])
     return table.assign(p_holm=table.groupby("metric")["p"].transform(_holm))
 
@@ -96,12 +98,12 @@ def judge_difference(row: pd.Series, level: float = SIGNIFICANCE) -> str:
 
 
 def choose_on_validation(scores: pd.DataFrame, scheme: str, metric: str = "macro_f1") -> str:
-    """The id of the model with the highest `metric` on validation under a scheme; of equals the last."""
+    """The id of the model with the highest `metric` on validation under a scheme; of equals the first."""
     rows = scores[(scores["split"] == "validation") & (scores["scheme"] == scheme)]
     rows = rows[rows["metric"] == metric]
     if rows.empty:
         raise WastebookError(f"No {metric} on validation under the {scheme} split: no model can be chosen.")
-    return str(rows.sort_values("value", kind="stable")["model"].iloc[-1])
+    return str(rows["model"].iloc[int(rows["value"].to_numpy().argmax())])
 
 
 def _paired(predictions: pd.DataFrame, pairs: Pairs | None, split: str) -> list[Paired]:

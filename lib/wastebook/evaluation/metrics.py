@@ -41,7 +41,7 @@ def score(predictions: pd.DataFrame, dataset: str, draws: int = DRAWS) -> pd.Dat
     low, high, n` (different photos) and `seeds`. `value` is the mean of the seeds, `low` and `high` its 95 %
     interval. Metrics: `accuracy`, `macro_f1`, `balanced_accuracy` (mean recall), `log_loss` (nats), `auc`
     (each class against the rest, averaged; of two classes the second's) and `ece` (expected calibration
-    error).
+    error), whose interval is missing: resampling makes that error larger.
 
     Examples
     --------
@@ -173,9 +173,11 @@ def _summary(predictions: pd.DataFrame, draws: int, metrics: Sequence[str]) -> I
     """`metric, value, low, high` for each metric, of one model on one split."""
     weights = value_and_draws(predictions, draws)
     values = seed_means(predictions, *next(weights), metrics)
-    parts = [seed_means(predictions, *some, metrics) for some in weights]
+    parts = [seed_means(predictions, *some, [name for name in metrics if name != "ece"]) for some in weights]
     for metric in metrics:
-        low, high = np.nanpercentile(np.concatenate([part[metric] for part in parts]), LEVEL)
+        low = high = np.nan
+        if metric != "ece":
+            low, high = np.nanpercentile(np.concatenate([part[metric] for part in parts]), LEVEL)
         yield {"metric": metric, "value": float(values[metric][0]), "low": float(low), "high": float(high)}
 
 
