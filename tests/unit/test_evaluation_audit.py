@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from wastebook.evaluation import audit
-from wastebook.learning.predictions import predictions_table
+from wastebook.learning.predictions import Model, predictions_table
 
 CLASSES = ["organic", "recyclable"]
 # Test photo t1 is a learned one's copy only by way of t2; t3 and its copy are both in test.
@@ -80,7 +80,9 @@ def test_what_odd_photos_are_worth():
     sure = np.where(photos["label"] == CLASSES[1], 0.9, 0.1)
     odd = photos["path"].str.endswith("t3").to_numpy()
     sure[odd] = 0.9  # all odd ones are mistaken, one in four of all
-    table = predictions_table(photos, np.stack([1 - sure, sure], 1), CLASSES, "m", 0, "official")
+    table = predictions_table(
+        photos, np.stack([1 - sure, sure], 1), CLASSES, Model("m", "8x8"), 0, "official"
+    )
 
     row = audit.subset_differences(table, pd.Series(~odd), ("accuracy",), draws=200).iloc[0]
     assert (row["whole"], row["part"]) == (0.75, 1.0) and row["difference"] == -0.25

@@ -1,4 +1,4 @@
-"""Paired tests, calibration and cost."""
+"""Paired tests, and what they are taken to mean."""
 
 import numpy as np
 import pandas as pd
@@ -6,29 +6,41 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
-from test_evaluation_metrics import CLASSES, made_up
+from test_evaluation_metrics import made_up
 
-from wastebook.data import draw_per_class
 from wastebook.errors import WastebookError
-from wastebook.evaluation.comparison import compare_models, compare_unpaired, mcnemar
+from wastebook.evaluation.comparison import (
+    SIGNIFICANCE,
+    choose_on_validation,
+    compare_models,
+    compare_unpaired,
+    judge_difference,
+    mcnemar,
+)
 from wastebook.evaluation.metrics import score, share_interval
-from wastebook.evaluation.trust import apply_temperature, calibrate, fit_temperature, reliability
-from wastebook.learning.anatomy import measure_cost
-from wastebook.learning.backbones import load_backbone
+from wastebook.learning.predictions import Model
 
 
 @pytest.fixture(scope="module")
 def three():
     """A good model, a slightly better one that errs where it errs, and a poor one."""
     good = made_up(skill=2.0, model="good")
-    better = good.assign(model="better")
+    better = good.assign(**Model("better", "64x64").columns)
     wrong = better.index[better["label"] != better["predicted"]][:12]
     better.loc[wrong, "predicted"] = better.loc[wrong, "label"]
     return pd.concat([good, better, made_up(skill=0.5, seed=0, model="poor")], ignore_index=True)
 
 
+GOOD, BETTER, POOR, TWIN = (Model(name, "64x64") for name in ("good", "better", "poor", "twin"))
+
+
+def named(table):
+    """The table with networks in the place of models' ids."""
+    return table.replace({model.id: model.network for model in (GOOD, BETTER, POOR)})
+
+
 def test_a_difference_on_the_same_photos(three):
-    table = compare_models(three).set_index(["model_a", "model_b", "metric"])
+    table = named(compare_models(three)).set_index(["model_a", "model_b", "metric"])
     assert len(table) == 6
     small = table.loc[("good", "better", "accuracy")]
     assert small["difference"] == pytest.approx(-12 / 400)
@@ -40,27 +52,27 @@ def test_a_difference_on_the_same_photos(three):
 
 
 def test_no_difference_from_itself(three):
-    twin = pd.concat([three, three.query("model == 'good'").assign(model="twin")])
-    row = compare_models(twin, [("good", "twin")], ("accuracy", "recall:glass", "auc")).set_index("metric")
+    twin = pd.concat([three, three.query("network == 'good'").assign(**TWIN.columns)])
+    row = compare_models(twin, [(GOOD, TWIN)], ("accuracy", "recall:glass", "auc")).set_index("metric")
     assert (row[["difference", "low", "high"]] == 0).all(axis=None)
     assert (row["p"] == 1).all()
-    assert mcnemar(twin, [("good", "twin")])["p"].item() == 1
+    assert mcnemar(twin, [(GOOD, TWIN)])["p"].item() == 1
 
 
 def test_mcnemar_is_exact(three):
-    row = mcnemar(three, [("better", "poor")]).iloc[0]
-    right = {name: (part["label"] == part["predicted"]).to_numpy() for name, part in three.groupby("model")}
+    row = mcnemar(three, [(BETTER, POOR)]).iloc[0]
+    right = {name: (part["label"] == part["predicted"]).to_numpy() for name, part in three.groupby("network")}
     cells = pd.crosstab(right["better"], right["poor"]).to_numpy()
     assert (row["only_a"], row["only_b"]) == (cells[1, 0], cells[0, 1])
     assert row["p"] == pytest.approx(reference_mcnemar(cells, exact=True).pvalue)
 
 
 def test_only_what_both_were_scored_on_counts(three):
-    some = three[(three["model"] != "poor") | (three.index % 2 == 0)]
-    assert compare_models(some, [("good", "better")])["difference"].iloc[0] == pytest.approx(-12 / 400)
-    apart = three.assign(seed=(three["model"] == "good").astype(int))
+    some = three[(three["network"] != "poor") | (three.index % 2 == 0)]
+    assert compare_models(some, [(GOOD.id, BETTER.id)])["difference"].iloc[0] == pytest.approx(-12 / 400)
+    apart = three.assign(seed=(three["network"] == "good").astype(int))
     with pytest.raises(WastebookError, match="share no test photos"):
-        compare_models(apart, [("good", "poor")])
+        compare_models(apart, [(GOOD, POOR)])
 
 
 def test_seeds_are_paired_too():
@@ -72,62 +84,6 @@ def test_seeds_are_paired_too():
     assert row["difference"] == pytest.approx(values[0] - values[1])
 
 
-def test_the_temperature_is_found_again():
-    honest = made_up(count=4000, skill=1.0, seed=8)
-    factor = fit_temperature(honest)
-    for temperature in (0.5, 3.0):
-        overheated = apply_temperature(honest, temperature)
-        assert fit_temperature(overheated) == pytest.approx(factor / temperature, rel=1e-3)
-    assert (apply_temperature(honest, 3.0).filter(regex="^p_").sum(axis=1) - 1).abs().max() < 1e-12
-
-
-def test_calibration_lessens_the_error_and_no_label_changes():
-    sure = apply_temperature(made_up(count=2000), 0.2)
-    sure["split"] = np.where(np.arange(2000) % 2, "validation", "test")
-    both = pd.concat([sure, apply_temperature(sure, 0.5).assign(model="surer")])
-    repaired, temperatures = calibrate(both)
-    assert temperatures["temperature"].iloc[1] == pytest.approx(
-        2 * temperatures["temperature"].iloc[0], rel=1e-3
-    )
-    before, after = (
-        score(table, "made up", draws=1).query("metric == 'ece' and split == 'test'")["value"].to_numpy()
-        for table in (both, repaired)
-    )
-    assert (after < before / 2).all()
-    columns = [f"p_{name}" for name in CLASSES]
-    assert (repaired[columns].idxmax(axis=1).str[2:].to_numpy() == both["predicted"].to_numpy()).all()
-
-
-def test_reliability_counts_every_photo_once():
-    table = reliability(made_up())
-    assert table["photos"].sum() == 400
-    assert table["confidence"].is_monotonic_increasing
-    assert (table["low"] <= table["accuracy"]).all()
-    assert (table["accuracy"] <= table["high"]).all()
-
-
-def test_the_interval_of_a_share_holds_it():
-    number = np.arange(1, 400)
-    for hits in (0 * number, number, number // 2):
-        low, high = share_interval(hits, number)
-        assert (low <= hits / number).all() and (hits / number <= high).all()
-        assert (high - low > 0.009).all()
-
-
-def test_cost_is_counted(sample):
-    photos = draw_per_class(sample.photos, 2, seed=0)
-    backbone = load_backbone("resnet18", "random", 64, photos=photos, root=sample.root)
-    row = measure_cost(backbone, class_count=6).iloc[0]
-    assert row["parameters"] == 11_176_512 + 512 * 6 + 6
-    assert row["depth"] == 18
-    assert row["feature_width"] == 512
-    assert row["image_size"] == "64 x 64"
-    # torchvision counts 1.814 G multiply-adds at 224 x 224 with 1,000 classes.
-    assert row["multiply_adds"] == pytest.approx(1.8135e9 * (64 / 224) ** 2, rel=0.01)
-    assert row["megabytes"] == pytest.approx(44.7, abs=0.1)
-    assert row["milliseconds"] > 0
-
-
 def test_unpaired_difference_is_newcombes():
     scores = []
     for hits, photos in ((56, 70), (48, 80)):
@@ -136,3 +92,34 @@ def test_unpaired_difference_is_newcombes():
     found = compare_unpaired(*scores)
     low, high = confint_proportions_2indep(56, 70, 48, 80, method="newcomb", compare="diff")
     assert found.tolist() == pytest.approx([0.2, low, high])
+
+
+def test_many_comparisons_leave_a_chance(three):
+    """However many pairs share a correction, a plain difference can still pass it."""
+    table = compare_models(three, [(BETTER, POOR)] * 60, ["accuracy"])
+    assert (table["low"] > 0).all() and (table["p_holm"] < SIGNIFICANCE).all()
+    assert compare_models(three, []).empty
+
+
+def difference(value, low, high, **more):
+    return pd.Series({"difference": value, "low": low, "high": high} | more)
+
+
+def test_a_difference_is_judged_by_its_corrected_p():
+    assert judge_difference(difference(0.1, 0.01, 0.2)) == "better"
+    assert judge_difference(difference(-0.1, -0.2, -0.01)) == "worse"
+    assert judge_difference(difference(0.1, -0.01, 0.2)) == "undecided"
+    assert judge_difference(difference(0.1, 0.01, 0.2, p_holm=0.3)) == "undecided"
+    assert judge_difference(difference(-0.1, -0.2, -0.01, p_holm=0.04)) == "worse"
+    assert judge_difference(difference(0.1, 0.01, 0.2, p_holm=np.nan)) == "better"
+    assert judge_difference(difference(0.0, 0.0, 0.0, p_holm=1.0)) == "undecided"
+
+
+def test_validation_chooses():
+    rows = [("a", "validation", 0.6), ("b", "validation", 0.7), ("c", "validation", 0.7), ("a", "test", 0.9)]
+    scores = pd.DataFrame(rows, columns=["model", "split", "value"]).assign(
+        scheme="grouped", metric="macro_f1"
+    )
+    assert choose_on_validation(scores, "grouped") == "b"
+    with pytest.raises(WastebookError, match="No accuracy on validation under the grouped split"):
+        choose_on_validation(scores, "grouped", "accuracy")

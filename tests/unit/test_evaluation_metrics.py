@@ -12,8 +12,9 @@ from wastebook.evaluation.metrics import (
     metric_values,
     score,
     score_classes,
+    share_interval,
 )
-from wastebook.learning.predictions import predictions_table
+from wastebook.learning.predictions import MODEL, Model, predictions_table
 
 CLASSES = ["glass", "metal", "paper"]
 
@@ -33,7 +34,7 @@ def made_up(classes=CLASSES, count=400, skill=1.5, seed=0, model="model", group_
         {"path": [f"{at}.jpg" for at in range(count)], "label": np.array(classes)[numbers], "split": "test"}
     )
     photos["group"] = pd.array(groups if group_size > 1 else [pd.NA] * count, dtype="Int64")
-    return predictions_table(photos, probabilities, list(classes), model, seed, "official")
+    return predictions_table(photos, probabilities, list(classes), Model(model, "64x64"), seed, "official")
 
 
 @pytest.mark.parametrize("classes", [CLASSES, CLASSES[:2]])
@@ -76,17 +77,19 @@ def test_scores_table_and_interval():
     several = pd.concat([made_up(seed=seed, model=model) for model in ("one", "two") for seed in range(3)])
     table = score(several, "made up")
     assert list(table) == SCORE_COLUMNS
+    assert set(MODEL) <= set(table) and set(table["network"]) == {"one", "two"}
     assert list(table["metric"]) == list(METRICS) * 2
     assert set(table["n"]) == {400}
     assert set(table["seeds"]) == {3}
-    accuracy = table.query("metric == 'accuracy' and model == 'one'").iloc[0]
+    accuracy = table.query("metric == 'accuracy' and network == 'one'").iloc[0]
     by_seed = [
         (part["label"] == part["predicted"]).mean()
-        for _, part in several.query("model == 'one'").groupby("seed")
+        for _, part in several.query("network == 'one'").groupby("seed")
     ]
     assert accuracy["value"] == pytest.approx(np.mean(by_seed))
     assert accuracy["low"] < accuracy["value"] < accuracy["high"]
     pd.testing.assert_frame_equal(table, score(several, "made up"))
+    assert table.loc[table["low"].isna(), "metric"].unique().tolist() == ["ece"]  # it need not hold its value
 
 
 def test_photos_of_one_object_count_as_one():
@@ -133,3 +136,11 @@ def test_a_class_without_photos_is_left_out_of_the_means():
     recalls = [(part["predicted"] == name).mean() for name, part in told.groupby("label")]
     assert values["balanced_accuracy"] == pytest.approx(np.mean(recalls))
     assert np.isfinite(values).all()
+
+
+def test_the_interval_of_a_share_holds_it():
+    number = np.arange(1, 400)
+    for hits in (0 * number, number, number // 2):
+        low, high = share_interval(hits, number)
+        assert (low <= hits / number).all() and (hits / number <= high).all()
+        assert (high - low > 0.009).all()

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from wastebook.data import fingerprint
 from wastebook.errors import WastebookError
 from wastebook.report import chapter as chapters
-from wastebook.report.figures import style
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def chapter(tmp_path, monkeypatch):
 def test_tables_and_values_come_back_as_they_were_kept(chapter, tmp_path):
     table = pd.DataFrame({"label": ["glass", "metal"], "photos": [3, 4]}, index=[7, 9])
     chapter.save("counts", table)
-    chapter.record(photos=np.int64(7), share=np.float32(0.5), by_class={"glass": np.array([1, 2])})
+    chapter.record(photos=np.int64(7), share=np.float32(0.5), by_class={"glass": np.array([1, np.int64(2)])})
     chapter.record(classes=["glass", "metal"])
 
     later = chapters.Chapter("02-second", tmp_path, tmp_path)
@@ -31,7 +31,7 @@ def test_tables_and_values_come_back_as_they_were_kept(chapter, tmp_path):
 
 
 def test_a_result_that_is_not_there_names_the_chapter_to_run(chapter):
-    with pytest.raises(WastebookError, match="run chapter 05-fifth there first"):
+    with pytest.raises(WastebookError, match=r"there first: wastebook build --run .* --chapter 05-fifth"):
         chapter.read("05-fifth", "scores")
     with pytest.raises(WastebookError, match="run chapter 05-fifth there first"):
         chapter.values("05-fifth")
@@ -62,11 +62,41 @@ def test_a_figure_is_shown_once_at_its_size_with_its_alternative_text(chapter, m
     assert not plt.fignum_exists(figure.number)
 
 
-def test_a_class_and_a_model_look_the_same_wherever_they_are_drawn():
-    alone = style.class_styles(["glass"])["glass"]
-    assert style.class_styles(["paper", "glass", "batteries"])["glass"] == alone
-    looks = style.class_styles(["cardboard", "glass", "metal", "paper", "plastic", "trash"])
-    assert len(set(looks.values())) == 6
-    models = style.model_styles(["resnet18", "resnet18+rotation", "efficientnet_b0"])
-    assert models["resnet18"][0] == models["resnet18+rotation"][0] != models["efficientnet_b0"][0]
-    assert models["resnet18"][1] != models["resnet18+rotation"][1]
+def test_a_chapter_opened_by_hand_leaves_no_model_of_its_last_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("WASTEBOOK_RUN", str(tmp_path))
+    model = tmp_path / "models" / "01-first" / "old.onnx"
+    model.parent.mkdir(parents=True)
+    model.touch()
+    monkeypatch.setenv("WASTEBOOK_STAGE", str(tmp_path / "stage"))
+    chapters.open_chapter("01-first")
+    assert model.exists()
+    monkeypatch.delenv("WASTEBOOK_STAGE")
+    chapters.open_chapter("02-second")
+    assert model.exists()
+    chapters.open_chapter("01-first")
+    assert not model.exists()
+
+
+def test_results_of_other_photos_are_not_compared_with(chapter, tmp_path):
+    photos = pd.DataFrame({"path": ["a.jpg"], "sha256": ["0"], "label": ["glass"]})
+    later = chapters.Chapter("02-second", tmp_path, tmp_path)
+    chapter.record(photos=1)
+    later.check_same_photos("01-first", photos)  # it did not say which it saw
+    chapter.record(fingerprint=fingerprint(photos))
+    later.check_same_photos("01-first", photos)
+    with pytest.raises(WastebookError, match="Chapter 01-first saw other photos"):
+        later.check_same_photos("01-first", photos.assign(sha256="1"))
+
+
+def test_html_in_names_is_shown_and_never_obeyed(monkeypatch):
+    name = "<script>alert(1)</script> `x`{=html} {{< include secret >}}"
+    told = chapters.text("Photos of", "", f"**{name}**, p < 0.05.").data
+    assert told.startswith("Photos of **&lt;script>alert(1)&lt;/script>") and told.endswith("p < 0.05.")
+    assert "{=" not in told and "{{" not in told
+    assert "<script" not in chapters.callout(name, "warning")
+    assert "<em>so</em>" in chapters.callout("*so*", "note")
+    outputs = []
+    monkeypatch.setattr(chapters, "display", lambda data, raw: outputs.append(data))
+    chapters.note("")
+    chapters.note("Mind this.", "tip")
+    assert [output["text/plain"] for output in outputs] == ["Mind this."]

@@ -1,1 +1,1 @@
-"""How good a model is: metrics, uncertainty, calibration."""
+"""How good a model is, and what its scores are worth: tables in, tables out, neither torch nor TensorFlow."""

@@ -15,8 +15,7 @@ COPIES = {
 
 
 def read_judgements(dataset: str, what: str) -> pd.DataFrame:
-    """What somebody who looked at the photos of a data set wrote down (see `data/audit/README.md`); a table
-    without rows or columns where nobody has."""
+    """What somebody who looked at a data set's photos wrote down (see `data/audit/README.md`), or no row."""
     file = paths.CARDS / "audit" / f"{dataset}-{what}.csv"
     return pd.read_csv(file) if file.exists() else pd.DataFrame()
 
@@ -40,7 +39,7 @@ def twins_in_train(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
 
 
 def list_oddities(photos: pd.DataFrame, pairs: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
-    """Every odd photo once a finding: `finding, path, label, split, because`.
+    """Every odd photo once per finding: `finding, path, label, split, because`.
 
     Of test, those with a twin in train, by kind of copy (`COPIES`) and by any; any photo with a copy on its
     own side or under another label (`because` names the twin or copy); and what `check_photos` found.
@@ -50,10 +49,8 @@ def list_oddities(photos: pd.DataFrame, pairs: pd.DataFrame, problems: pd.DataFr
     own_side = both["same_split"].fillna(True).astype(bool)
     found = {name: twins_in_train(photos, pairs[pairs["kind"] == kind]) for kind, name in COPIES.items()}
     found["stands in train, any of these"] = twins_in_train(photos, pairs)
-    for finding, rows in (
-        ("copy on its own side", both[own_side]),
-        ("under two labels", both[~both["same_label"]]),
-    ):
+    copies = {"copy on its own side": both[own_side], "under two labels": both[~both["same_label"]]}
+    for finding, rows in copies.items():
         found[finding] = photos["path"].map(rows.drop_duplicates("path_a").set_index("path_a")["path_b"])
     for problem, rows in problems.groupby("problem"):
         found[f"file {problem}"] = photos["path"].map(rows.set_index("path")["detail"])
@@ -64,13 +61,11 @@ def list_oddities(photos: pd.DataFrame, pairs: pd.DataFrame, problems: pd.DataFr
 
 
 def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
-    """What the photos of each finding in `oddities` (`finding, path`) are worth to one model's accuracy on
-    `predictions`.
+    """What the photos of each finding in `oddities` (`finding, path`) are worth to one model's accuracy.
 
-    A row a finding that some photo has: `finding, photos, value, low, high` (the share of them recognised,
+    A row per finding that some photo has: `finding, photos, value, low, high` (the share of them recognised,
     with Wilson's 95 % interval), `others` (of all the other photos, in the same proportions of classes), and
-    `worth, worth_low, worth_high`: accuracy on all minus that without them, with the interval of
-    `subset_differences`.
+    `worth, worth_low, worth_high`: accuracy on all minus that without them (see `subset_differences`).
     """
     right = predictions["label"] == predictions["predicted"]
     rows = []
@@ -78,11 +73,9 @@ def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int
         odd = predictions["path"].isin(part["path"])
         if odd.any():
             others = predictions.loc[odd, "label"].map(right[~odd].groupby(predictions["label"]).mean())
-            worth = subset_differences(predictions, ~odd, ("accuracy",), draws).iloc[0]
-            share = (right[odd].mean(), *map(float, share_interval(right[odd].sum(), odd.sum())))
-            rows.append(
-                (finding, odd.sum(), *share, others.mean(), worth["difference"], worth["low"], worth["high"])
-            )
+            low, high = map(float, share_interval(right[odd].sum(), odd.sum()))
+            worth = subset_differences(predictions, ~odd, ("accuracy",), draws).iloc[0, -3:]
+            rows.append((finding, odd.sum(), right[odd].mean(), low, high, others.mean(), *worth))
     columns = ["finding", "photos", "value", "low", "high", "others", "worth", "worth_low", "worth_high"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -90,17 +83,16 @@ def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int
 def subset_differences(
     predictions: pd.DataFrame, inside: pd.Series, metrics: tuple[str, ...], draws: int = DRAWS
 ) -> pd.DataFrame:
-    """How much higher each model scores on all its rows than on those `inside` (bool, by the same index)
-    alone.
+    """How much higher each model scores on all its rows than on those `inside` (bool, same index) alone.
 
-    A row a model and metric: `model, metric, whole, part, difference, low, high`; the 95 % interval is of a
+    A row per model and metric: `model, metric, whole, part, difference, low, high`; the 95 % interval is of a
     bootstrap by group and seed that draws both at once.
     """
     rows = []
     for model, table in predictions.groupby("model", sort=False):
         chosen = inside.loc[table.index].to_numpy().astype(np.float32)
         drawn = [
-            tuple(seed_means(table, weights * mask, by_seed, metrics) for mask in (np.float32(1), chosen))
+            [seed_means(table, weights * mask, by_seed, metrics) for mask in (np.float32(1), chosen)]
             for weights, by_seed in value_and_draws(table, draws)
         ]
         for metric in metrics:

@@ -1,6 +1,8 @@
-"""Whether a difference between two models is more than luck: paired tests on the same photos."""
+"""Which of two models is better: paired tests on the same photos, and the one place that reads them."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,37 +11,54 @@ from statsmodels.stats.multitest import multipletests
 
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import DRAWS, LEVEL, seed_means, value_and_draws
+from wastebook.learning.predictions import Model
 
-Pairs = list[tuple[str, str]]
+Pairs = Iterable[tuple[Model | str, Model | str]]
+Metrics = Sequence[str]
+Paired = tuple[dict[str, str], pd.DataFrame, pd.DataFrame]
+
+LEADING = ("accuracy", "macro_f1")
+PAIR_COLUMNS = ["model_a", "model_b", "scheme", "split"]
+SIGNIFICANCE = 0.05  # the corrected p below which a difference counts
+DRAWS_PER_TEST = 40  # at least: p is never below 2 / (draws + 1), and Holm multiplies it by the tests
 
 
 def compare_models(
-    predictions: pd.DataFrame,
-    pairs: Pairs | None = None,
-    metrics: tuple[str, ...] = ("accuracy", "macro_f1"),
-    split: str = "test",
-    draws: int = DRAWS,
+    predictions: pd.DataFrame, pairs: Pairs | None = None, metrics: Metrics = LEADING, split: str = "test"
 ) -> pd.DataFrame:
-    """How much better the first of each pair of models is than the second (of all pairs, where none are
-    given).
+    """How much better the first model of each pair is than the second, on the photos and seeds of both.
 
-    A row a pair, scheme and metric (those of `score`, or `recall:<class>` and so on): `model_a, model_b,
-    scheme, split, metric, difference, low, high, p, p_holm`. The 95 % interval and the two-sided `p` are of a
-    paired bootstrap by group and seed; `p_holm` is corrected (Holm 1979) for all the rows of its metric. Only
-    photos and seeds that both models were scored on count; WastebookError where there are none.
+    Parameters
+    ----------
+    predictions : of two models or more, see `predictions_table`.
+    pairs : of models, each a `Model` or its id; every pair where none are given.
+    metrics : those of `score`, or `recall:<class>` and so on.
+    split : the split to compare on.
+
+    Returns
+    -------
+    A row per pair, scheme and metric: `model_a, model_b` (ids), `scheme, split, metric, difference, low,
+    high, p, p_holm`. The 95 % interval and the two-sided `p` are of a paired bootstrap by group and seed;
+    `p_holm` is corrected (Holm 1979) for all rows of its metric. `judge_difference` says what a row means.
+
+    Raises
+    ------
+    WastebookError : where a pair shares no photos and seeds.
+
+    Examples
+    --------
+    >>> from wastebook.learning.predictions import predictions_table
+    >>> photos = pd.DataFrame({"path": list("abc"), "label": list("gmm"), "group": pd.NA, "split": "test"})
+    >>> sure, new = np.eye(2)[[0, 1, 0]], Model("xception", "71x71")
+    >>> old = predictions_table(photos, sure, ["g", "m"], Model("resnet18", "64x64"), 0, "grouped")
+    >>> both = pd.concat([old, old.assign(**new.columns, predicted=old["label"])])
+    >>> compare_models(both, [(new, "resnet18-64x64")], ["accuracy"])["difference"].round(2).item()
+    0.33
     """
-    rows = []
-    for model_a, model_b, scheme, first, second in _paired(predictions, pairs, split):
-        parts = [_difference(first, second, weights, metrics) for weights in value_and_draws(first, draws)]
-        for metric in metrics:
-            values = np.concatenate([part[metric] for part in parts])
-            drawn = values[1:][~np.isnan(values[1:])]
-            low, high = np.percentile(drawn, LEVEL)
-            tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
-            p = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
-            rows.append((model_a, model_b, scheme, split, metric, values[0], low, high, p))
-    names = ["model_a", "model_b", "scheme", "split", "metric", "difference", "low", "high", "p"]
-    table = pd.DataFrame(rows, columns=names)
+    paired = _paired(predictions, pairs, split)
+    draws = max(DRAWS, DRAWS_PER_TEST * len(paired))
+    rows = [row for facts, *tables in paired for row in _differences(facts, tables, metrics, draws)]
+    table = pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "metric", "difference", "low", "high", "p"])
     return table.assign(p_holm=table.groupby("metric")["p"].transform(_holm))
 
 
@@ -53,57 +72,76 @@ def compare_unpaired(first: pd.Series, second: pd.Series) -> pd.Series:
 
 
 def mcnemar(predictions: pd.DataFrame, pairs: Pairs | None = None, split: str = "test") -> pd.DataFrame:
-    """McNemar's exact test for each pair of models: do they err on equally many photos that the other gets
-    right?
+    """McNemar's exact test: does each pair of models err on equally many photos that the other gets right?
 
-    A row a pair and scheme: `model_a, model_b, scheme, split, only_a, only_b, p, p_holm`. With several seeds
-    a photo counts as right where the model is right under most of them.
+    A row per pair and scheme: `model_a, model_b, scheme, split, only_a, only_b, p, p_holm`. With several
+    seeds a photo counts as right where most of them are right. It takes copies for independent.
     """
     rows = []
-    for model_a, model_b, scheme, first, second in _paired(predictions, pairs, split):
-        right = [
-            (table["label"] == table["predicted"]).groupby(table["path"]).mean() > 0.5
-            for table in (first, second)
-        ]
-        only_a, only_b = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    for facts, *tables in _paired(predictions, pairs, split):
+        a, b = (
+            (table["label"] == table["predicted"]).groupby(table["path"]).mean() > 0.5 for table in tables
+        )
+        only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
         p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-        rows.append((model_a, model_b, scheme, split, only_a, only_b, p))
-    names = ["model_a", "model_b", "scheme", "split", "only_a", "only_b", "p"]
-    table = pd.DataFrame(rows, columns=names)
+        rows.append(facts | {"only_a": only_a, "only_b": only_b, "p": p})
+    table = pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "only_a", "only_b", "p"])
     return table.assign(p_holm=_holm(table["p"]))
 
 
-def _paired(
-    predictions: pd.DataFrame, pairs: Pairs | None, split: str
-) -> list[tuple[str, str, str, pd.DataFrame, pd.DataFrame]]:
-    """For each pair and scheme the rows of both models, the same photos and seeds in the same order."""
+def judge_difference(row: pd.Series, level: float = SIGNIFICANCE) -> str:
+    """What a difference means, everywhere in the book: `better`, `worse` or `undecided`, by the corrected
+    `p_holm` where the row has one, else by whether its interval (`low, high`) leaves out zero."""
+    p = row.get("p_holm", np.nan)
+    sure = row["low"] > 0 or row["high"] < 0 if pd.isna(p) else p < level
+    return "undecided" if not sure else "better" if row["difference"] > 0 else "worse"
+
+
+def choose_on_validation(scores: pd.DataFrame, scheme: str, metric: str = "macro_f1") -> str:
+    """The id of the model with the highest `metric` on validation under a scheme; of equals the first."""
+    rows = scores[(scores["split"] == "validation") & (scores["scheme"] == scheme)]
+    rows = rows[rows["metric"] == metric]
+    if rows.empty:
+        raise WastebookError(f"No {metric} on validation under the {scheme} split: no model can be chosen.")
+    return str(rows["model"].iloc[int(rows["value"].to_numpy().argmax())])
+
+
+def _paired(predictions: pd.DataFrame, pairs: Pairs | None, split: str) -> list[Paired]:
+    """For each pair and scheme its `model_a, model_b, scheme, split` and the rows of both models, the same
+    photos and seeds in the same order."""
     predictions = predictions[predictions["split"] == split]
-    found: list[tuple[str, str, str, pd.DataFrame, pd.DataFrame]] = []
-    for model_a, model_b in pairs or combinations(predictions["model"].unique(), 2):
+    found: list[Paired] = []
+    for pair in combinations(predictions["model"].unique(), 2) if pairs is None else pairs:
+        ids = [model.id if isinstance(model, Model) else model for model in pair]
         before = len(found)
         for scheme, part in predictions.groupby("scheme", sort=False):
-            tables = [
-                part[part["model"] == model].set_index(["seed", "path"]) for model in (model_a, model_b)
-            ]
-            shared = tables[0].index.intersection(tables[1].index).sort_values()
+            first, second = (part[part["model"] == name].set_index(["seed", "path"]) for name in ids)
+            shared = first.index.intersection(second.index).sort_values()
             if len(shared):
-                first, second = (table.loc[shared].reset_index() for table in tables)
-                found.append((model_a, model_b, str(scheme), first, second))
+                facts = {"model_a": ids[0], "model_b": ids[1], "scheme": str(scheme), "split": split}
+                found.append((facts, first.loc[shared].reset_index(), second.loc[shared].reset_index()))
         if len(found) == before:
             raise WastebookError(
-                f"{model_a} and {model_b} share no {split} photos and seeds: they cannot be compared."
+                f"{' and '.join(ids)} share no {split} photos and seeds: they cannot be compared."
             )
     return found
 
 
-def _difference(
-    first: pd.DataFrame,
-    second: pd.DataFrame,
-    weights: tuple[np.ndarray, np.ndarray],
-    metrics: tuple[str, ...],
-) -> dict[str, np.ndarray]:
-    values = [seed_means(table, *weights, metrics) for table in (first, second)]
-    return {metric: values[0][metric] - values[1][metric] for metric in metrics}
+def _differences(
+    facts: dict[str, str], tables: list[pd.DataFrame], metrics: Metrics, draws: int
+) -> Iterator[dict[str, Any]]:
+    """A row for each metric of one pair: the difference of the two tables, its interval and its p."""
+    parts = []
+    for weights in value_and_draws(tables[0], draws):
+        first, second = (seed_means(table, *weights, metrics) for table in tables)
+        parts.append({metric: first[metric] - second[metric] for metric in metrics})
+    for metric in metrics:
+        value, *rest = np.concatenate([part[metric] for part in parts])
+        drawn = np.array(rest)[~np.isnan(rest)]
+        low, high = np.percentile(drawn, LEVEL)
+        tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
+        p = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
+        yield facts | {"metric": metric, "difference": value, "low": low, "high": high, "p": p}
 
 
 def _holm(p: pd.Series) -> np.ndarray:

@@ -1,11 +1,11 @@
 """How good a model is: every model of the book is scored here, from its predictions table, in one way.
 
 All metrics are computed on weighted photos, many sets of weights at once: all ones for the value itself, and
-the counts of a bootstrap that draws whole groups (the photos of one object are not independent) for its
-interval.
+the counts of a bootstrap that draws whole groups (photos of one object are not independent) for its interval.
+Seeds are drawn too; of S of them that shows only (S - 1)/S of the variance between seeds: half, of two.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from wastebook.data.splits import group_numbers
-from wastebook.learning.predictions import class_numbers, classes_of, probabilities_of
+from wastebook.learning.predictions import MODEL, class_numbers, classes_of, probabilities_of
 
 METRICS = ("accuracy", "macro_f1", "balanced_accuracy", "log_loss", "ece", "auc")
 CLASS_METRICS = ("precision", "recall", "f1")
@@ -22,39 +22,73 @@ LEVEL = (2.5, 97.5)  # percentiles: a 95 % interval
 BINS = 15  # of confidence in the expected calibration error
 CHUNK = 200  # draws of rows before the next draws of seeds
 MOST_WEIGHTS = 2_000_000  # at once, to bound the memory
-
-SCORE_COLUMNS = ["dataset", "model", "scheme", "split", "metric", "value", "low", "high", "n", "seeds"]
+KEYS = [*MODEL, "scheme", "split"]
+SCORE_COLUMNS = ["dataset", *KEYS, "metric", "value", "low", "high", "n", "seeds"]
 
 
 def score(predictions: pd.DataFrame, dataset: str, draws: int = DRAWS) -> pd.DataFrame:
-    """The scores table: `dataset, model, scheme, split, metric, value, low, high, n, seeds`.
+    """Score every model under every split scheme, on each split that it has predictions for.
 
-    `accuracy`, `macro_f1` (mean over classes), `balanced_accuracy` (mean recall), `log_loss` (nats), `ece`
-    (expected calibration error, 15 bins of confidence), `auc` (one class against the rest, mean over classes;
-    of the second class where there are two). Values are means over the seeds; `low` and `high` are a 95 %
-    bootstrap interval, groups and seeds drawn with replacement; `n` is how many different photos were scored.
+    Parameters
+    ----------
+    predictions : a row per photo and seed, see `predictions_table`.
+    dataset : the name of the photos' data set, for the column of that name.
+    draws : how many bootstrap draws the intervals are made of.
+
+    Returns
+    -------
+    A row per model, scheme, split and metric: `dataset`, the model's columns, `scheme, split, metric, value,
+    low, high, n` (different photos) and `seeds`. `value` is the mean of the seeds, `low` and `high` its 95 %
+    interval. Metrics: `accuracy`, `macro_f1`, `balanced_accuracy` (mean recall), `log_loss` (nats), `auc`
+    (each class against the rest, averaged; of two classes the second's) and `ece` (expected calibration
+    error), whose interval is missing: resampling makes that error larger.
+
+    Examples
+    --------
+    >>> from wastebook.learning.predictions import Model, predictions_table
+    >>> photos = pd.DataFrame({"path": list("abc"), "label": list("gmm"), "group": pd.NA, "split": "test"})
+    >>> sure, model = np.eye(2)[[0, 1, 0]], Model("resnet18", "64x64")
+    >>> scores = score(predictions_table(photos, sure, ["g", "m"], model, 0, "grouped"), "mine", draws=20)
+    >>> scores.set_index("metric")["value"].round(3).head(2).to_dict()
+    {'accuracy': 0.667, 'macro_f1': 0.667}
     """
     rows = []
-    for (model, scheme, split), part in predictions.groupby(["model", "scheme", "split"], sort=False):
-        summary = _summary(part, draws, METRICS)
-        facts = {"dataset": dataset, "model": model, "scheme": scheme, "split": split}
-        rows += [facts | {"metric": metric, **values} for metric, values in summary.items()]
+    for keys, part in predictions.groupby(KEYS, sort=False):
+        facts = {"dataset": dataset, **dict(zip(KEYS, keys, strict=True))}
+        facts |= {"n": part["path"].nunique(), "seeds": part["seed"].nunique()}
+        rows += [facts | found for found in _summary(part, draws, METRICS)]
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
 def score_classes(predictions: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
-    """Scores class by class: `model, scheme, split, label, metric` (`precision`, `recall` or `f1`), `value,
-    low, high` as in `score`, and `support`, how many different photos of the class there were."""
-    classes = classes_of(predictions)
+    """Score every model class by class.
+
+    Parameters
+    ----------
+    predictions, draws : as of `score`.
+
+    Returns
+    -------
+    A row per model, scheme, split, class and metric: the model's columns, `scheme, split, label, metric`
+    (`precision`, `recall` or `f1`), `value, low, high` as in `score`, and `support`, the class's photos.
+
+    Examples
+    --------
+    >>> from wastebook.learning.predictions import Model, predictions_table
+    >>> photos = pd.DataFrame({"path": list("abc"), "label": list("gmm"), "group": pd.NA, "split": "test"})
+    >>> sure, model = np.eye(2)[[0, 1, 0]], Model("resnet18", "64x64")
+    >>> scores = score_classes(predictions_table(photos, sure, ["g", "m"], model, 0, "grouped"), draws=20)
+    >>> scores.query("metric == 'recall'").set_index("label")["value"].to_dict()
+    {'g': 1.0, 'm': 0.5}
+    """
+    names = [f"{metric}:{label}" for label in classes_of(predictions) for metric in CLASS_METRICS]
     rows = []
-    for (model, scheme, split), part in predictions.groupby(["model", "scheme", "split"], sort=False):
+    for keys, part in predictions.groupby(KEYS, sort=False):
         support = part.drop_duplicates("path")["label"].value_counts()
-        names = [f"{metric}:{label}" for label in classes for metric in CLASS_METRICS]
-        for name, values in _summary(part, draws, names).items():
-            metric, _, label = name.partition(":")
-            facts = {"model": model, "scheme": scheme, "split": split, "label": label, "metric": metric}
-            values = {key: values[key] for key in ("value", "low", "high")}
-            rows.append(facts | values | {"support": int(support.get(label, 0))})
+        for found in _summary(part, draws, names):
+            metric, _, label = found.pop("metric").partition(":")
+            facts = dict(zip(KEYS, keys, strict=True)) | {"label": label, "metric": metric}
+            rows.append(facts | found | {"support": int(support.get(label, 0))})
     return pd.DataFrame(rows)
 
 
@@ -62,52 +96,29 @@ def metric_values(
     predictions: pd.DataFrame, weights: np.ndarray, metrics: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Each metric under each row of `weights` (B, N), for the N rows of `predictions` (of one seed): (B,)
-    arrays.
-
-    Class by class a metric is called `recall:<class>` and so on. A class that has no weight is left out of
-    the means.
-    """
+    arrays. Class by class a metric is called `recall:<class>` and so on. A class that has no weight is left
+    out of the means."""
     classes = classes_of(predictions)
-    count = len(classes)
-    labels = class_numbers(predictions["label"], classes)
-    guesses = class_numbers(predictions["predicted"], classes)
-    probabilities = probabilities_of(predictions)
-    rows = np.arange(len(labels))
-    total = weights.sum(axis=1)
-
-    cells = np.zeros((len(labels), count * count), dtype=weights.dtype)
-    cells[rows, labels * count + guesses] = 1
-    matrix = (weights @ cells).reshape(-1, count, count).astype(np.float64)
-    right = np.einsum("bkk->bk", matrix)
-    support, guessed = matrix.sum(axis=2), matrix.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        by_class = {
-            "precision": np.where((guessed == 0) & (support > 0), 0.0, right / guessed),
-            "recall": right / support,
-            "f1": np.where(support > 0, 2 * right / (support + guessed), np.nan),
-        }
-    values = {
-        f"{metric}:{label}": table[:, at]
-        for metric, table in by_class.items()
-        for at, label in enumerate(classes)
+    labels, guesses = (class_numbers(predictions[name], classes) for name in ("label", "predicted"))
+    probabilities, total = probabilities_of(predictions), weights.sum(axis=1)
+    truth, right = probabilities[np.arange(len(labels)), labels], labels == guesses
+    by_class = _class_values(weights, labels, guesses, len(classes))
+    positives = [1] if len(classes) == 2 else range(len(classes))
+    over_all: dict[str, Callable[[], np.ndarray]] = {
+        "accuracy": lambda: (weights @ right).astype(np.float64) / total,
+        "macro_f1": lambda: _mean_of_defined(by_class["f1"].T),
+        "balanced_accuracy": lambda: _mean_of_defined(by_class["recall"].T),
+        "log_loss": lambda: weights @ -np.log(np.clip(truth, 1e-12, None)) / total,
+        "ece": lambda: _calibration_error(weights, probabilities, right) / total,
+        "auc": lambda: _mean_of_defined(
+            np.array([_area(weights, probabilities[:, at], labels == at) for at in positives])
+        ),
     }
+    values = {}
     for metric in metrics:
-        if metric == "accuracy":
-            values[metric] = right.sum(axis=1) / total
-        elif metric == "macro_f1":
-            values[metric] = np.nanmean(by_class["f1"], axis=1)
-        elif metric == "balanced_accuracy":
-            values[metric] = np.nanmean(by_class["recall"], axis=1)
-        elif metric == "log_loss":
-            surprise = -np.log(np.clip(probabilities[rows, labels], 1e-12, None))
-            values[metric] = weights @ surprise / total
-        elif metric == "ece":
-            values[metric] = _calibration_error(weights, probabilities, labels == guesses) / total
-        elif metric == "auc":
-            positives = [1] if count == 2 else range(count)
-            areas = [_area(weights, probabilities[:, at], labels == at) for at in positives]
-            values[metric] = _mean_of_defined(np.array(areas))
-    return {metric: values[metric] for metric in metrics}
+        name, _, label = metric.partition(":")
+        values[metric] = by_class[name][:, classes.index(label)] if label else over_all[name]()
+    return values
 
 
 def bootstrap(
@@ -138,6 +149,18 @@ def value_and_draws(predictions: pd.DataFrame, draws: int) -> Iterator[tuple[np.
     yield from bootstrap(predictions, draws)
 
 
+def seed_means(
+    predictions: pd.DataFrame, weights: np.ndarray, seed_weights: np.ndarray, metrics: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Each metric under each row of weights (B, N), seed by seed and averaged by `seed_weights` (B, S)."""
+    sums = {metric: np.zeros(len(weights)) for metric in metrics}
+    for at, (_, rows) in enumerate(predictions.groupby("seed", sort=True).indices.items()):
+        values = metric_values(predictions.iloc[rows], weights[:, rows], metrics)
+        for metric in metrics:
+            sums[metric] += seed_weights[:, at] * np.where(seed_weights[:, at] > 0, values[metric], 0)
+    return sums
+
+
 def share_interval(hits: Any, number: Any) -> tuple[np.ndarray, np.ndarray]:
     """The 95 % interval (Wilson 1927) of the share that `hits` are of `number`, one or many; the share itself
     always lies in it, which rounding takes from statsmodels' where it is 0 or 1."""
@@ -146,32 +169,32 @@ def share_interval(hits: Any, number: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(low, share), np.maximum(high, share)
 
 
-def _summary(predictions: pd.DataFrame, draws: int, metrics: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Value, interval, number of photos and of seeds for each metric, of one model on one split."""
-    number = {"n": predictions["path"].nunique(), "seeds": predictions["seed"].nunique()}
-    parts = [seed_means(predictions, *weights, metrics) for weights in value_and_draws(predictions, draws)]
-    summary = {}
+def _summary(predictions: pd.DataFrame, draws: int, metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """`metric, value, low, high` for each metric, of one model on one split."""
+    weights = value_and_draws(predictions, draws)
+    values = seed_means(predictions, *next(weights), metrics)
+    parts = [seed_means(predictions, *some, [name for name in metrics if name != "ece"]) for some in weights]
     for metric in metrics:
-        values = np.concatenate([part[metric] for part in parts])
-        low, high = np.nanpercentile(values[1:], LEVEL)
-        summary[metric] = {"value": float(values[0]), "low": float(low), "high": float(high), **number}
-    return summary
+        low = high = np.nan
+        if metric != "ece":
+            low, high = np.nanpercentile(np.concatenate([part[metric] for part in parts]), LEVEL)
+        yield {"metric": metric, "value": float(values[metric][0]), "low": float(low), "high": float(high)}
 
 
-def seed_means(
-    predictions: pd.DataFrame,
-    weights: np.ndarray,
-    seed_weights: np.ndarray,
-    metrics: Sequence[str],
+def _class_values(
+    weights: np.ndarray, labels: np.ndarray, guesses: np.ndarray, count: int
 ) -> dict[str, np.ndarray]:
-    """Each metric under each row of weights (B, N), computed seed by seed and averaged by `seed_weights` (B,
-    S)."""
-    sums = {metric: np.zeros(len(weights)) for metric in metrics}
-    for at, (_, rows) in enumerate(predictions.groupby("seed", sort=True).indices.items()):
-        values = metric_values(predictions.iloc[rows], weights[:, rows], metrics)
-        for metric in metrics:
-            sums[metric] += seed_weights[:, at] * np.where(seed_weights[:, at] > 0, values[metric], 0)
-    return sums
+    """(B, K) precision, recall and F1 of `count` classes from weighted confusion matrices."""
+    cells = np.zeros((len(labels), count * count), dtype=weights.dtype)
+    cells[np.arange(len(labels)), labels * count + guesses] = 1
+    matrix = (weights @ cells).reshape(-1, count, count).astype(np.float64)
+    right, support, guessed = np.einsum("bkk->bk", matrix), matrix.sum(axis=2), matrix.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            "precision": np.where((guessed == 0) & (support > 0), 0.0, right / guessed),
+            "recall": right / support,
+            "f1": np.where(support > 0, 2 * right / (support + guessed), np.nan),
+        }
 
 
 def _calibration_error(weights: np.ndarray, probabilities: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -193,8 +216,8 @@ def _area(weights: np.ndarray, ranked: np.ndarray, positive: np.ndarray) -> np.n
         return won / (weights[:, positive].sum(axis=1) * below[:, -1].astype(np.float64))
 
 
-def _mean_of_defined(areas: np.ndarray) -> np.ndarray:
+def _mean_of_defined(values: np.ndarray) -> np.ndarray:
     """Means over the first axis of what is not missing, missing where nothing is left."""
-    defined = ~np.isnan(areas)
+    defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
-        return np.where(defined, areas, 0).sum(axis=0) / defined.sum(axis=0)
+        return np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar, nnls
+from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -16,32 +17,33 @@ from threadpoolctl import threadpool_limits
 
 from wastebook.data import fingerprint
 from wastebook.data.splits import group_numbers
-from wastebook.evaluation.metrics import DRAWS, LEVEL, bootstrap, score, share_interval
-from wastebook.learning.heads import predict_head
-from wastebook.learning.predictions import class_numbers, classes_of, probabilities_of, probability_columns
-from wastebook.learning.study import Study
+from wastebook.evaluation.metrics import DRAWS, KEYS, LEVEL, bootstrap, score, share_interval
+from wastebook.learning.heads import Head, predict_head
+from wastebook.learning.predictions import MODEL, Model, class_numbers, classes_of, probabilities_of
 from wastebook.photos.decode import parallel_map
 from wastebook.photos.spoil import KINDS, spoil
+
+SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)  # of the photos, that a cautious model answers
+EXPONENTS = np.linspace(0.05, 1.0, 20)  # of learning curves; outside these nothing has been observed
+PROJECTIONS = 500
 
 
 def fit_temperature(predictions: pd.DataFrame) -> float:
     """The temperature that, dividing the logits, gives these predictions the least log loss (Guo et al.
     2017); fit it on validation. Above 1 where the model is surer than it should be."""
-    logits = _logits(predictions)
+    logits, rows = _logits(predictions), np.arange(len(predictions))
     labels = class_numbers(predictions["label"], classes_of(predictions))
 
     def log_loss(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        return float((_log_sum(scaled) - scaled[np.arange(len(labels)), labels]).mean())
+        return -float(log_softmax(logits / np.exp(log_temperature), axis=1)[rows, labels].mean())
 
     return float(np.exp(minimize_scalar(log_loss, bounds=(-3, 3), method="bounded").x))
 
 
 def apply_temperature(predictions: pd.DataFrame, temperature: float) -> pd.DataFrame:
     """The predictions with their logits divided by `temperature`: other confidences, the same labels."""
-    scaled = _logits(predictions) / temperature
-    probabilities = np.exp(scaled - _log_sum(scaled)[:, None])
-    names = probability_columns(classes_of(predictions))
+    probabilities = softmax(_logits(predictions) / temperature, axis=1)
+    names = [f"p_{name}" for name in classes_of(predictions)]
     return predictions.assign(**dict(zip(names, probabilities.T, strict=True)))
 
 
@@ -49,42 +51,24 @@ def calibrate(predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every model's predictions with a temperature fitted on its own validation rows, scheme by scheme and
     seed by seed, and the temperatures: `model, scheme, seed, temperature`."""
     predictions = predictions.reset_index(drop=True)
-    parts, rows = [], []
-    for keys, part in predictions.groupby(["model", "scheme", "seed"], sort=False):
+    names, parts, rows = ["model", "scheme", "seed"], [], []
+    for keys, part in predictions.groupby(names, sort=False):
         temperature = fit_temperature(part[part["split"] == "validation"])
         parts.append(apply_temperature(part, temperature))
         rows.append((*keys, temperature))
-    return pd.concat(parts).loc[predictions.index], pd.DataFrame(
-        rows, columns=["model", "scheme", "seed", "temperature"]
-    )
+    return pd.concat(parts).loc[predictions.index], pd.DataFrame(rows, columns=[*names, "temperature"])
 
 
 def reliability(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
-    """How often each model is right where it is so and so sure: `model, scheme, split, confidence` (mean of
-    the bin), `accuracy, low, high` (95 % Wilson interval), `photos`; `bins` bins of equal width, empty ones
-    left out. What several seeds say of one photo counts once."""
-    confidence = probabilities_of(predictions).max(axis=1)
-    table = predictions[["model", "scheme", "split", "path"]].assign(
-        confidence=confidence,
-        right=predictions["label"] == predictions["predicted"],
-        bin=np.minimum((confidence * bins).astype(int), bins - 1),
-    )
-    grouped = table.groupby(["model", "scheme", "split", "bin"], sort=False)
-    result = grouped.agg(
+    """How often each model is right where it is so and so sure: the model's columns, `scheme, split,
+    confidence` (mean of the bin), `accuracy, low, high` (95 % Wilson interval), `photos`, in `bins` bins of
+    equal width, empty ones left out. What several seeds say of one photo counts once."""
+    answers = _answers(predictions)
+    answers["bin"] = np.minimum((answers["confidence"] * bins).astype(int), bins - 1)
+    table = answers.groupby([*KEYS, "bin"], sort=False).agg(
         confidence=("confidence", "mean"), accuracy=("right", "mean"), photos=("path", "nunique")
     )
-    low, high = share_interval(result["accuracy"] * result["photos"], result["photos"])
-    return result.assign(low=low, high=high).sort_index().reset_index().drop(columns="bin")
-
-
-def _logits(predictions: pd.DataFrame) -> np.ndarray:
-    """(N, K) logits up to a constant a row, which no temperature depends on."""
-    return np.log(np.clip(probabilities_of(predictions), 1e-300, None))
-
-
-def _log_sum(logits: np.ndarray) -> np.ndarray:
-    most = logits.max(axis=1)
-    return most + np.log(np.exp(logits - most[:, None]).sum(axis=1))
+    return _with_interval(table.sort_index().reset_index().drop(columns="bin"))
 
 
 def best_threshold(missed_cost: float) -> float:
@@ -94,69 +78,45 @@ def best_threshold(missed_cost: float) -> float:
 
 
 def decision_costs(
-    predictions: pd.DataFrame, positive: str, missed_cost: float, thresholds: np.ndarray
-) -> np.ndarray:
-    """The cost of 100 photos under each of the `thresholds` on the probability of `positive`: `missed_cost`
-    for each wrong positive, 1 for each wrong negative."""
-    return 100 * _photo_costs(predictions, positive, missed_cost, thresholds).mean(axis=1)
-
-
-def cost_interval(
-    predictions: pd.DataFrame, positive: str, missed_cost: float, threshold: float
-) -> tuple[float, float]:
-    """The 95 % interval of `decision_costs` at one threshold, of a bootstrap by group."""
-    costs = _photo_costs(predictions, positive, missed_cost, np.array([threshold]))[0]
-    drawn = [rows @ costs / rows.sum(axis=1) for rows, _ in bootstrap(predictions, DRAWS)]
-    low, high = np.percentile(100 * np.concatenate(drawn), LEVEL)
-    return float(low), float(high)
-
-
-def _photo_costs(
-    predictions: pd.DataFrame, positive: str, missed_cost: float, thresholds: np.ndarray
-) -> np.ndarray:
-    """(T, N) costs of each photo under each threshold."""
-    sure = predictions[f"p_{positive}"].to_numpy()
+    predictions: pd.DataFrame, positive: str, missed_cost: float, thresholds: Sequence[float]
+) -> pd.DataFrame:
+    """What 100 photos cost under each of the `thresholds` on the probability of `positive`, where a wrong
+    positive costs `missed_cost` and a wrong negative 1: `threshold, cost, low, high` (the 95 % interval of a
+    bootstrap by group)."""
+    called = predictions[f"p_{positive}"].to_numpy() >= np.asarray(thresholds)[:, None]
     is_positive = (predictions["label"] == positive).to_numpy()
-    called = sure >= np.asarray(thresholds)[:, None]
-    return missed_cost * (called & ~is_positive) + (~called & is_positive)
+    costs = 100 * (missed_cost * (called & ~is_positive) + (~called & is_positive))  # (T, N)
+    drawn = [rows @ costs.T / rows.sum(axis=1)[:, None] for rows, _ in bootstrap(predictions, DRAWS)]
+    low, high = np.percentile(np.concatenate(drawn), LEVEL, axis=0)
+    return pd.DataFrame({"threshold": thresholds, "cost": costs.mean(axis=1), "low": low, "high": high})
 
 
-LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
-EXPONENTS = np.linspace(0.05, 1.0, 20)  # of learning curves; outside these nothing has been observed
-LAW_DRAWS = 500
-
-
-def selective_accuracy(predictions: pd.DataFrame, shares: Sequence[float] = LEVELS) -> pd.DataFrame:
+def selective_accuracy(predictions: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.DataFrame:
     """How often each model is right where it answers only for the share of photos that it is surest of.
 
-    A row a model and share: `model, scheme, split, share, confidence` (from which on it answers), `accuracy,
-    low, high` (95 % Wilson interval), `photos`. Seeds are ranked together; what several say of one photo
-    counts once for the interval.
+    A row per model and share: the model's columns, `scheme, split, share, confidence` (from which on it
+    answers), `accuracy, low, high` (95 % Wilson interval), `photos`. Seeds are ranked together; what several
+    say of one photo counts once for the interval.
     """
-    confidence = probabilities_of(predictions).max(axis=1)
-    right = predictions["label"] == predictions["predicted"]
-    table = predictions[["model", "scheme", "split", "path"]].assign(confidence=confidence, right=right)
-    table = table.sort_values("confidence", ascending=False, kind="stable")
+    answers = _answers(predictions).sort_values("confidence", ascending=False, kind="stable")
     rows = []
-    for keys, part in table.groupby(["model", "scheme", "split"], sort=False):
+    for keys, part in answers.groupby(KEYS, sort=False):
         for share in shares:
-            answered = part.head(max(1, round(share * len(part))))
-            accuracy, photos = answered["right"].mean(), answered["path"].nunique()
-            low, high = share_interval(accuracy * photos, photos)
-            rows.append((*keys, share, answered["confidence"].iloc[-1], accuracy, low, high, photos))
-    names = ["model", "scheme", "split", "share", "confidence", "accuracy", "low", "high", "photos"]
-    return pd.DataFrame(rows, columns=names)
+            given = part.head(max(1, round(share * len(part))))
+            photos = given["path"].nunique()
+            rows.append((*keys, share, given["confidence"].iloc[-1], given["right"].mean(), photos))
+    return _with_interval(pd.DataFrame(rows, columns=[*KEYS, "share", "confidence", "accuracy", "photos"]))
 
 
 def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
     """Sets of classes made to hold the true one for a share `level` of the photos (split conformal
     prediction, Vovk et al. 2005): all classes as probable as the threshold, which validation gives.
 
-    A row a model, scheme and seed: `model, scheme, seed, threshold, coverage` (how often a test photo's set
+    A row per model, scheme and seed: `model, scheme, seed, threshold, coverage` (how often a test photo's set
     holds the truth), `size` (classes in a set, on average), `single` (the share of sets of one class).
     """
-    rows = []
-    for keys, part in predictions.groupby(["model", "scheme", "seed"], sort=False):
+    names, rows = ["model", "scheme", "seed"], []
+    for keys, part in predictions.groupby(names, sort=False):
         known, asked = (part[part["split"] == split] for split in ("validation", "test"))
         truth = _of_the_truth(known)
         rank = int(np.floor(round((1 - level) * (len(truth) + 1), 9)))  # a tenth of thirty is three
@@ -164,17 +124,17 @@ def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFram
         sizes = (probabilities_of(asked) >= threshold).sum(axis=1)
         held = _of_the_truth(asked) >= threshold
         rows.append((*keys, threshold, held.mean(), sizes.mean(), (sizes == 1).mean()))
-    names = ["model", "scheme", "seed", "threshold", "coverage", "size", "single"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=[*names, "threshold", "coverage", "size", "single"])
 
 
-def with_more_photos(curve: pd.DataFrame, more: int, seed: int = 0) -> dict[str, float]:
-    """What `more` photos would bring to a learning curve, by the law that errors mostly follow: floor + a
-    times photos to the power of -b (Hestness et al. 2017), all three positive.
+def project_curve(curve: pd.DataFrame, more: int, seed: int = 0) -> dict[str, float]:
+    """A projection of what `more` photos would bring to a learning curve, by the law that errors mostly
+    follow: floor + a times photos to the power of -b (Hestness et al. 2017), all three positive.
 
     `curve` has `photos, value, low, high` (a score of 1 being perfect, with its 95 % interval). Gives
     `photos` (those of the last point), `now, then` (the law's score there and at `more`), `gain` and its
-    `low, high`: a 95 % interval from laws fitted to curves drawn within the intervals.
+    `low, high`, between which lie 95 % of the projections of curves drawn within the intervals. That is no
+    confidence interval: such a law, through three or four points, gains whatever is drawn.
     """
     curve = curve.sort_values("photos")
     photos, values = (curve[name].to_numpy(dtype=float) for name in ("photos", "value"))
@@ -182,16 +142,132 @@ def with_more_photos(curve: pd.DataFrame, more: int, seed: int = 0) -> dict[str,
     random = np.random.default_rng(seed)
     ends = np.array([photos[-1], photos[-1] + more])
     # The points share their test photos, so much of what chance does to one it does to all.
-    drawn = values + deviation * random.normal(size=(LAW_DRAWS, 1)) * np.sqrt(0.5)
+    drawn = values + deviation * random.normal(size=(PROJECTIONS, 1)) * np.sqrt(0.5)
     drawn += deviation * random.normal(size=drawn.shape) * np.sqrt(0.5)
-    fits = np.array([_law(photos, 1 - points, 1 / deviation, ends) for points in [values, *drawn]])
+    fits = np.array([_follow_law(photos, 1 - points, 1 / deviation, ends) for points in [values, *drawn]])
     gains = fits[:, 1] - fits[:, 0]
     low, high = np.percentile(gains[1:], LEVEL)
     now, then = fits[0]
     return {"photos": photos[-1], "now": now, "then": then, "gain": gains[0], "low": low, "high": high}
 
 
-def _law(photos: np.ndarray, errors: np.ndarray, weights: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def suspect_labels(
+    photos: pd.DataFrame, features: np.ndarray, classes: list[str], folds: int = 5, seed: int = 0
+) -> pd.DataFrame:
+    """Confident learning (Northcutt et al. 2021): a label is suspect where another class is as probable as it
+    typically is for its own photos, and more probable than the label.
+
+    `features` (N, D) of `photos` (`path, label, group`). The probabilities are those of logistic regressions
+    on the other folds; a group stays in one. A row per suspect, the surest first: `path, label, suggested,
+    p_label, p_suggested`.
+    """
+    labels, rows = class_numbers(photos["label"], classes), np.arange(len(photos))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300, tol=1e-3))
+    dealt = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        probabilities = cross_val_predict(
+            model, features, labels, groups=group_numbers(photos), cv=dealt, method="predict_proba", n_jobs=1
+        )
+    own = probabilities[rows, labels]
+    typical = np.array([own[labels == at].mean() for at in range(len(classes))])
+    rivals = np.where(probabilities >= typical, probabilities, 0)
+    rivals[rows, labels] = 0
+    suggested, rival = np.asarray(classes)[rivals.argmax(axis=1)], rivals.max(axis=1)
+    table = photos[["path", "label"]].reset_index(drop=True)
+    table = table.assign(suggested=suggested, p_label=own, p_suggested=rival)
+    surest = (rival - own).argsort(kind="stable")[::-1]
+    return table.iloc[surest[rival[surest] > own[surest]]].reset_index(drop=True)
+
+
+def ask(head: Head, known: pd.DataFrame, features: np.ndarray, photos: pd.DataFrame) -> pd.DataFrame:
+    """The predictions of a head for photos from elsewhere, by their features (N, D), with the temperature
+    that its `known` predictions (of one model, scheme and seed) give on validation. The photos' labels need
+    not be among the head's classes."""
+    model = Model(*known[MODEL[1:]].iloc[0])
+    answers = predict_head(head, features, photos, model, known["seed"].iloc[0], known["scheme"].iloc[0])
+    return apply_temperature(answers, fit_temperature(known[known["split"] == "validation"]))
+
+
+def summarise_replies(predictions: pd.DataFrame, sure: float = 0.9) -> pd.DataFrame:
+    """What models say to photos of each kind: `model, scheme, label, photos, answer` (the commonest), `share`
+    (how often it is given), `confidence` (mean), `sure` (the share of answers with so much confidence)."""
+    table = predictions.assign(confidence=predictions.filter(regex="^p_").max(axis=1))
+    return (
+        table.groupby(["model", "scheme", "label"], sort=False)
+        .agg(
+            photos=("path", "size"),
+            answer=("predicted", lambda answers: answers.value_counts().index[0]),
+            share=("predicted", lambda answers: answers.value_counts(normalize=True).iloc[0]),
+            confidence=("confidence", "mean"),
+            sure=("confidence", lambda confidence: (confidence >= sure).mean()),
+        )
+        .reset_index()
+    )
+
+
+def score_corrupted(
+    ask: Callable[[np.ndarray], np.ndarray],
+    photos: Sequence[np.ndarray],
+    labels: Sequence[str],
+    classes: Sequence[str],
+    threshold: float,
+) -> pd.DataFrame:
+    """`ask` (a photo in, its class probabilities out) asked about `photos` under every kind and strength of
+    corruption: `kind, unit, strength, accuracy` with its 95 % Wilson interval `low, high`, and `sure`, the
+    share of answers with a confidence at or above `threshold`."""
+    cases = [(kind, unit, strength) for kind, (unit, steps) in KINDS.items() for strength in steps]
+    tasks = [(photo, kind, strength) for kind, _, strength in cases for photo in photos]
+    answers = np.stack(list(parallel_map(lambda task: ask(spoil(*task)), tasks)))
+    answers = answers.reshape(len(cases), len(photos), len(classes))
+    right = np.asarray(classes)[answers.argmax(axis=2)] == np.asarray(labels)
+    table = pd.DataFrame(cases, columns=["kind", "unit", "strength"])
+    table = table.assign(accuracy=right.mean(axis=1), photos=len(photos))
+    return _with_interval(table).assign(sure=(answers.max(axis=2) >= threshold).mean(axis=1))
+
+
+def describe_model(data: Any, predictions: pd.DataFrame) -> dict[str, Any]:
+    """The card of one model (one scheme, one seed) of the photos in `data` (`name, card, photos`), as plain
+    values: `data`, `scores` on test and, from validation, the `temperature` that its logits are to be divided
+    by and the `threshold` of confidence below which it is not sure."""
+    validation, test = (predictions[predictions["split"] == split] for split in ("validation", "test"))
+    temperature = fit_temperature(validation)
+    facts = {"name": data.name, "title": data.card["title"], "photos": len(data.photos)}
+    facts |= {"fingerprint": fingerprint(data.photos), "drawn": bool(data.card.get("drawn", False))}
+    return {
+        "data": facts,
+        "scores": score(test, data.name).set_index("metric")["value"].to_dict(),
+        "temperature": temperature,
+        "threshold": fit_threshold(apply_temperature(validation, temperature)),
+    }
+
+
+def fit_threshold(predictions: pd.DataFrame) -> float:
+    """The confidence below which half of the mistakes in these predictions lie; 0 where there are none."""
+    answers = _answers(predictions)
+    wrong = answers.loc[~answers["right"], "confidence"]
+    return float(wrong.median()) if len(wrong) else 0.0
+
+
+def _logits(predictions: pd.DataFrame) -> np.ndarray:
+    """(N, K) logits up to a constant per row, which no temperature depends on."""
+    return np.log(np.clip(probabilities_of(predictions), 1e-300, None))
+
+
+def _answers(predictions: pd.DataFrame) -> pd.DataFrame:
+    """A row per prediction: the model's columns, `scheme, split, path, confidence` and if it is `right`."""
+    confidence = probabilities_of(predictions).max(axis=1)
+    right = predictions["label"] == predictions["predicted"]
+    return predictions[[*KEYS, "path"]].assign(confidence=confidence, right=right)
+
+
+def _with_interval(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the 95 % interval `low, high` of its `accuracy` on so many `photos`."""
+    low, high = share_interval(table["accuracy"] * table["photos"], table["photos"])
+    return table.assign(low=low, high=high)
+
+
+def _follow_law(photos: np.ndarray, errors: np.ndarray, weights: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """The score at `ends` under the law fitted to `errors` by weighted least squares."""
     laws = []
     for exponent in EXPONENTS:
@@ -205,100 +281,3 @@ def _of_the_truth(predictions: pd.DataFrame) -> np.ndarray:
     """The probability that each row gives its true class."""
     labels = class_numbers(predictions["label"], classes_of(predictions))
     return probabilities_of(predictions)[np.arange(len(labels)), labels]
-
-
-def suspect_labels(
-    photos: pd.DataFrame, features: np.ndarray, classes: list[str], folds: int = 5, seed: int = 0
-) -> pd.DataFrame:
-    """Confident learning (Northcutt et al. 2021): a label is suspect where another class is as probable as it
-    typically is for its own photos, and more probable than the label.
-
-    `features` (N, D) of `photos` (`path, label, group`). The probabilities are those of logistic regressions
-    on the other folds; a group stays in one. A row a suspect, the surest first: `path, label, suggested,
-    p_label, p_suggested`.
-    """
-    labels = class_numbers(photos["label"], classes)
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300, tol=1e-3))
-    dealt = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        probabilities = cross_val_predict(
-            model, features, labels, groups=group_numbers(photos), cv=dealt, method="predict_proba", n_jobs=1
-        )
-    rows = np.arange(len(labels))
-    own = probabilities[rows, labels]
-    typical = np.array([own[labels == at].mean() for at in range(len(classes))])
-    rivals = np.where(probabilities >= typical, probabilities, 0)
-    rivals[rows, labels] = 0
-    suggested, rival = rivals.argmax(axis=1), rivals.max(axis=1)
-    table = photos[["path", "label"]].reset_index(drop=True)
-    table = table.assign(suggested=np.asarray(classes)[suggested], p_label=own, p_suggested=rival)
-    surest = (rival - own).argsort(kind="stable")[::-1]
-    return table.iloc[surest[rival[surest] > own[surest]]].reset_index(drop=True)
-
-
-def ask(done: Study, key: tuple[str, int], plain: np.ndarray, photos: pd.DataFrame) -> pd.DataFrame:
-    """The predictions for any photos, from their features (N, D), of a study's head under one deal, with the
-    temperature that its validation photos give. The photos' labels need not be among the head's classes."""
-    head, (scheme, seed) = done.heads[key], key
-    known = done.predictions[(done.predictions["scheme"] == scheme) & (done.predictions["seed"] == seed)]
-    temperature = fit_temperature(known[known["split"] == "validation"])
-    model = str(known["model"].iloc[0])
-    return apply_temperature(predict_head(head, plain, photos, model, seed, scheme), temperature)
-
-
-def summarise_replies(predictions: pd.DataFrame, sure: float = 0.9) -> pd.DataFrame:
-    """What models say to photos of each kind: `model, scheme, label, photos, answer` (the commonest), `share`
-    (how often it is given), `confidence` (mean), `sure` (the share of answers with so much confidence)."""
-    confidence = predictions.filter(regex="^p_").max(axis=1)
-    table = predictions[["model", "scheme", "label", "predicted"]].assign(confidence=confidence)
-    rows = []
-    for keys, part in table.groupby(["model", "scheme", "label"], sort=False):
-        answers = part["predicted"].value_counts(normalize=True)
-        certain = (part["confidence"] >= sure).mean()
-        rows.append((*keys, len(part), answers.index[0], answers.iloc[0], part["confidence"].mean(), certain))
-    names = ["model", "scheme", "label", "photos", "answer", "share", "confidence", "sure"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def score_corrupted(
-    ask: Callable[[np.ndarray], np.ndarray],
-    photos: Sequence[np.ndarray],
-    labels: Sequence[str],
-    classes: Sequence[str],
-    threshold: float,
-) -> pd.DataFrame:
-    """`ask` (a photo in, its class probabilities out) asked about `photos` under every kind and strength of
-    `photos.spoil`: `kind, unit, strength, accuracy` with its 95 % Wilson interval `low, high`, and `sure`,
-    the share of answers with a confidence at or above `threshold`."""
-    cases = [(kind, unit, strength) for kind, (unit, steps) in KINDS.items() for strength in steps]
-    tasks = [(photo, kind, strength) for kind, _, strength in cases for photo in photos]
-    answers = np.stack(list(parallel_map(lambda task: ask(spoil(*task)), tasks)))
-    answers = answers.reshape(len(cases), len(photos), len(classes))
-    right = (np.asarray(classes)[answers.argmax(axis=2)] == np.asarray(labels)).sum(axis=1)
-    low, high = share_interval(right, len(photos))
-    sure = (answers.max(axis=2) >= threshold).mean(axis=1)
-    table = pd.DataFrame(cases, columns=["kind", "unit", "strength"])
-    return table.assign(accuracy=right / len(photos), low=low, high=high, sure=sure)
-
-
-def model_card(dataset: str, photos: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, Any]:
-    """The card of one model (one scheme, one seed), as plain values, from its predictions on validation and
-    test: `data` (`name, photos, fingerprint`), `scores` on test, and, from validation, the `temperature` that
-    its logits are to be divided by and the `threshold` of confidence below which it is not sure."""
-    validation = predictions[predictions["split"] == "validation"]
-    temperature = fit_temperature(validation)
-    test = predictions[predictions["split"] == "test"]
-    return {
-        "data": {"name": dataset, "photos": len(photos), "fingerprint": fingerprint(photos)},
-        "scores": score(test, dataset).set_index("metric")["value"].to_dict(),
-        "temperature": temperature,
-        "threshold": fit_threshold(apply_temperature(validation, temperature)),
-    }
-
-
-def fit_threshold(predictions: pd.DataFrame) -> float:
-    """The confidence below which half of the mistakes in these predictions lie; 0 where there are none."""
-    wrong = (predictions["label"] != predictions["predicted"]).to_numpy()
-    confidence = probabilities_of(predictions).max(axis=1)
-    return float(np.median(confidence[wrong])) if wrong.any() else 0.0

@@ -1,45 +1,71 @@
 """How tables look: one house style that reads well on light and dark pages alike."""
 
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 from great_tables import GT
 
+from wastebook.report.sentences import format_score, plain_name
+
 LINE = "rgba(128, 128, 128, 0.45)"  # seen on white as on black
+STYLE: dict[str, Any] = {
+    "table_background_color": "transparent",
+    "table_font_names": ["inherit"],
+    "table_font_size": "0.92em",
+    "table_margin_left": "0",
+    "column_labels_font_weight": "600",
+    "data_row_padding": "5px",
+    "data_row_padding_horizontal": "10px",
+    "column_labels_padding_horizontal": "10px",
+    "column_labels_border_top_style": "none",
+    "container_padding_y": "0px",
+    "quarto_disable_processing": True,  # Quarto would rebuild it from its own parts
+}
+LINES = ["table", "table_body", "row_group"]
 
 
 def table(frame: pd.DataFrame, *, decimals: int = 2, names: dict[str, str] | None = None) -> GT:
-    """A table in the house style, without the frame's index (reset it to show it).
+    """A table in the house style, for the last line of a cell.
 
-    Floats get `decimals` places, integers separators between thousands, both to the right; what is missing is
-    a dash. Columns read as their name with spaces for underscores, or as `names` says. All colours are the
-    page's own or see-through. The identifier comes from the contents, so the same table gives the same page.
+    Parameters
+    ----------
+    frame : shown without its index (reset it to show it). Integers get separators between thousands; what is
+        missing is a dash.
+    decimals : of floats.
+    names : what columns are called; others by their name, with spaces for underscores.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"label": ["glass", "metal"], "mean_width": [359.41, 294.1]})
+    >>> "359.4<" in table(frame, decimals=1, names={"label": "class"}).as_raw_html()
+    True
     """
-    contents = f"{decimals}{names}{frame.to_csv(index=False)}"
+    contents = f"{decimals}{names}{frame.to_csv(index=False)}"  # the same table gives the same page
     name = "table-" + hashlib.sha256(contents.encode()).hexdigest()[:10]
     integers = [column for column in frame if pd.api.types.is_integer_dtype(frame[column])]
     floats = [column for column in frame if pd.api.types.is_float_dtype(frame[column])]
-    labels = {column: column.replace("_", " ") for column in frame.columns} | (names or {})
+    labels = {column: plain_name(column) for column in frame.columns} | (names or {})
     shown = GT(frame, id=name).cols_label(cases={column: labels[column] for column in frame.columns})
     shown = shown.cols_align("left").cols_align("right", integers + floats)
     shown = shown.fmt_integer(integers).fmt_number(floats, decimals=decimals).sub_missing(missing_text="—")
-    return shown.tab_options(
-        table_background_color="transparent",
-        table_additional_css=f"#{name} [class^=gt_] {{ color: inherit; }}",
-        table_font_names=["inherit"],
-        table_font_size="0.92em",
-        table_margin_left="0",
-        column_labels_font_weight="600",
-        data_row_padding="5px",
-        data_row_padding_horizontal="10px",
-        column_labels_padding_horizontal="10px",
-        table_border_top_color=LINE,
-        table_border_bottom_color=LINE,
-        table_body_hlines_color=LINE,
-        table_body_border_top_color=LINE,
-        table_body_border_bottom_color=LINE,
-        column_labels_border_top_style="none",
-        column_labels_border_bottom_color=LINE,
-        container_padding_y="0px",
-        quarto_disable_processing=True,  # Quarto would rebuild it from its own parts
-    )
+    lines: dict[str, Any] = {
+        f"{part}_border_{side}_color": LINE for part in LINES for side in ("top", "bottom")
+    }
+    lines |= {"table_body_hlines_color": LINE, "column_labels_border_bottom_color": LINE}
+    inherit = f"#{name} [class^=gt_] {{ color: inherit; }}"
+    return shown.tab_options(table_additional_css=inherit, **STYLE, **lines)
+
+
+def tabulate_scores(
+    scores: pd.DataFrame,
+    rows: list[str],
+    columns: str = "metric",
+    form: Callable[[pd.Series], str] = format_score,
+) -> pd.DataFrame:
+    """Scores (or differences) told with their intervals: a row per value of `rows`, a column per value of
+    `columns`, in the order they come."""
+    told = scores.assign(told=[form(row) for _, row in scores.iterrows()])
+    wide = told.set_index([*rows, columns])["told"].unstack(sort=False)
+    return wide.reset_index().rename_axis(columns=None)

@@ -5,7 +5,8 @@ import re
 import pandas as pd
 from bs4 import BeautifulSoup
 
-from wastebook.report.tables import table
+from wastebook.report.sentences import format_points
+from wastebook.report.tables import table, tabulate_scores
 
 FRAME = pd.DataFrame(
     {
@@ -37,3 +38,14 @@ def test_no_colour_is_laid_over_the_page() -> None:
 def test_the_same_table_gives_the_same_page() -> None:
     assert table(FRAME).as_raw_html() == table(FRAME.copy()).as_raw_html()
     assert table(FRAME).as_raw_html() != table(FRAME, decimals=1).as_raw_html()
+
+
+def test_scores_are_told_a_column_per_metric_in_their_order() -> None:
+    rows = [("b", "recall", 0.5), ("b", "f1", 0.6), ("a", "recall", 0.7)]
+    scores = pd.DataFrame(rows, columns=["label", "metric", "value"]).assign(low=0.4, high=0.8)
+    told = tabulate_scores(scores, ["label"])
+    assert list(told) == ["label", "recall", "f1"] and list(told["label"]) == ["b", "a"]
+    assert told["recall"].tolist() == ["0.500 [0.400,\u202f0.800]", "0.700 [0.400,\u202f0.800]"]
+    assert told["f1"].isna().tolist() == [False, True]
+    differences = scores.rename(columns={"value": "difference"})
+    assert tabulate_scores(differences, ["label"], form=format_points)["f1"][0].startswith("+60.0 points")

@@ -1,0 +1,106 @@
+"""Numbers and names in sentences say what the tables say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wastebook.data import Dataset
+from wastebook.errors import WastebookError
+from wastebook.learning.predictions import Model
+from wastebook.report import sentences
+
+
+def difference(value: float, low: float, high: float) -> pd.Series:
+    return pd.Series({"difference": value, "low": low, "high": high})
+
+
+def test_the_one_row():
+    table = pd.DataFrame({"a": [1, 2, 2], "b": [3, 4, 5]})
+    assert sentences.select_row(table, a=2, b=5)["b"] == 5
+    with pytest.raises(WastebookError, match="2 rows"):
+        sentences.select_row(table, a=2)
+
+
+def test_numbers():
+    row = pd.Series({"value": 0.868, "low": 0.8421, "high": 0.8934})
+    assert sentences.format_score(row) == "0.868 [0.842,\u202f0.893]"
+    assert sentences.format_share(row) == "86.8\u202f% [84.2,\u202f89.3]"
+    assert sentences.format_points(difference(0.031, -0.01, 0.052)) == "+3.1 points [−1.0,\u202f+5.2]"
+    assert sentences.format_points(difference(-0.0001, -0.01, 0.02)) == "+0.0 points [−1.0,\u202f+2.0]"
+    assert sentences.format_percent(0.5561, 1) == "55.6\u202f%"
+    assert [sentences.format_number(number) for number in (0.5, -2.345, 0.00012, 0)] == [
+        "0.50",
+        "−2.35",
+        "0.00012",
+        "0.00",
+    ]
+    assert sentences.format_count(11179590) == "11,179,590"
+    assert (sentences.join_names([]), sentences.join_names(["glass"])) == ("none", "glass")
+    assert sentences.join_names(["glass", "metal", "trash"]) == "glass, metal and trash"
+    error = pd.Series({"value": 0.031, "low": np.nan, "high": np.nan})
+    assert (sentences.format_score(error), sentences.format_share(error)) == ("0.031", "3.1\u202f%")
+
+
+def test_differences_are_told_by_their_interval():
+    assert sentences.describe_difference(difference(0.03, 0.01, 0.05), "none").startswith(
+        "better than none (+3.0 points"
+    )
+    assert sentences.describe_difference(difference(-0.03, -0.05, -0.01), "none").startswith(
+        "worse than none"
+    )
+    assert sentences.describe_difference(difference(0.03, -0.01, 0.05), "none").startswith(
+        "not clearly different from none"
+    )
+    corrected = difference(0.03, 0.01, 0.05).to_dict() | {"p_holm": 0.3}
+    assert sentences.describe_difference(pd.Series(corrected), "none").startswith("not clearly different")
+    assert sentences.describe_difference(difference(0, 0, 0), "none") == "exactly as good as none"
+
+
+def test_models_have_names_for_people():
+    models = [
+        Model("efficientnet_b0", "64x64"),
+        Model("efficientnet_b0", "288x384"),
+        Model("efficientnet_b0", "288x384", head="exact"),
+        Model("resnet18", "64x64", "colour_jitter", "searched"),
+        Model("new_network", "64x64", head="finetuned"),
+    ]
+    assert [sentences.name_model(model.columns) for model in models[2:4]] == [
+        "EfficientNet-B0, 288 x 384, exact head",
+        "ResNet18, 64 x 64, colour jitter, searched",
+    ]
+    table = pd.DataFrame([model.columns for model in models] * 2)
+    names = sentences.name_models(table)
+    assert list(names) == [model.id for model in models]
+    assert list(names.values()) == [
+        "EfficientNet-B0, 64 x 64",
+        "EfficientNet-B0, 288 x 384",
+        "EfficientNet-B0, exact head",
+        "ResNet18, colour jitter, searched",
+        "new network, fine-tuned",
+    ]
+
+
+def test_the_commonest_mistake():
+    pairs = pd.DataFrame(
+        {"label": ["glass"] * 4 + ["metal"] * 2, "predicted": ["glass"] * 3 + ["metal"] * 2 + ["glass"]}
+    )
+    assert sentences.commonest_mistake(pairs) == "metal taken for glass (50\u202f% of metal)"
+    assert sentences.commonest_mistake(pairs.head(3)) == "nothing taken for anything else"
+
+
+def test_caveats_name_the_sample_random_weights_and_notes(sample):
+    class Network:
+        name, weights, note = "resnet18", "random", ""
+
+    class Noted:
+        name, weights, note = "resnet18", "imagenet", "weaker than the official weights"
+
+    drawn = sample._replace(card=sample.card | {"drawn": True})
+    assert sentences.caveats(drawn).startswith("The library drew these photos itself")
+    card = {"name": "trashnet", "photos": len(sample.photos)}
+    real = Dataset("trashnet", sample.root, sample.classes, card, sample.photos)
+    assert sentences.caveats(real) == ""
+    part = real._replace(photos=sample.photos[:50])
+    assert sentences.caveats(part).startswith("Only 50 of 72 photos of this collection are at hand")
+    assert "**ResNet18**: random weights" in sentences.caveats(real, Network)
+    assert "**ResNet18**: weaker than the official weights" in sentences.caveats(real, Noted)
