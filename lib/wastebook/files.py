@@ -77,3 +77,14 @@ def explain_full_disk(place: Path) -> Iterator[None]:
             f"No space left for {place}: free some, or set WASTEBOOK_CACHE to a folder with more room for "
             "what is cached."
         ) from error
+
+
+@contextmanager
+def exclusive_lock(lock: Path) -> Iterator[None]:
+    """Hold a lock (freed however the process ends); WastebookError where another process has it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout as error:
+        raise WastebookError(f"Another process is at work on {lock.parent}: wait for it, or end it.") from error

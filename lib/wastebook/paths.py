@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from wastebook.errors import WastebookError
+from wastebook.errors import WastebookError, did_you_mean
 
 
 def _find_project() -> Path:
@@ -46,6 +46,16 @@ def run_folder(name: str) -> Path:
     if not name.strip():
         raise WastebookError("A run needs a name, as in --run sample.")
     return RUNS / name if Path(name).name == name != ".." else Path(name).expanduser().resolve()
+
+
+def find_run(name: str, part: str) -> Path:
+    """The folder of a run that has the folder `part` (`chapters` or `results`); WastebookError where it has
+    not."""
+    folder = run_folder(name)
+    if not (folder / part).is_dir():
+        known = sorted(kept.parent.name for kept in RUNS.glob(f"*/{part}"))
+        raise WastebookError(f"No run is called {name!r}. {did_you_mean(name, known)}")
+    return folder
 
 
 def read_record(run: Path) -> dict[str, Any]:
