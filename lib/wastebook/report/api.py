@@ -1,0 +1,44 @@
+"""The page on the library itself: each name that a chapter uses, from its docstring."""
+
+from pathlib import Path
+
+import griffe
+
+import wastebook
+from wastebook.files import write_text
+
+HEAD = (
+    "# The library, name by name {.unnumbered}\n\n`import wastebook as wb` gives a chapter these names.\n\n"
+)
+
+
+def write_api_page(file: Path) -> None:
+    """Write the page, Quarto Markdown, to `file`. The library is read, not imported: no network is loaded."""
+    places = [Path(__file__).parents[2]]
+    package = griffe.load("wastebook", docstring_parser="numpy", search_paths=places, allow_inspection=False)
+    homes = {name: wastebook.MODULES[name].removeprefix("wastebook.") for name in wastebook.__all__}
+    write_text(file, HEAD + "\n".join(_describe(name, package[home]) for name, home in homes.items()))
+
+
+def _describe(name: str, module: griffe.Object) -> str:
+    thing, call = module.members.get(name, module), f"wb.{name}"  # no member of its module: the module itself
+    if isinstance(thing, griffe.Function):
+        call = thing.signature(name=call)
+    elif thing.is_class:
+        fields = [field for field in thing.attributes.values() if "property" not in field.labels]
+        call += f"({', '.join(f'{field.name}: {field.annotation}' for field in fields)})"
+    head = f"## `{name}` {{#api-{name.replace('_', '-').lower()} .unnumbered}}\n\n```python\n{call}\n```"
+    return "\n\n".join([head, *map(_section, thing.docstring.parsed if thing.docstring else []), ""])
+
+
+def _section(section: griffe.DocstringSection) -> str:
+    """A section of a docstring as Markdown: prose, code, or a list of definitions."""
+    kind, value = section.kind.value, section.value
+    if kind in ("text", "admonition"):
+        return value if kind == "text" else f"**{section.title}.** {value.description}"
+    if kind == "examples":
+        return "\n\n".join(f"```pycon\n{text}\n```" if ">>>" in text else text for _, text in value)
+    words = [[getattr(item, "name", ""), str(item.annotation or "")] for item in value]
+    terms = [" ".join(f"`{word}`" for word in pair if word) for pair in words]
+    texts = [" ".join(item.description.split()) for item in value]
+    return "\n\n".join([f"**{kind.title()}**", *map("{}\n:   {}".format, terms, texts)])
