@@ -7,16 +7,15 @@ import griffe
 import wastebook
 from wastebook.files import write_text
 
-HEAD = (
-    "# The library, name by name {.unnumbered}\n\n`import wastebook as wb` gives a chapter these names.\n\n"
-)
+HEAD = "# The library, name by name {.unnumbered}\n\nWhat `import wastebook as wb` gives a chapter.\n\n"
 
 
 def write_api_page(file: Path) -> None:
     """Write the page, Quarto Markdown, to `file`. The library is read, not imported: no network is loaded."""
     places = [Path(__file__).parents[2]]
-    package = griffe.load("wastebook", docstring_parser="numpy", search_paths=places, allow_inspection=False)
-    homes = {name: wastebook.MODULES[name].removeprefix("wastebook.") for name in wastebook.__all__}
+    quiet: griffe.DocstringOptions = {"warnings": False}
+    package = griffe.load("wastebook", search_paths=places, docstring_parser="numpy", docstring_options=quiet)
+    homes = {name: wastebook.HOMES.get(name, f"report.{name}") for name in wastebook.__all__}
     write_text(file, HEAD + "\n".join(_describe(name, package[home]) for name, home in homes.items()))
 
 
@@ -38,7 +37,9 @@ def _section(section: griffe.DocstringSection) -> str:
         return value if kind == "text" else f"**{section.title}.** {value.description}"
     if kind == "examples":
         return "\n\n".join(f"```pycon\n{text}\n```" if ">>>" in text else text for _, text in value)
-    words = [[getattr(item, "name", ""), str(item.annotation or "")] for item in value]
-    terms = [" ".join(f"`{word}`" for word in pair if word) for pair in words]
-    texts = [" ".join(item.description.split()) for item in value]
-    return "\n\n".join([f"**{kind.title()}**", *map("{}\n:   {}".format, terms, texts)])
+    items = [(getattr(item, "name", ""), str(item.annotation or ""), item.description) for item in value]
+    parts = [f"**{kind.title()}**\n"]
+    for name, annotation, text in items:  # text stands beside the name where the docstring gives no type
+        term = " ".join(f"`{word}`" for word in (name, annotation if text else "") if word)
+        parts.append(f"\n{term}\n:   {text or annotation}\n" if term else text or annotation)
+    return "\n".join(parts)
