@@ -20,6 +20,8 @@ EXAMPLE = "../docs/09-neighbours"  # the chapter that CONTRIBUTING.md has its re
 LONGEST_CELL, MOST_CELLS, MOST_NAMES = 12, 40, 90
 VAGUE = {"told", "said", "lines", "ours", "theirs", "here", "own", "both", "some"}  # names that say nothing
 USUAL = {"numpy": "np", "pandas": "pd", "seaborn": "sns", "matplotlib.pyplot": "plt", "wastebook": "wb"}
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}  # what JupyterLab and nbstripout leave
 SMALL = {"photos_per_class": 12, "epochs": 1, "trials": 2, "seeds": [0]}  # those of them that a chapter has
 
 # What may hold a digit in prose without being measured.
@@ -63,7 +65,7 @@ each_source = pytest.mark.parametrize("chapter", [*CHAPTERS, EXAMPLE])
 def test_source(notebook, chapter):
     assert (notebook.nbformat, notebook.nbformat_minor) >= (4, 5)
     nbformat.validate(notebook)
-    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata == METADATA
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
     for cell in code_cells(notebook):
         assert not cell.outputs and cell.execution_count is None, f"cell {cell.id} has outputs"
@@ -198,7 +200,6 @@ def test_needs(notebook, chapter):
     assert ast.unparse(first).startswith("needs: list[str] = [")
     needs = ast.literal_eval(first.value)
     assert set(needs) <= set(CHAPTERS) and all(need < chapter.rpartition("/")[2] for need in needs)
-    assert "needs" not in notebook.metadata.get("wastebook", {})
     code = "\n".join(cell.source for cell in code_cells(notebook))
     assert set(re.findall(r"chapter\.(?:read|values)\(\s*\"([^\"]+)", code)) <= set(needs)
 

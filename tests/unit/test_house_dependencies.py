@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import re
+import subprocess
 import sys
 import tomllib
 
@@ -108,3 +109,34 @@ def test_the_hooks_run_the_versions_of_the_lock():
     }
     versions = locked("requirements-test.lock")
     assert wanted == {f"{name}=={versions[name]}" for name in ("ruff", "nbstripout", "codespell")}
+
+
+def test_cleaning_leaves_a_notebook_as_it_is_committed(tmp_path):
+    """What JupyterLab, VS Code, nbconvert and papermill add to a chapter goes with the hook's arguments."""
+    source = paths.PROJECT / "docs" / "09-neighbours.ipynb"
+    saved = nbformat.read(source, as_version=4)
+    language = {"codemirror_mode": {"name": "ipython"}, "file_extension": ".py", "mimetype": "text/x-python"}
+    language |= {"nbconvert_exporter": "python", "pygments_lexer": "ipython3", "version": "3.11.7"}
+    saved.metadata.language_info |= language
+    saved.metadata |= {"papermill": {"version": "2.7.0"}, "widgets": {}, "vscode": {}}
+    for cell in saved.cells:
+        added = {
+            "papermill": {},
+            "execution": {},
+            "collapsed": False,
+            "scrolled": True,
+            "vscode": {},
+            "jupyter": {},
+        }
+        cell.metadata |= nbformat.from_dict(added)
+        if cell.cell_type == "code":
+            cell.execution_count = 3
+            cell.outputs = [nbformat.v4.new_output("stream", text="many")]
+    file = tmp_path / source.name
+    nbformat.write(saved, file)
+    config = yaml.safe_load((paths.PROJECT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (hook,) = [hook for repo in config["repos"] for hook in repo["hooks"] if hook["id"] == "nbstripout"]
+    subprocess.run([sys.executable, "-m", "nbstripout", *hook["args"], str(file)], check=True)
+    assert file.read_bytes() == source.read_bytes()
+    makefile = (paths.PROJECT / "Makefile").read_text(encoding="utf-8")
+    assert hook["args"][-1].split() == re.search(r"^SAVED := (.*)$", makefile, re.MULTILINE)[1].split()
