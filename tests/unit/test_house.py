@@ -32,9 +32,9 @@ BUDGETS = {
 TOTAL = 8000
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
-# A room imports from those before it. What the press is told of this book (`edition`) stands before it.
-ORDER = [GROUND, "data", "photos", "learning", "evaluation", "report", "answers", EDITION, "book", CLI]
-PRESS = {GROUND, EDITION, "book"}  # all that the press may import: it knows nothing of waste
+# A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.
+ORDER = [GROUND, "data", "photos", "learning", "evaluation", "report", "answers", "book", EDITION, CLI]
+PRESS = {GROUND, "book"}  # all that the press may import
 HEAVY = {"torch", "tensorflow", "keras"}
 WITHOUT_TRAINING = ["evaluation", "report", "photos.decode", "photos.quality", "photos.duplicates"]
 
