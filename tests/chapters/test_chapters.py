@@ -13,10 +13,15 @@ import pytest
 from wastebook import paths
 from wastebook.book.deck import DECK
 from wastebook.book.execute import cell_options, run_chapter
-from wastebook.book.plan import annotated, chapter_names, check_parameters, needs_of, parameters_of, plan
+from wastebook.book.plan import annotated, chapter_names, check_parameters, parameters_of, plan
 
 CHAPTERS = chapter_names()
-LONGEST_CELL = 24
+EXAMPLE = "../docs/09-neighbours"  # the chapter that CONTRIBUTING.md has its reader copy
+LONGEST_CELL, MOST_CELLS, MOST_NAMES = 12, 40, 90
+VAGUE = {"told", "said", "lines", "ours", "theirs", "here", "own", "both", "some"}  # names that say nothing
+USUAL = {"numpy": "np", "pandas": "pd", "seaborn": "sns", "matplotlib.pyplot": "plt", "wastebook": "wb"}
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}  # what JupyterLab and nbstripout leave
 SMALL = {"photos_per_class": 12, "epochs": 1, "trials": 2, "seeds": [0]}  # those of them that a chapter has
 
 # What may hold a digit in prose without being measured.
@@ -34,32 +39,135 @@ ALLOWED = [
 ]
 
 
+def read(chapter):
+    return nbformat.read(paths.CHAPTERS / f"{chapter}.ipynb", as_version=4)
+
+
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def tree_of(notebook):
+    """All code of a notebook as one syntax tree."""
+    return ast.parse("\n".join(cell.source for cell in code_cells(notebook)))
+
+
 @pytest.fixture
 def notebook(chapter):
-    return nbformat.read(paths.CHAPTERS / f"{chapter}.ipynb", as_version=4)
+    return read(chapter)
 
 
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
+each_source = pytest.mark.parametrize("chapter", [*CHAPTERS, EXAMPLE])
 
 
-@each_chapter
+@each_source
 def test_source(notebook, chapter):
     assert (notebook.nbformat, notebook.nbformat_minor) >= (4, 5)
     nbformat.validate(notebook)
-    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata == METADATA
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
     for cell in code_cells(notebook):
         assert not cell.outputs and cell.execution_count is None, f"cell {cell.id} has outputs"
-        assert len(cell.source.split("\n")) <= LONGEST_CELL, f"cell {cell.id} is too long"
-    assert set(needs_of(notebook)) <= set(CHAPTERS) - {chapter}
-    assert f'open_chapter("{chapter}")' in "".join(cell.source for cell in code_cells(notebook))
+    opened = f'chapter = wb.open_chapter("{chapter.rpartition("/")[2]}")'
+    assert opened in "\n".join(cell.source for cell in code_cells(notebook)).split("\n")
 
 
-@each_chapter
+@each_source
+def test_the_source_is_thin(notebook):
+    lengths = {cell.id: len(cell.source.split("\n")) for cell in code_cells(notebook)}
+    long = {name: length for name, length in lengths.items() if length > LONGEST_CELL}
+    assert not long, f"lines of cells: {long}"
+    assert len(lengths) <= MOST_CELLS
+    assert len(global_names(notebook)) <= MOST_NAMES
+
+
+def global_names(notebook):
+    """The names that a notebook's code binds outside functions, comprehensions and classes."""
+    names: set[str] = set()
+    waiting: list[ast.AST] = [tree_of(notebook)]
+    scopes = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            match node:
+                case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                    names.add(name)
+                    continue
+                case ast.Name(id=name, ctx=ast.Store()):
+                    names.add(name)
+                case ast.Import(names=found) | ast.ImportFrom(names=found):
+                    names |= {alias.asname or alias.name.partition(".")[0] for alias in found}
+            if not isinstance(node, scopes):
+                waiting.append(node)
+    return names
+
+
+@each_source
+def test_names_say_what_they_hold(notebook):
+    assert sorted(global_names(notebook) & VAGUE) == []
+
+
+@each_source
+def test_imports(notebook):
+    """In the cell that opens the chapter: our library by its name, usual ones by theirs, one room at most."""
+    rooms, elsewhere, wrong = [], [], []
+    for cell in code_cells(notebook):
+        for node in ast.walk(ast.parse(cell.source)):
+            if not isinstance(node, (ast.Import, ast.ImportFrom)):
+                continue
+            line = ast.unparse(node)
+            elsewhere += [] if "open_chapter(" in cell.source else [line]
+            if isinstance(node, ast.ImportFrom):
+                rooms += [line] if (node.module or "").partition(".")[0] == "wastebook" else []
+            else:
+                names = ((alias, USUAL.get(alias.name)) for alias in node.names)
+                wrong += [line for alias, usual in names if usual and alias.asname != usual]
+                wrong += [line for alias, _ in names if alias.name.startswith("wastebook.")]
+    assert elsewhere == [], "imports stand in the cell that opens the chapter"
+    assert wrong == [], f"imported by its usual name: {USUAL}"
+    assert len(rooms) <= 1 and all(re.fullmatch(r"from wastebook\.\w+ import \w+", line) for line in rooms)
+
+
+def english(text):
+    return re.findall(r"[A-Za-z]{2,}", text)
+
+
+def english_in_code(notebook):
+    """The words in a notebook's strings of three words or more (names of columns have fewer)."""
+    nodes = list(ast.walk(tree_of(notebook)))
+    formats = [node for node in nodes if isinstance(node, ast.JoinedStr)]
+    parts = [part for node in formats for part in node.values]
+    strings = [node for node in nodes if isinstance(node, ast.Constant) and node not in parts]
+    texts = [str(node.value) for node in strings if isinstance(node.value, str)]
+    texts += [
+        " ".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+        for node in formats
+    ]
+    return [word for text in texts if len(english(text)) >= 3 for word in english(text)]
+
+
+@each_source
+def test_prose_is_markdown(notebook):
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    assert len(english_in_code(notebook)) < len(english(" ".join(prose)))
+
+
+@each_source
+def test_what_is_no_argument_is_hidden(notebook):
+    """A computed sentence shows without its code, and one cell, which does not show, keeps the results."""
+    keeping = []
+    for cell in code_cells(notebook):
+        options, body = cell_options(cell.source)
+        if re.search(r"^chapter\.(save|record)\(", body, re.MULTILINE):
+            keeping.append(cell.id)
+            assert options.get("include") is False, f"cell {cell.id} keeps results: `#| include: false`"
+        last = ast.parse(body).body[-1:]
+        if last and re.match(r"(Markdown|wb\.note)\(", ast.unparse(last[0])):
+            assert options.get("echo") is False, f"cell {cell.id} is a sentence: `#| echo: false`"
+    assert len(keeping) <= 1, "one cell keeps what other chapters read"
+
+
+@each_source
 def test_headings(notebook):
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     titles = re.findall(r"^# .*$", "\n".join(prose), re.MULTILINE)
@@ -68,7 +176,7 @@ def test_headings(notebook):
     assert any(re.search(r"^## What we learned\b", text, re.MULTILINE) for text in prose)
 
 
-@each_chapter
+@each_source
 def test_parameters(notebook, chapter):
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     assigned = [node for node in ast.parse(cell.source).body if isinstance(node, (ast.Assign, ast.AnnAssign))]
@@ -77,28 +185,46 @@ def test_parameters(notebook, chapter):
     lines = cell.source.split("\n")
     for name, node, _ in named:
         assert re.search(r"  # \w", lines[(node.end_lineno or 0) - 1]), f"{name} says what it is"
-    defaults = {name: parameter.default for name, parameter in parameters_of(notebook).items()}
-    assert check_parameters(chapter, defaults) == defaults
+    known = parameters_of(notebook).items()
+    defaults = {name: parameter.default for name, parameter in known if name != "needs"}
+    if chapter in CHAPTERS:
+        assert check_parameters(chapter, defaults) == defaults
     assert defaults.get("dataset", "sample").startswith("sample")
 
 
-@each_chapter
+@each_source
+def test_needs(notebook, chapter):
+    """The first parameter names the chapters whose results are read, and the code reads no other's."""
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    first = ast.parse(cell.source).body[0]
+    assert ast.unparse(first).startswith("needs: list[str] = [")
+    needs = ast.literal_eval(first.value)
+    assert set(needs) <= set(CHAPTERS) and all(need < chapter.rpartition("/")[2] for need in needs)
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    assert set(re.findall(r"chapter\.(?:read|values)\(\s*\"([^\"]+)", code)) <= set(needs)
+
+
+@each_source
 def test_figures_and_tables_are_told(notebook):
     for cell in code_cells(notebook):
         options, body = cell_options(cell.source)
         kind = options.get("label", "").partition("-")[0]
+        shown = [node for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Call)]
+        shown = [node for node in shown if ast.unparse(node.func) == "wb.show"]
         if kind == "fig":
-            assert options.get("fig-cap") and options.get("fig-alt"), options
-        elif kind == "tbl":
-            assert options.get("tbl-cap"), options
+            assert options.get("fig-cap") and "fig-alt" not in options, options
+            assert len(shown) == 1, f"cell {cell.id} shows its one figure by `wb.show`"
+            alt = [*shown[0].args[1:], *(keyword.value for keyword in shown[0].keywords)]
+            assert len(alt) == 1 and not isinstance(alt[0], ast.Constant), f"{cell.id} computes its alt text"
         else:
-            assert "show(" not in body, f"cell {cell.id} shows a figure without a fig- label"
+            assert not shown, f"cell {cell.id} shows a figure without a fig- label"
+            assert kind != "tbl" or options.get("tbl-cap"), options
 
 
 def test_labels_are_unique_in_the_book():
     labels: Counter[str] = Counter()
     for name in CHAPTERS:
-        for cell in nbformat.read(paths.CHAPTERS / f"{name}.ipynb", as_version=4).cells:
+        for cell in read(name).cells:
             labels.update(re.findall(r"\{#([\w-]+)", cell.source) if cell.cell_type == "markdown" else [])
             labels.update([cell_options(cell.source)[0].get("label", cell.id)] * (cell.cell_type == "code"))
     assert [label for label, count in labels.items() if count > 1] == []
@@ -111,7 +237,7 @@ def prose_of(notebook):
             yield cell.source
             continue
         options, body = cell_options(cell.source)
-        yield from (str(options.get(name, "")) for name in ("fig-cap", "fig-alt", "tbl-cap"))
+        yield from (str(options.get(name, "")) for name in ("fig-cap", "tbl-cap"))
         nodes = list(ast.walk(ast.parse(body)))
         formats = [node.format_spec for node in nodes if isinstance(node, ast.FormattedValue)]
         for node in nodes:
@@ -119,7 +245,7 @@ def prose_of(notebook):
                 yield "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
 
 
-@pytest.mark.parametrize("chapter", [*CHAPTERS, DECK])
+@pytest.mark.parametrize("chapter", [*CHAPTERS, EXAMPLE, DECK])
 def test_no_number_is_typed(notebook):
     for text in prose_of(notebook):
         rest = re.sub("|".join(ALLOWED), "", text, flags=re.DOTALL)
@@ -155,8 +281,7 @@ def run(tmp_path_factory):
 
 
 def small(chapter):
-    notebook = nbformat.read(paths.CHAPTERS / f"{chapter}.ipynb", as_version=4)
-    return {name: value for name, value in SMALL.items() if name in parameters_of(notebook)}
+    return {name: value for name, value in SMALL.items() if name in parameters_of(read(chapter))}
 
 
 @each_chapter
@@ -171,16 +296,16 @@ def test_by_wastebook(chapter, run):
             )
 
 
-@each_chapter
+@each_source
 def test_by_papermill(chapter, run, tmp_path):
-    source = f"{chapter}.ipynb"
-    arguments = ["papermill", source, str(tmp_path / source)]
+    needed = chapter if chapter in CHAPTERS else parameters_of(read(chapter))["needs"].default[0]
+    arguments = ["papermill", f"{chapter}.ipynb", str(tmp_path / "executed.ipynb")]
     for name, value in small(chapter).items():
         arguments += ["--parameters_yaml", f"{name}: {value}"]
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=paths.CHAPTERS,
-        env=os.environ | {"WASTEBOOK_RUN": str(run(chapter))},
+        env=os.environ | {"WASTEBOOK_RUN": str(run(needed))},
         capture_output=True,
         text=True,
     )
