@@ -11,7 +11,7 @@ from wastebook.evaluation.metrics import score
 from wastebook.evaluation.trust import apply_temperature, fit_temperature
 from wastebook.learning.heads import predict_head, solve_head
 from wastebook.learning.predictions import MODEL, Model, predictions_table
-from wastebook.photos.spoil import KINDS
+from wastebook.photos.augment import KINDS
 
 
 @pytest.fixture(scope="module")
@@ -174,16 +174,16 @@ def test_a_model_asked_about_strange_photos(photos, features):
 
 
 def test_bad_photos_are_scored_by_kind_and_strength():
-    def answer(photo):
-        light = photo.mean() > 100
-        return np.array([0.1, 0.9] if light else [0.7, 0.3])
+    def answer(picture):
+        light = np.clip(picture.mean() / 255, 0, 1)
+        return np.array([1 - light, light], np.float32)
 
-    light = np.full((24, 32, 3), 200, np.uint8)
+    light = np.full((30, 40, 3), 230, np.uint8)
     table = trust.score_corrupted(answer, [light, light], ["light", "dark"], ["dark", "light"], threshold=0.8)
     assert set(table["kind"]) == set(KINDS) and len(table) == sum(len(steps) for _, steps in KINDS.values())
     assert (table["accuracy"] == 0.5).all()  # one label is wrong, and stays so when the answer turns
     dark = table[table["kind"] == "darkness"].set_index("strength")
-    assert dark.loc[0, "sure"] == 1 and dark.loc[60, "sure"] == 0
+    assert dark.loc[0, "sure"] == 1 and dark.loc[60, "sure"] == 0 and dark.loc[90, "sure"] == 1
     assert (table["low"] < table["accuracy"]).all() and (table["accuracy"] < table["high"]).all()
 
 

@@ -20,8 +20,8 @@ from wastebook.data.splits import group_numbers
 from wastebook.evaluation.metrics import DRAWS, KEYS, LEVEL, bootstrap, score, share_interval
 from wastebook.learning.heads import Head, predict_head
 from wastebook.learning.predictions import MODEL, Model, class_numbers, classes_of, probabilities_of
+from wastebook.photos.augment import KINDS, corrupt
 from wastebook.photos.decode import parallel_map
-from wastebook.photos.spoil import KINDS, spoil
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)  # of the photos, that a cautious model answers
 EXPONENTS = np.linspace(0.05, 1.0, 20)  # of learning curves; outside these nothing has been observed
@@ -218,7 +218,7 @@ def score_corrupted(
     share of answers with a confidence at or above `threshold`."""
     cases = [(kind, unit, strength) for kind, (unit, steps) in KINDS.items() for strength in steps]
     tasks = [(photo, kind, strength) for kind, _, strength in cases for photo in photos]
-    answers = np.stack(list(parallel_map(lambda task: ask(spoil(*task)), tasks)))
+    answers = np.stack(list(parallel_map(lambda task: ask(corrupt(*task)), tasks)))
     answers = answers.reshape(len(cases), len(photos), len(classes))
     right = np.asarray(classes)[answers.argmax(axis=2)] == np.asarray(labels)
     table = pd.DataFrame(cases, columns=["kind", "unit", "strength"])

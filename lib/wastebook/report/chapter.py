@@ -124,8 +124,16 @@ def show(figure: Figure, alt: str) -> None:
 
 
 def text(*sentences: str) -> Markdown:
-    """Computed sentences as Markdown, for the last line of a cell; HTML in them, which names of folders and
-    classes may hold, shows as it is written. Empty sentences are left out.
+    """Computed sentences as Markdown, for the last line of a cell.
+
+    Parameters
+    ----------
+    sentences : set one after the other, empty ones left out. HTML in them, which names of folders and classes
+        may hold, shows as it is written.
+
+    Returns
+    -------
+    The Markdown, which a notebook shows.
 
     Examples
     --------

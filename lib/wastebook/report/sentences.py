@@ -19,20 +19,29 @@ NETWORKS = {
     "optimised_cnn": "optimised CNN",
     "xception": "Xception",
 }
-HEADS = {"recipe": "", "exact": "exact head", "finetuned": "fine-tuned"}
+TOLD = {"none": "", "recipe": "", "exact": "exact head", "finetuned": "fine-tuned"}  # transforms and heads
 JUDGED = {"better": "better than", "worse": "worse than", "undecided": "not clearly different from"}
 
 
 def select_row(table: pd.DataFrame, **where: Any) -> pd.Series:
-    """The one row of a table whose columns have these values; WastebookError where that is not one.
+    """The one row of a table whose columns have these values; WastebookError where there is not one.
 
+    Parameters
+    ----------
+    table : any.
+    where : the values of the columns that tell the row.
+
+    Returns
+    -------
+    The row.
+
+    Examples
+    --------
     >>> scores = pd.DataFrame({"split": ["validation", "test"], "value": [0.9, 0.8]})
     >>> float(select_row(scores, split="test")["value"])
     0.8
     """
-    rows = table
-    for column, value in where.items():
-        rows = rows[rows[column] == value]
+    rows = table[table[list(where)].eq(pd.Series(where, dtype=object)).all(axis=1)]
     if len(rows) != 1:
         raise WastebookError(f"{len(rows)} rows of the table have {where}: one was expected.")
     return rows.iloc[0]
@@ -41,6 +50,16 @@ def select_row(table: pd.DataFrame, **where: Any) -> pd.Series:
 def format_score(row: pd.Series) -> str:
     """A score and its 95 % interval, where it has one.
 
+    Parameters
+    ----------
+    row : with `value, low, high`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> format_score(pd.Series({"value": 0.868, "low": 0.842, "high": 0.893}))
     '0.868 [0.842,\u202f0.893]'
     """
@@ -50,6 +69,16 @@ def format_score(row: pd.Series) -> str:
 def format_share(row: pd.Series) -> str:
     """A score that is a share of photos, and its 95 % interval.
 
+    Parameters
+    ----------
+    row : with `value, low, high`, of 1.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> format_share(pd.Series({"value": 0.868, "low": 0.842, "high": 0.893}))
     '86.8\u202f% [84.2,\u202f89.3]'
     """
@@ -59,6 +88,17 @@ def format_share(row: pd.Series) -> str:
 def format_points(row: pd.Series, unit: str = " points") -> str:
     """A difference and its 95 % interval in percentage points.
 
+    Parameters
+    ----------
+    row : with `difference, low, high`, of 1.
+    unit : after the difference.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> format_points(pd.Series({"difference": 0.031, "low": 0.01, "high": 0.052}))
     '+3.1 points [+1.0,\u202f+5.2]'
     """
@@ -68,6 +108,16 @@ def format_points(row: pd.Series, unit: str = " points") -> str:
 def format_percent(share: float, decimals: int = 0) -> str:
     """A share in percent.
 
+    Parameters
+    ----------
+    share, decimals : a share of 1; places after the point.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> format_percent(0.556)
     '56\u202f%'
     """
@@ -77,6 +127,16 @@ def format_percent(share: float, decimals: int = 0) -> str:
 def format_number(number: float, decimals: int = 2) -> str:
     """A number to so many decimals; one too small for them to three figures.
 
+    Parameters
+    ----------
+    number, decimals : a number; places after the point.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> format_number(2.345), format_number(0.00012)
     ('2.35', '0.00012')
     """
@@ -87,6 +147,16 @@ def format_number(number: float, decimals: int = 2) -> str:
 def format_count(number: float) -> str:
     """A whole number with its thousands apart.
 
+    Parameters
+    ----------
+    number : of things.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> format_count(11179590)
     '11,179,590'
     """
@@ -96,6 +166,16 @@ def format_count(number: float) -> str:
 def join_names(names: Iterable[str]) -> str:
     """Names as a sentence lists them; `none` where there are none.
 
+    Parameters
+    ----------
+    names : any number.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> join_names(["glass", "metal", "trash"])
     'glass, metal and trash'
     """
@@ -106,6 +186,17 @@ def join_names(names: Iterable[str]) -> str:
 def describe_difference(row: pd.Series, other: str) -> str:
     """What a difference says, as `judge_difference` reads it, and the difference itself.
 
+    Parameters
+    ----------
+    row : of `compare_models`.
+    other : what the second model is called.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
     >>> row = pd.Series({"difference": 0.031, "low": 0.01, "high": 0.052, "p_holm": 0.2})
     >>> describe_difference(row, "the recipe")
     'not clearly different from the recipe (+3.1 points [+1.0,\u202f+5.2])'
@@ -125,37 +216,62 @@ def name_network(network: str) -> str:
     return NETWORKS.get(network, plain_name(network))
 
 
-def name_model(row: Mapping[str, Any] | pd.Series, size: bool = True) -> str:
+def name_model(row: Mapping[Any, Any] | pd.Series, size: bool = True) -> str:
     """A model's name for people, from its columns: `EfficientNet-B0, 288 x 384, rotation, exact head`."""
-    head = HEADS.get(row["head"], plain_name(row["head"]))
-    transform = "" if row["transform"] == "none" else plain_name(row["transform"])
-    pixels = row["image_size"].replace("x", " x ") if size else ""
-    return ", ".join(filter(None, (name_network(row["network"]), pixels, transform, head)))
+    parts = [name_network(row["network"]), row["image_size"].replace("x", " x ") if size else ""]
+    parts += [TOLD.get(row[name], plain_name(row[name])) for name in ("transform", "head")]
+    return ", ".join(filter(None, parts))
 
 
 def name_models(table: pd.DataFrame) -> dict[str, str]:
-    """The name of each model in a table, by its id, with the size of the photos only where models differ in
-    nothing else."""
+    """Names of models for people, with the size of the photos only where models differ in nothing else.
+
+    Parameters
+    ----------
+    table : with the columns of models (`MODEL`), each in any number of rows.
+
+    Returns
+    -------
+    The name of each model, by its id.
+
+    Examples
+    --------
+    >>> from wastebook.learning.predictions import Model
+    >>> name_models(pd.DataFrame([Model("resnet18", "64x64", head="exact").columns]))
+    {'resnet18-64x64-exact': 'ResNet18, exact head'}
+    """
     models = table[MODEL].drop_duplicates("model")
     sizes = models.groupby(["network", "transform", "head"])["image_size"].transform("nunique")
-    return {
-        row["model"]: name_model(row, row["sizes"] > 1) for _, row in models.assign(sizes=sizes).iterrows()
-    }
+    rows = models.assign(several=sizes > 1).to_dict("records")
+    return {row["model"]: name_model(row, size=row["several"]) for row in rows}
 
 
 def commonest_mistake(predictions: pd.DataFrame) -> str:
     """The most common confusion, as a share of its class: `plastic taken for glass (12 % of plastic)`."""
-    pairs = predictions.groupby("label")["predicted"].value_counts(normalize=True)
-    pairs = pairs[pairs.index.get_level_values(0) != pairs.index.get_level_values(1)]
-    if pairs.empty:
+    shares = predictions.groupby("label")["predicted"].value_counts(normalize=True).rename("share")
+    mistakes = shares.reset_index().query("label != predicted")
+    if mistakes.empty:
         return "nothing taken for anything else"
-    label, predicted = map(str, pairs.index.to_list()[int(pairs.to_numpy().argmax())])
-    return f"{label} taken for {predicted} ({format_percent(pairs.max())} of {label})"
+    label, predicted, share = mistakes.iloc[int(mistakes["share"].to_numpy().argmax())]
+    return f"{label} taken for {predicted} ({format_percent(share)} of {label})"
 
 
 def caveats(data: Any, *backbones: Any) -> str:
-    """What a reader must know of a collection and of networks before believing a score: drawn photos, a part
-    of a collection, random weights, weights with a note. Empty where there is nothing to say."""
+    """What to know before a score is believed: drawn photos, a part of a collection, random or odd weights.
+
+    Parameters
+    ----------
+    data : what `load_photos` gives.
+    backbones : what `load_backbone` gives, any number.
+
+    Returns
+    -------
+    Markdown for `note`; empty where there is nothing to say.
+
+    Examples
+    --------
+    >>> note(caveats(data, backbone))  # doctest: +SKIP
+    """
     texts = []
     if data.card.get("drawn"):
         texts.append(

@@ -36,6 +36,10 @@ def table(frame: pd.DataFrame, *, decimals: int = 2, names: dict[str, str] | Non
     decimals : of floats.
     names : what columns are called; others by their name, with spaces for underscores.
 
+    Returns
+    -------
+    The table, of Great Tables, whose methods can change it further.
+
     Examples
     --------
     >>> frame = pd.DataFrame({"label": ["glass", "metal"], "mean_width": [359.41, 294.1]})
@@ -64,8 +68,24 @@ def tabulate_scores(
     columns: str = "metric",
     form: Callable[[pd.Series], str] = format_score,
 ) -> pd.DataFrame:
-    """Scores (or differences) told with their intervals: a row per value of `rows`, a column per value of
-    `columns`, in the order they come."""
+    """Scores or differences, told with their intervals, side by side.
+
+    Parameters
+    ----------
+    scores : of `score`, `score_classes` or `compare_models`.
+    rows, columns : the columns of which each value becomes a row, and a column.
+    form : tells a score; `format_points` a difference.
+
+    Returns
+    -------
+    A row per value of `rows` and a column per value of `columns`, in the order they come.
+
+    Examples
+    --------
+    >>> facts = {"label": "glass", "metric": "f1", "value": 0.5, "low": 0.4, "high": 0.6}
+    >>> tabulate_scores(pd.DataFrame([facts]), ["label"]).columns.tolist()
+    ['label', 'f1']
+    """
     told = scores.assign(told=[form(row) for _, row in scores.iterrows()])
     wide = told.set_index([*rows, columns])["told"].unstack(sort=False)
     return wide.reset_index().rename_axis(columns=None)
