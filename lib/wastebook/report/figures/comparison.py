@@ -1,9 +1,8 @@
-"""Figures that hold models against one another, and against files, costs, confidence and bad photos."""
+"""Figures that hold models against one another: scores, differences, curves, costs, sessions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,239 +12,155 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator
 from wastebook.evaluation.metrics import share_interval
 from wastebook.learning.sessions import file_numbers
 from wastebook.report.figures import style
+from wastebook.report.sentences import name_models, plain_name
 
-RUN = 100  # photos of consecutive numbers that a dot stands for, or fewer where there are few in all
+RUN = 100  # photos of consecutive numbers that a point stands for, or fewer where there are few in all
 
 
-def recall_by_number(predictions: pd.DataFrame) -> Figure:
-    """The share of photos recognised over the numbers in their file names, a panel a class: hollow dots for
-    photos of train when the run of numbers around them was left out, full ones for test, with 95 % Wilson
-    intervals.
+def intervals(
+    table: pd.DataFrame,
+    y: str = "model",
+    value: str = "value",
+    hue: str = "network",
+    marker: str = "scheme",
+    column: str = "metric",
+    label: str = "",
+    zero: bool = False,
+) -> Figure:
+    """Values as dots with their 95 % intervals (`low, high`): a row per `y`, in the order of the table, a
+    panel per `column`, a colour per `hue`, and per `marker` a marker, those of a row below one another.
 
-    `predictions` has `path, label, predicted, split`, the rows outside `test` from models that did not learn
-    them.
+    Hollow where there is no interval, as for what others published; with `zero`, as for differences, where
+    the interval holds zero. `label` names the axis of values.
     """
-    labels = sorted(predictions["label"].unique())
-    table = predictions.assign(
-        number=file_numbers(predictions), right=predictions["label"] == predictions["predicted"]
-    )
-    figure, panels = plt.subplots(
-        len(labels), 1, figsize=(style.WIDE, 2.3 * len(labels)), sharey=True, squeeze=False
-    )
-    for axes, label in zip(panels[:, 0], labels, strict=True):
-        colour, marker = style.class_styles(labels)[label]
-        for is_test in (False, True):
-            rows = table[(table["label"] == label) & ((table["split"] == "test") == is_test)].sort_values(
-                "number"
-            )
-            dots = max(1, round(len(rows) / min(RUN, max(10, len(table) // 24))))
-            runs = rows.groupby(np.arange(len(rows)) * dots // max(len(rows), 1))
-            right, size, middle = runs["right"].sum(), runs["right"].size(), runs["number"].mean()
-            low, high = share_interval(right, size)
-            share = right / size
-            spread = [share - low, high - share]
-            look = {"color": colour, "fmt": marker, "markerfacecolor": colour if is_test else "none"}
-            axes.errorbar(middle, share, yerr=spread, markersize=5, linewidth=1, **look)
-        axes.set(title=label, ylabel="share recognised", ylim=(None, 1.03))
-    panels[-1, 0].set_xlabel("number in the file name")
-    handles = [
-        Line2D([], [], color=style.GREY, marker="o", linestyle="", markerfacecolor=face)
-        for face in ("none", style.GREY)
-    ]
-    figure.legend(handles, ["train, left out", "test"], loc="outside lower center", ncols=2)
+    if table.empty:
+        return style.nothing()
+    names = name_models(table) if y == "model" else {row: str(row) for row in table[y].unique()}
+    rows, markers = list(names), style.scheme_markers(table[marker].unique())
+    colours = style.network_colours(table[hue]) if hue == "network" else _in_turn(table[hue])
+    parts = dict(list(table.groupby(column, sort=False)))
+    size = (style.WIDE / len(parts), 1.2 + 0.17 * len(rows) * (len(markers) + 0.7))
+    figure, panels = style.panels(len(parts), len(parts), size, sharey=True)
+    for axes, (title, part) in zip(panels, parts.items(), strict=True):
+        for row in part.to_dict("records"):
+            below = (list(markers).index(row[marker]) - (len(markers) - 1) / 2) * 0.7 / len(markers)
+            look: dict[str, Any] = {
+                "color": colours[row[hue]],
+                "marker": markers[row[marker]],
+                "markersize": 6,
+            }
+            given = not pd.isna(row["low"])
+            hollow = not given or (zero and row["low"] <= 0 <= row["high"])
+            look |= {"markerfacecolor": "white"} if hollow else {}
+            if given:
+                look["xerr"] = np.fmax([[row[value] - row["low"]], [row["high"] - row[value]]], 0)
+            axes.errorbar(row[value], rows.index(row[y]) + below, capsize=2, **look)
+        if zero:
+            axes.axvline(0, color=style.GREY, linewidth=1)
+        axes.set(title=plain_name(str(title)) if len(parts) > 1 else "", xlabel=label)
+        axes.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
+        axes.set_yticklabels([style.wrap(name, 36) for name in names.values()], fontsize=9)
+        axes.grid(axis="y", visible=False)
+    if len(markers) > 1:
+        shades = colours if hue == marker else dict.fromkeys(markers, style.GREY)
+        dots = [Line2D([], [], linestyle="", marker=markers[name], color=shades[name]) for name in markers]
+        style.legend(figure, dots, markers)
     return figure
 
 
-def score_distributions(predictions: pd.DataFrame, positive: str) -> Figure:
-    """How sure a model is that a photo is `positive`, by true class: a panel for each value of `where`,
-    stacked to 1.
-
-    `predictions` has `where, label, p_<positive>`.
-    """
-    places = list(predictions["where"].unique())
-    labels = sorted(predictions["label"].unique())
-    figure, panels = plt.subplots(1, len(places), figsize=(style.WIDE, 3.2), sharey=True, squeeze=False)
-    for axes, place in zip(panels[0], places, strict=True):
-        rows = predictions[predictions["where"] == place]
-        for label, hatch in zip(labels, ("", "///"), strict=True):
-            sure = rows.loc[rows["label"] == label, f"p_{positive}"]
-            colour = style.class_styles(labels)[label][0]
-            weights = np.full(len(sure), 1 / max(len(sure), 1))
-            look = {"color": colour, "alpha": 0.55, "hatch": hatch, "edgecolor": "white", "label": label}
-            axes.hist(sure, bins=np.linspace(0, 1, 21), weights=weights, **look)
-        axes.axvline(0.5, color=style.GREY, linestyle=":")
-        axes.set(title=place, xlabel=f"probability of {positive}", yscale="log", xticks=[0, 0.5, 1])
-    panels[0][0].set_ylabel("share of the class")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+def curves(
+    table: pd.DataFrame,
+    x: str,
+    value: str = "value",
+    hue: str = "model",
+    column: str | None = None,
+    label: str = "",
+    logarithmic: bool = False,
+) -> Figure:
+    """Lines of `value` over `x` with bands for their 95 % intervals (`low, high`, where the table has them):
+    a line per `hue`, a panel per `column`. `label` names the axis of values."""
+    if table.empty:
+        return style.nothing()
+    if hue == "model":
+        names, (colours, markers) = name_models(table), style.model_styles(table)
+    else:
+        names = {name: str(name) for name in table[hue].unique()}
+        colours, markers = _in_turn(table[hue]), style.scheme_markers(names)
+    parts = dict(list(table.groupby(column, sort=False))) if column else {"": table}
+    across = 1 if len(parts) == 1 else 2 if len(parts) in (2, 4) else 3
+    size = (style.WIDE / across, 3.8 if across == 1 else 2.6)
+    figure, panels = style.panels(len(parts), across, size, sharey=True)
+    for axes, (title, part) in zip(panels, parts.items(), strict=True):
+        for line in names:
+            rows = part[part[hue] == line].sort_values(x)
+            look = {"color": colours[line], "marker": markers[line], "label": names[line]}
+            axes.plot(rows[x], rows[value], **look)
+            if "low" in rows:
+                axes.fill_between(rows[x], rows["low"], rows["high"], color=colours[line], alpha=0.15)
+        axes.set(title=style.wrap(title, 75 // across), xlabel=plain_name(x))
+        if logarithmic:
+            axes.set_xscale("log")
+            axes.minorticks_off()
+        if part[x].nunique() <= 8:
+            axes.set_xticks(sorted(part[x].unique()), [f"{at:,.6g}" for at in sorted(part[x].unique())])
+    figure.supylabel(label, fontsize=11)
+    if len(names) > 1:
+        style.legend(figure, *panels[0].get_legend_handles_labels())
     return figure
 
 
-def cost_curves(costs: pd.DataFrame) -> Figure:
-    """What wrong answers cost over the threshold, a line a model; the large mark is the threshold that its
-    validation chose.
+def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str], value: str = "accuracy") -> Figure:
+    """The `value` of models over each of the `costs` (column: what to call it; logarithmic), a panel per
+    cost: numbered and joined those that no other beats in both, small and grey the others.
 
-    `costs` has `model, threshold, cost, chosen` (bool, one a model).
+    `models` has the model's columns, `value`, and for each cost a bool column `<cost>_front`.
     """
-    styles = style.model_styles(list(costs["model"].unique()))
-    figure, axes = plt.subplots(figsize=(style.WIDE, 3.6))
-    for model, (colour, marker) in styles.items():
-        rows = costs[costs["model"] == model]
-        look: dict[str, Any] = {"color": colour, "marker": marker}
-        axes.plot(rows["threshold"], rows["cost"], markevery=12, markersize=4, label=model, **look)
-        chosen = rows[rows["chosen"]]
-        axes.plot(chosen["threshold"], chosen["cost"], markersize=11, linestyle="", **look)
-    axes.set(xlabel="called recyclable from this probability on", ylabel="cost of 100 photos", ylim=(0, None))
-    axes.legend()
-    return figure
-
-
-def learning_curve(curve: pd.DataFrame) -> Figure:
-    """Accuracy on test over the number of photos learned from (logarithmic), with 95 % intervals, a line a
-    model.
-
-    `curve` has `model, photos, value, low, high`.
-    """
-    figure, axes = plt.subplots(figsize=(style.WIDE, 3.6))
-    for model, (colour, marker) in style.model_styles(list(curve["model"].unique())).items():
-        rows = curve[curve["model"] == model].sort_values("photos")
-        axes.plot(rows["photos"], rows["value"], color=colour, marker=marker, label=model)
-        axes.fill_between(rows["photos"], rows["low"], rows["high"], color=colour, alpha=0.15)
-    axes.set(xscale="log", xlabel="photos learned from", ylabel="accuracy on test")
-    axes.set_xticks(
-        sorted(curve["photos"].unique()), [f"{count:,}" for count in sorted(curve["photos"].unique())]
-    )
-    axes.minorticks_off()
-    axes.legend(loc="lower right")
-    return figure
-
-
-def model_dots(scores: pd.DataFrame, metrics: Sequence[str]) -> Figure:
-    """Every model as a dot with its 95 % interval, a panel a metric, the best at the top; the schemes of a
-    model a little below one another, each with a marker of its own.
-
-    `scores` as `score` gives them, of one data set and split. Ranked by the first metric under the first
-    scheme.
-    """
-    schemes = list(scores["scheme"].unique())
-    of_first = scores[scores["metric"] == metrics[0]].drop_duplicates("model")
-    models = list(of_first.sort_values("value", ascending=False, kind="stable")["model"])
-    colours = {model: colour for model, (colour, _) in style.model_styles(models).items()}
-    step = 0.5 / len(schemes)
-    height = 1.0 + len(models) * (0.15 + 0.09 * len(schemes))
-    figure, panels = plt.subplots(1, len(metrics), figsize=(style.WIDE, height), sharey=True, squeeze=False)
-    for axes, metric in zip(panels[0], metrics, strict=True):
-        for row in scores[scores["metric"] == metric].to_dict("records"):
-            at = schemes.index(row["scheme"])
-            place = models.index(row["model"]) + (at - (len(schemes) - 1) / 2) * step
-            spread = [[max(row["value"] - row["low"], 0)], [max(row["high"] - row["value"], 0)]]
-            look: dict[str, Any] = {"color": colours[row["model"]], "marker": style.MARKERS[at]}
-            look["markerfacecolor"] = "white" if at else look["color"]
-            axes.errorbar(row["value"], place, xerr=spread, markersize=4.5, linewidth=1.2, **look)
-        axes.set(title=metric.replace("_", " "), yticks=range(len(models)))
-        axes.set_yticklabels(models, fontsize=9)
-        axes.tick_params(axis="x", labelsize=9)
-        axes.set_ylim(len(models) - 0.4, -0.6)
-        axes.grid(axis="y", alpha=0.35)
-    for at, scheme in enumerate(schemes):
-        face = "white" if at else style.GREY
-        look = {"marker": style.MARKERS[at], "color": style.GREY, "markerfacecolor": face}
-        panels[0][-1].plot([], [], linestyle="", label=scheme, **look)
-    figure.legend(*panels[0][-1].get_legend_handles_labels(), loc="outside lower center", ncols=len(schemes))
-    return figure
-
-
-def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
-    """Accuracy over each of the `costs` (column: what to call it; logarithmic), a panel each; the models that
-    no other beats in both are filled, named and joined.
-
-    `models` has `model, accuracy` and for each cost a bool column `<cost>_front`.
-    """
-    styles = style.model_styles(list(models["model"]))
-    figure, panels = plt.subplots(1, len(costs), figsize=(style.WIDE, 4.0), sharey=True, squeeze=False)
-    for axes, (cost, name) in zip(panels[0], costs.items(), strict=True):
-        front = models[models[f"{cost}_front"]].sort_values(cost)
-        axes.plot(front[cost], front["accuracy"], color=style.GREY, linewidth=1, zorder=1)
-        for row in models.dropna(subset=[cost]).to_dict("records"):
-            colour, marker = styles[row["model"]]
-            face = colour if row[f"{cost}_front"] else "white"
-            axes.plot(row[cost], row["accuracy"], marker, color=colour, markerfacecolor=face, markersize=7)
-        for at, row in enumerate(front.to_dict("records")):
-            place = {"xytext": (4, 7 + 11 * (at % 2)), "textcoords": "offset points"}
-            axes.annotate(row["model"], (row[cost], row["accuracy"]), fontsize=8, **place)
+    fronts = [f"{cost}_front" for cost in costs]
+    if models.empty or not models[fronts].to_numpy().any():
+        return style.nothing()
+    best = models[models[fronts].any(axis=1)].sort_values(value, ascending=False, kind="stable")
+    numbers = {model: at + 1 for at, model in enumerate(best["model"])}
+    names, colours = name_models(models), style.network_colours(models["network"])
+    figure, panels = style.panels(len(costs), len(costs), (style.WIDE / len(costs), 4.2), sharey=True)
+    ring: dict[str, Any] = {"marker": "o", "markersize": 14, "markerfacecolor": "white", "markeredgewidth": 2}
+    for axes, (cost, name) in zip(panels, costs.items(), strict=True):
+        on_front = models[f"{cost}_front"]
+        axes.plot(models[cost][~on_front], models[value][~on_front], "o", color="0.7", markersize=4)
+        axes.plot(cost, value, data=models[on_front].sort_values(cost), color=style.GREY, linewidth=1)
+        for row in models[on_front].to_dict("records"):
+            axes.plot(row[cost], row[value], color=colours[row["network"]], **ring)
+            middle = {"ha": "center", "va": "center_baseline", "fontsize": 9}
+            axes.text(row[cost], row[value], str(numbers[row["model"]]), **middle)
         axes.set(xscale="log", xlabel=name)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
         axes.minorticks_off()
-        axes.margins(x=0.25, y=0.12)
-    panels[0][0].set_ylabel("accuracy on test")
+        axes.margins(x=0.12, y=0.12)
+    panels[0].set_ylabel(plain_name(value))
+    rings = [Line2D([], [], linestyle="", color=colours[network], **ring) for network in best["network"]]
+    style.legend(figure, rings, [f"{number}  {names[model]}" for model, number in numbers.items()])
     return figure
 
 
-def before_and_after(table: pd.DataFrame, name: str) -> Figure:
-    """What a repair does to each model: hollow before, filled after, joined by a line; a panel a data set.
+def recall_by_number(predictions: pd.DataFrame) -> Figure:
+    """The share of photos recognised over the numbers in their file names, a panel per class, with 95 %
+    Wilson intervals; a point stands for up to `RUN` neighbours in number.
 
-    `table` has `dataset, model, before, after`, of which less is better.
+    `predictions` has `path, label, predicted, split`; rows outside `test` are from models that did not learn
+    them.
     """
-    datasets = list(table["dataset"].unique())
-    counts = [int((table["dataset"] == dataset).sum()) for dataset in datasets]
-    figure, panels = plt.subplots(
-        len(datasets),
-        1,
-        figsize=(style.WIDE, 0.9 * len(datasets) + 0.24 * sum(counts)),
-        squeeze=False,
-        height_ratios=[count + 2 for count in counts],
-        sharex=True,
-    )
-    for axes, dataset in zip(panels[:, 0], datasets, strict=True):
-        rows = table[table["dataset"] == dataset].sort_values("after", kind="stable")
-        colours = style.model_styles(list(rows["model"]))
-        for place, row in enumerate(rows.to_dict("records")):
-            colour, _ = colours[row["model"]]
-            axes.plot([row["before"], row["after"]], [place, place], color=colour, linewidth=1.2)
-            axes.plot(row["before"], place, "o", color=colour, markerfacecolor="white")
-            axes.plot(row["after"], place, "o", color=colour)
-        axes.set_yticks(range(len(rows)), rows["model"], fontsize=9)
-        axes.set(title=dataset, xlim=(0, None), ylim=(len(rows) - 0.4, -0.6))
-        axes.grid(axis="y", alpha=0.35)
-    panels[-1, 0].set_xlabel(f"{name} on test: hollow before, filled after")
-    return figure
+    table = predictions.assign(number=file_numbers(predictions)).sort_values(["label", "number"])
+    table["photos"] = np.where(table["split"] == "test", "test", "train, left out")
+    table["value"] = table["label"] == table["predicted"]
+    order = table.groupby(["label", "photos"]).cumcount()
+    count = table.groupby(["label", "photos"])["value"].transform("size")
+    points = (count / min(RUN, max(10, len(table) // 24))).round().clip(lower=1)
+    runs = table.groupby(["label", "photos", order * points // count])
+    shares = runs.agg(number=("number", "mean"), value=("value", "mean"), count=("value", "size"))
+    shares["low"], shares["high"] = share_interval(shares["value"] * shares["count"], shares["count"])
+    shares = shares.reset_index(["label", "photos"]).rename(columns={"number": "number in the file name"})
+    return curves(shares, "number in the file name", hue="photos", column="label", label="share recognised")
 
 
-def answering_less(selective: pd.DataFrame) -> Figure:
-    """Accuracy over the share of photos answered, the surest first, with 95 % intervals: a line a model.
-
-    `selective` as `selective_accuracy` gives it, with a column `name` for the legend.
-    """
-    figure, axes = plt.subplots(figsize=(style.WIDE, 3.6))
-    looks = zip(style.COLOURS, style.MARKERS, strict=True)
-    for (name, rows), (colour, marker) in zip(selective.groupby("name", sort=False), looks, strict=False):
-        axes.plot(100 * rows["share"], rows["accuracy"], color=colour, marker=marker, label=name)
-        axes.fill_between(100 * rows["share"], rows["low"], rows["high"], color=colour, alpha=0.15)
-    axes.set(xlabel="photos answered, the surest first, %", ylabel="share right")
-    axes.invert_xaxis()
-    axes.legend(fontsize=9)
-    return figure
-
-
-def robustness_curves(answers: pd.DataFrame) -> Figure:
-    """Share of right answers, with 95 % intervals, and of sure ones (dashed), over the strength of each kind.
-
-    `answers` has `kind, unit, strength, accuracy, low, high, sure`.
-    """
-    kinds = list(answers["kind"].unique())
-    figure, grid = plt.subplots(2, 3, figsize=(style.WIDE, 4.8), sharey=True)
-    for axes, kind in zip(grid.flat, kinds, strict=False):
-        rows = answers[answers["kind"] == kind].reset_index(drop=True)
-        around = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
-        right, sure = {"color": style.BLUE, "label": "right"}, {"color": style.ORANGE, "label": "sure"}
-        axes.errorbar(rows.index, rows["accuracy"], around, fmt="o-", markersize=4, **right)
-        axes.plot(rows.index, rows["sure"], "s--", markersize=4, **sure)
-        axes.set_xticks(rows.index, [f"{strength:g}" for strength in rows["strength"]])
-        axes.set(title=kind, xlabel=rows["unit"][0], ylim=(0, 1.02))
-    handles = grid.flat[0].get_legend_handles_labels()
-    for axes in grid.flat[len(kinds) :]:
-        axes.set_axis_off()
-        axes.legend(*handles, loc="center", fontsize=11)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("share of photos")
-    return figure
+def _in_turn(names: pd.Series) -> dict[str, str]:
+    return dict(zip(names.unique(), style.COLOURS * len(names), strict=False))
