@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter, LogLocator
@@ -44,22 +45,11 @@ def intervals(
     for axes, (title, part) in zip(panels, parts.items(), strict=True):
         for row in part.to_dict("records"):
             below = (list(markers).index(row[marker]) - (len(markers) - 1) / 2) * 0.7 / len(markers)
-            look: dict[str, Any] = {
-                "color": colours[row[hue]],
-                "marker": markers[row[marker]],
-                "markersize": 6,
-            }
-            given = not pd.isna(row["low"])
-            hollow = not given or (zero and row["low"] <= 0 <= row["high"])
-            look |= {"markerfacecolor": "white"} if hollow else {}
-            if given:
-                look["xerr"] = np.fmax([[row[value] - row["low"]], [row["high"] - row[value]]], 0)
-            axes.errorbar(row[value], rows.index(row[y]) + below, capsize=2, **look)
-        if zero:
-            axes.axvline(0, color=style.GREY, linewidth=1)
-        axes.set(title=plain_name(str(title)) if len(parts) > 1 else "", xlabel=label)
-        axes.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
+            look = {"color": colours[row[hue]], "marker": markers[row[marker]]}
+            _draw_interval(axes, row[value], row["low"], row["high"], rows.index(row[y]) + below, zero, look)
+        axes.set(title=_title(title) if len(parts) > 1 else "", xlabel=label, yticks=range(len(rows)))
         axes.set_yticklabels([style.wrap(name, 36) for name in names.values()], fontsize=9)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
     if len(markers) > 1:
         shades = colours if hue == marker else dict.fromkeys(markers, style.GREY)
@@ -93,8 +83,7 @@ def curves(
     for axes, (title, part) in zip(panels, parts.items(), strict=True):
         for line in names:
             rows = part[part[hue] == line].sort_values(x)
-            look = {"color": colours[line], "marker": markers[line], "label": names[line]}
-            axes.plot(rows[x], rows[value], **look)
+            axes.plot(rows[x], rows[value], color=colours[line], marker=markers[line], label=names[line])
             if "low" in rows:
                 axes.fill_between(rows[x], rows["low"], rows["high"], color=colours[line], alpha=0.15)
         axes.set(title=style.wrap(title, 75 // across), xlabel=plain_name(x))
@@ -126,11 +115,12 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str], value: str = "ac
     for axes, (cost, name) in zip(panels, costs.items(), strict=True):
         on_front = models[f"{cost}_front"]
         axes.plot(models[cost][~on_front], models[value][~on_front], "o", color="0.7", markersize=4)
-        axes.plot(cost, value, data=models[on_front].sort_values(cost), color=style.GREY, linewidth=1)
-        for row in models[on_front].to_dict("records"):
+        front = models[on_front].sort_values(cost)
+        axes.plot(front[cost], front[value], color=style.GREY, linewidth=1)
+        for row in front.to_dict("records"):
             axes.plot(row[cost], row[value], color=colours[row["network"]], **ring)
-            middle = {"ha": "center", "va": "center_baseline", "fontsize": 9}
-            axes.text(row[cost], row[value], str(numbers[row["model"]]), **middle)
+            number = str(numbers[row["model"]])
+            axes.text(row[cost], row[value], number, ha="center", va="center_baseline", fontsize=9)
         axes.set(xscale="log", xlabel=name)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
@@ -160,6 +150,22 @@ def recall_by_number(predictions: pd.DataFrame) -> Figure:
     shares["low"], shares["high"] = share_interval(shares["value"] * shares["count"], shares["count"])
     shares = shares.reset_index(["label", "photos"]).rename(columns={"number": "number in the file name"})
     return curves(shares, "number in the file name", hue="photos", column="label", label="share recognised")
+
+
+def _draw_interval(
+    axes: Axes, value: float, low: float, high: float, place: float, zero: bool, look: dict[str, Any]
+) -> None:
+    given = not pd.isna(low)
+    if not given or (zero and low <= 0 <= high):
+        look = look | {"markerfacecolor": "white"}
+    if zero:
+        axes.axvline(0, color=style.GREY, linewidth=1)
+    spread = np.fmax([[value - low], [high - value]], 0) if given else None
+    axes.errorbar(value, place, xerr=spread, markersize=6, capsize=2, **look)
+
+
+def _title(metric: Any) -> str:
+    return plain_name(str(metric)).replace(" f1", " F1")
 
 
 def _in_turn(names: pd.Series) -> dict[str, str]:

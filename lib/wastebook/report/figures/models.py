@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from optuna.exceptions import ExperimentalWarning
 
 from wastebook.report.figures import style
@@ -35,8 +35,8 @@ def training_curves(history: pd.DataFrame) -> Figure:
     figure, axes_of = style.panels(2, 2, (style.WIDE / 2, 3.6))
     for axes, measure in zip(axes_of, ("loss", "accuracy"), strict=True):
         for (model, split), rows in history.groupby(["model", "split"], sort=False):
-            look = {"linestyle": "--"} if split == "train" else {"marker": markers[str(model)]}
-            look |= {"color": colours[str(model)], "legend": False}
+            look: dict[str, Any] = {"color": colours[str(model)], "legend": False}
+            look |= {"linestyle": "--"} if split == "train" else {"marker": markers[str(model)]}
             sns.lineplot(rows, x="epoch", y=measure, errorbar=("pi", 100), ax=axes, **look)
         axes.set(title=measure, ylabel="")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -46,7 +46,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def confusion_matrices(predictions: pd.DataFrame, classes: Sequence[str]) -> Figure:
+def confusion_matrices(predictions: pd.DataFrame, classes: list[str]) -> Figure:
     """True classes down, predicted across: the percentage of each row, with the count below it where there is
     one model and room; a panel per model, in the order of the table. Several seeds are counted together."""
     if predictions.empty:
@@ -83,7 +83,7 @@ def confusion_matrices(predictions: pd.DataFrame, classes: Sequence[str]) -> Fig
     return figure
 
 
-def recall_changes(recalls: pd.DataFrame, classes: Sequence[str]) -> Figure:
+def recall_changes(recalls: pd.DataFrame, classes: list[str]) -> Figure:
     """Recall of each class (across) under each model (down), coloured by the `change` against a reference.
 
     `recalls` has the model's columns and `label, recall, change, low, high` (0 to 1; the 95 % interval of the
@@ -118,8 +118,9 @@ def reliability_diagram(bins: pd.DataFrame) -> Figure:
     if bins.empty:
         return style.nothing()
     names, (colours, markers) = name_models(bins), style.model_styles(bins)
-    size = {"figsize": (5.8, 6.2), "height_ratios": [4, 1], "layout": "constrained"}
-    figure, (axes, below) = plt.subplots(2, 1, sharex=True, **size)
+    figure, (axes, below) = plt.subplots(
+        2, 1, sharex=True, figsize=(5.8, 6.2), height_ratios=[4, 1], layout="constrained"
+    )
     axes.plot([0, 1], [0, 1], color=style.GREY, linestyle=":")
     for model, name in names.items():
         rows = bins[bins["model"] == model].sort_values("confidence")
@@ -141,13 +142,14 @@ def network_diagram(modules: pd.DataFrame) -> Figure:
     `parameters, learns`.
     """
     figure, axes = plt.subplots(figsize=(style.WIDE, 3.4), layout="constrained")
-    left, words = 0.0, {"fontsize": 7, "ha": "center"}
+    rounded = EngFormatter(places=1)
+    left, words = 0.0, dict[str, Any](fontsize=7, ha="center")
     for row in modules.to_dict("records"):
         width, height = 0.16 * math.log2(row["channels"]) + 0.1, 0.3 + 0.36 * math.log2(max(row["height"], 1))
         look: dict[str, Any] = LEARNS if row["learns"] else FROZEN
         axes.add_patch(Rectangle((left, -height / 2), width, height, **look))
         maps = f"{row['height']}×{row['width']}" if row["height"] > 1 else "pooled"
-        below = f"{row['channels']}\n{maps}\n{_rounded(row['parameters'])}"
+        below = f"{row['channels']}\n{maps}\n{rounded(row['parameters'])}"
         centre, name = left + width / 2, str(row["module"]).replace("global_", "")
         axes.text(centre, 1.72, name, fontweight="bold", **words)
         axes.text(centre, -1.75, below, va="top", **words)
@@ -168,7 +170,6 @@ def search_figure(draw: Callable[..., Any], studies: Any, height: float = 3.6, *
         figure = np.ravel(draw(studies, **options))[0].figure
     figure.set_size_inches(style.WIDE, height)
     figure.suptitle("")
-    figure.subplots_adjust(wspace=0.3)
     for axes in figure.axes:
         axes.set(title="", facecolor="white")
         axes.minorticks_off()
@@ -178,15 +179,8 @@ def search_figure(draw: Callable[..., Any], studies: Any, height: float = 3.6, *
     return figure
 
 
-def _change(cell: Mapping[str, float]) -> str:
+def _change(cell: Mapping[Any, Any]) -> str:
     if math.isnan(cell["change"]):
         return f"{cell['recall']:.2f}"
     change, low, high = (100 * cell[name] for name in ("change", "low", "high"))
     return f"{cell['recall']:.2f}\n{change:+.0f} [{low:+.0f}, {high:+.0f}]"
-
-
-def _rounded(number: int) -> str:
-    for size, letter in ((1_000_000, " M"), (1_000, " k")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}"
-    return str(number)

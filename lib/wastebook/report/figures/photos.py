@@ -23,13 +23,16 @@ def photo_grid(
 ) -> Figure:
     """Pictures, `across` in a row, with a caption above each; or, from a mapping, a row per name, which
     stands at its left, at least `across` places wide."""
-    many = list(pictures.values() if isinstance(pictures, Mapping) else pictures)
-    named = isinstance(pictures, Mapping)
-    rows = many if named else [many[at : at + across] for at in range(0, len(many), across)]
+    rows: list[list[np.ndarray]]
+    if isinstance(pictures, Mapping):
+        rows, names = [list(row) for row in pictures.values()], [style.shorten(name) for name in pictures]
+        across = max([across, *map(len, rows)])
+    else:
+        rows = [list(pictures[at : at + across]) for at in range(0, len(pictures), across)]
+        names = [""] * len(rows)
     shapes = [picture.shape for row in rows for picture in row]
     if not shapes:
         return style.nothing()
-    across = max(across, *map(len, rows)) if named else across
     cell = style.WIDE / across  # inches; below, a cell's width is the unit
     texts = [style.wrap(caption, int(LETTERS * cell)) for caption in captions]
     room = LINE * max((text.count("\n") + 1 for text in texts), default=0) / cell + 0.05
@@ -43,10 +46,8 @@ def photo_grid(
         axes.imshow(rows[row][column], extent=(column, right, bottom, top))
         if texts:
             axes.text(column, top - 0.03, texts[at], va="bottom", fontsize=10, linespacing=1.0)
-    axes.set(xlim=(0, across), ylim=(len(rows) * (height + room), 0), xticks=[], yticks=[])
-    if isinstance(pictures, Mapping):
-        centres = [(row + 0.5) * (height + room) for row in range(len(rows))]
-        axes.set_yticks(centres, [style.shorten(name) for name in pictures])
+    axes.set(xlim=(0, across), ylim=(len(rows) * (height + room), 0), xticks=[])
+    axes.set_yticks([(row + 0.5) * (height + room) for row in range(len(rows))], names)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -78,7 +79,7 @@ def draw_box(photo: np.ndarray, box: Sequence[float], colour: str = style.ORANGE
     corners = np.clip([(x, y), (x + width, y + height)], thick // 2, last).round().astype(int).tolist()
     inside = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
     for thickness, shade in ((2 * thick, [255, 255, 255]), (thick, inside)):
-        cv2.rectangle(drawn, *corners, shade, thickness)
+        cv2.rectangle(drawn, corners[0], corners[1], shade, thickness)
     return drawn
 
 

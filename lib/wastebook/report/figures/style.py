@@ -62,11 +62,12 @@ def network_colours(networks: Iterable[str]) -> dict[str, str]:
 def model_styles(table: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
     """The colours and the markers of a table's models: the first of a network has the network's colour, its
     others have free ones, so that their lines can be told apart."""
-    networks = table.drop_duplicates("model").set_index("model")["network"]
-    known, repeated = network_colours(networks), networks.duplicated()
+    models = table.drop_duplicates("model")
+    known, repeated = network_colours(models["network"]), models["network"].duplicated()
     free = itertools.cycle([colour for colour in COLOURS if colour not in known.values()] or COLOURS)
-    colours = {model: next(free) if repeated[model] else known[of] for model, of in networks.items()}
-    return colours, dict(zip(networks.index, itertools.cycle(MARKERS), strict=False))
+    rows = zip(models["model"], models["network"], repeated, strict=True)
+    colours = {model: next(free) if again else known[network] for model, network, again in rows}
+    return colours, dict(zip(colours, itertools.cycle(MARKERS), strict=False))
 
 
 def scheme_markers(schemes: Iterable[str]) -> dict[str, str]:

@@ -1,0 +1,126 @@
+"""The figures that hold models against one another draw what their tables say."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from wastebook.learning.predictions import MODEL, Model
+from wastebook.report import figures
+
+ONE, OTHER = Model("resnet18", "64x64"), Model("xception", "64x64", head="exact")
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(autouse=True)
+def drawn():
+    """Every figure can be drawn, without a warning."""
+    figures.set_up()
+    yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    plt.close("all")
+
+
+def faces(axes) -> list[str]:
+    return [dot[0].get_markerfacecolor() for dot in axes.containers]
+
+
+def test_scores_without_an_interval_are_hollow():
+    rows = [("grouped", 0.8, 0.75, 0.85), ("published", 0.76, np.nan, np.nan)]
+    scores = pd.DataFrame(rows, columns=["scheme", "value", "low", "high"])
+    axes = figures.intervals(scores.assign(**ONE.columns, metric="accuracy")).axes[0]
+    assert faces(axes)[1] == "white" != faces(axes)[0]
+    assert [dot.has_xerr for dot in axes.containers] == [True, False]
+    assert [label.get_text()[:8] for label in axes.get_yticklabels()] == ["ResNet18"]
+
+
+def test_scores_have_a_panel_per_metric_and_models_their_networks_colour():
+    rows = [
+        {**model.columns, "scheme": "grouped", "metric": metric, "value": 0.5, "low": 0.4, "high": 0.6}
+        for model in (ONE, OTHER)
+        for metric in ("accuracy", "macro_f1", "log_loss")
+    ]
+    panels = figures.intervals(pd.DataFrame(rows)).axes
+    colours = figures.network_colours(["resnet18", "xception"])
+    assert [faces(axes) for axes in panels] == [list(colours.values())] * 3
+
+
+def test_differences_that_hold_zero_are_hollow_and_long_names_are_broken():
+    long = "a step whose name is very long indeed, longer than any line"
+    rows = [(long, 1.0, 0.5, 1.5), ("search", 0.1, -0.4, 0.6)]
+    table = pd.DataFrame(rows, columns=["step", "difference", "low", "high"])
+    table = table.assign(scheme="grouped", metric="macro_f1")
+    axes = figures.intervals(table, "step", "difference", hue="scheme", zero=True).axes[0]
+    assert [face == "white" for face in faces(axes)] == [False, True]
+    assert "\n" in axes.get_yticklabels()[0].get_text()
+
+
+def test_curves_are_drawn_by_x_whatever_the_tables_order():
+    curve = pd.DataFrame({"photos": [200, 100], "value": [0.8, 0.7], "low": [0.7, 0.6], "high": 0.9})
+    axes = figures.curves(curve.assign(**ONE.columns), "photos", logarithmic=True).axes[0]
+    assert list(axes.lines[0].get_ydata()) == [0.7, 0.8]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["100", "200"]
+
+
+def test_curves_have_a_panel_per_kind():
+    rows = [(kind, at, who, 0.5) for kind in "abcde" for at in (0, 1) for who in ("right", "sure")]
+    table = pd.DataFrame(rows, columns=["kind", "strength", "answers", "value"])
+    figure = figures.curves(table, "strength", hue="answers", column="kind")
+    assert [axes.get_title("left") for axes in figure.axes] == list("abcde")
+    assert [text.get_text() for text in figure.legends[0].texts] == ["right", "sure"]
+
+
+def test_the_front_is_numbered_and_named_from_the_best():
+    models = pd.DataFrame([ONE.columns, OTHER.columns]).assign(accuracy=[0.7, 0.9], ms=[5, 20], ms_front=True)
+    figure = figures.cost_fronts(models, {"ms": "ms per photo"})
+    assert [text.get_text() for text in figure.axes[0].texts] == ["2", "1"]
+    assert figure.legends[0].texts[0].get_text().startswith("1  Xception")
+
+
+def test_recall_by_number_keeps_test_apart():
+    rows = [("glass", f"glass/glass_{at}.jpg", "test" if at > 40 else "train") for at in range(60)]
+    table = pd.DataFrame(rows, columns=["label", "path", "split"])
+    lines = figures.recall_by_number(table.assign(predicted="glass")).axes[0].lines
+    assert [list(line.get_ydata()) for line in lines] == [[1, 1], [1, 1, 1, 1]]
+    assert max(lines[1].get_xdata()) < 40 < min(lines[0].get_xdata())
+
+
+def test_colours_and_markers_are_the_same_in_every_figure():
+    assert (
+        figures.network_colours(["xception"]).items()
+        <= figures.network_colours(["base_cnn", "xception"]).items()
+    )
+    assert figures.network_colours(["x", "xception", "resnet18"])["resnet18"] == figures.style.BLUE
+    assert len(set(figures.network_colours([*figures.style.NETWORK_ORDER, "mine", "yours"]).values())) == 7
+    assert (
+        figures.scheme_markers(["official"])["official"]
+        == figures.scheme_markers(["x", "official"])["official"]
+    )
+    styles = zip(
+        *(style.values() for style in figures.class_styles([f"class {at}" for at in range(40)])), strict=True
+    )
+    assert len(set(styles)) == 40
+
+
+def test_a_slide_has_larger_letters():
+    table = pd.DataFrame([{**ONE.columns, "x": 1, "value": 2.0}])
+    figure = figures.enlarged(figures.curves(table, "x"), width=960)
+    assert figure.get_figwidth() == 10
+    assert figure.axes[0].xaxis.label.get_fontsize() >= 14
+
+
+def test_empty_tables_are_said_to_be_empty(tmp_path):
+    table = pd.DataFrame(
+        columns=[*MODEL, "label", "predicted", "path", "split", "scheme", "metric", "front", "x"]
+    )
+    drawn = [
+        *(draw(table) for draw in (figures.intervals, figures.training_curves, figures.reliability_diagram)),
+        *(draw(table, ["glass"]) for draw in (figures.confusion_matrices, figures.recall_changes)),
+        figures.curves(table, "x"),
+        figures.cost_fronts(table.assign(x_front=[]), {"x": "x"}),
+        figures.recall_by_number(table.astype({"path": "str"})),
+        figures.mistakes(table, tmp_path),
+    ]
+    assert {figure.texts[0].get_text() for figure in drawn} == {"There are none."}

@@ -1,0 +1,120 @@
+"""The figures of what models learned draw what their tables say."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from optuna.visualization import matplotlib as plots
+
+from wastebook.learning.predictions import Model
+from wastebook.report import figures
+
+CLASSES = ["glass", "metal", "a name that is far too long for a cell"]
+PLAIN, MIXED = Model("resnet18", "64x64"), Model("resnet18", "64x64", "mixup")
+ROWS = [("glass", "glass"), ("glass", "metal"), ("metal", "metal"), (CLASSES[2], "metal")]
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(autouse=True)
+def drawn():
+    """Every figure can be drawn, without a warning."""
+    figures.set_up()
+    yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    plt.close("all")
+
+
+def predict(model: Model) -> pd.DataFrame:
+    return pd.DataFrame(ROWS, columns=["label", "predicted"]).assign(**model.columns)
+
+
+def test_curves_have_a_line_per_model_and_split_with_the_mean_of_the_seeds():
+    rows = [
+        {
+            **model.columns,
+            "seed": seed,
+            "epoch": epoch,
+            "split": split,
+            "loss": 1.0,
+            "accuracy": 0.5 + seed / 10,
+        }
+        for model in (PLAIN, MIXED)
+        for seed in (0, 1)
+        for epoch in (1, 2)
+        for split in ("train", "validation")
+    ]
+    loss, accuracy = figures.training_curves(pd.DataFrame(rows)).axes
+    assert len(loss.lines) == len(accuracy.lines) == 4
+    assert np.allclose(accuracy.lines[0].get_ydata(), 0.55)
+    assert len({line.get_color() for line in loss.lines}) == 2
+
+
+def test_one_confusion_matrix_shows_shares_and_counts():
+    axes = figures.confusion_matrices(predict(PLAIN), CLASSES).axes[0]
+    assert [text.get_text() for text in axes.texts if text.get_text()] == [
+        "50 %\n1",
+        "50 %\n1",
+        *2 * ["100 %\n1"],
+    ]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["glass", "metal", "a name t…r a cell"]
+
+
+def test_many_confusion_matrices_are_named_and_grow_with_the_classes():
+    two = pd.concat([predict(PLAIN), predict(MIXED)])
+    figure = figures.confusion_matrices(two, CLASSES)
+    assert ["mixup" in axes.get_title("left") for axes in figure.axes] == [False, True]
+    wide = figures.confusion_matrices(two, [*CLASSES, *map(str, range(37))])
+    assert wide.get_figwidth() > 12 and len(wide.axes) == 2
+
+
+def test_recall_changes_clear_of_zero_are_bold():
+    nothing = {"change": np.nan, "low": np.nan, "high": np.nan}
+    rows = [{**PLAIN.columns, "label": label, "recall": 0.5, **nothing} for label in CLASSES]
+    for label, low in zip(CLASSES, (-0.1, 0.02, -0.3), strict=True):
+        change = {"change": low + 0.1, "low": low, "high": low + 0.2}
+        rows.append({**MIXED.columns, "label": label, "recall": 0.5, **change})
+    texts = figures.recall_changes(pd.DataFrame(rows), CLASSES).axes[0].texts
+    bold = [text.get_text() for text in texts if text.get_fontweight() == "bold"]
+    assert bold == ["0.50\n+12 [+2, +22]", "0.50\n-20 [-30, -10]"]
+
+
+def test_a_reliability_diagram_shows_what_share_of_photos_a_bin_holds():
+    bins = pd.DataFrame(
+        {"confidence": [0.9, 0.5], "accuracy": [0.8, 0.6], "low": [0.7, 0.3], "high": [0.9, 0.8]}
+    )
+    above, below = figures.reliability_diagram(bins.assign(**PLAIN.columns, photos=[6, 4])).axes
+    assert list(above.containers[0][0].get_xdata()) == [0.5, 0.9]
+    assert np.allclose(below.lines[0].get_ydata(), [0.4, 0.6])
+
+
+def test_a_network_is_drawn_module_by_module():
+    modules = pd.DataFrame(
+        {
+            "module": ["conv1", "layer4", "head"],
+            "channels": [64, 512, 6],
+            "height": [112, 7, 1],
+            "width": [112, 7, 1],
+            "parameters": [9408, 8_393_728, 3078],
+            "learns": [False, False, True],
+        }
+    )
+    axes = figures.network_diagram(modules).axes[0]
+    texts = {text.get_text() for text in axes.texts}
+    assert {"conv1", "64\n112×112\n9.4 k", "512\n7×7\n8.4 M", "6\npooled\n3.1 k"} <= texts
+    assert len(axes.patches) == 3
+
+
+@pytest.mark.parametrize(
+    "draw", [plots.plot_slice, plots.plot_parallel_coordinate, plots.plot_optimization_history]
+)
+def test_a_search_is_drawn_without_a_warning_and_leaves_the_pages_look(draw):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    study.optimize(
+        lambda trial: trial.suggest_float("rate", 1e-4, 1, log=True) + trial.suggest_int("n", 1, 3), 4
+    )
+    before = dict(plt.rcParams)
+    figure = figures.search_figure(draw, study, target_name="loss")
+    assert dict(plt.rcParams) == before and figure.axes

@@ -1,0 +1,79 @@
+"""The figures of photos: drawn from pictures of any shape, without a warning, showing what they should."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from wastebook.report import figures
+
+pytestmark = pytest.mark.filterwarnings("error")
+WIDE, HIGH, DOT = (np.zeros(shape, np.uint8) for shape in ((20, 400, 3), (400, 20, 3), (1, 1, 3)))
+
+
+@pytest.fixture(autouse=True)
+def drawn():
+    """Every figure can be drawn, without a warning."""
+    figures.set_up()
+    yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    plt.close("all")
+
+
+@pytest.fixture
+def root(tmp_path):
+    for at in range(4):
+        Image.new("RGB", (8 + at, 6), "white").save(tmp_path / f"{at}.png")
+    return tmp_path
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_pictures_keep_their_shape_and_stay_in_their_cell():
+    axes = figures.photo_grid([WIDE, HIGH, DOT], ["a", "b", "c"], across=2).axes[0]
+    for number, picture in enumerate((WIDE, HIGH, DOT)):
+        left, right, bottom, top = axes.images[number].get_extent()
+        assert np.isclose((right - left) / (bottom - top), picture.shape[1] / picture.shape[0])
+        assert left == number % 2 and right < left + 1
+
+
+def test_captions_are_broken_and_their_dollars_kept():
+    figure = figures.photo_grid([DOT] * 4, ["a name that is far too long for a cell, $5 or $6"] * 4)
+    assert "\n" in texts(figure)[0] and r"\$5" in texts(figure)[0].replace("\n", " ")
+
+
+def test_rows_are_named_and_may_differ_in_length():
+    axes = figures.photo_grid({"one": [WIDE], "<b> and días": [HIGH] * 6}).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["one", "<b> and días"]
+    assert axes.get_xlim() == (0, 6) and len(axes.images) == 7
+
+
+def test_pairs_are_named_and_none_is_said(root):
+    pairs = pd.DataFrame(
+        {"path_a": ["0.png", "1.png"], "path_b": ["2.png", "3.png"], "kind": ["near", "object"]}
+    )
+    assert texts(figures.photo_pairs(pairs, root)) == ["0 | 2 | near", "1 | 3 | object"]
+    assert figures.photo_pairs(pairs[:0], root).texts[0].get_text() == "There are none."
+
+
+def test_a_box_is_drawn_on_a_copy_and_within_the_photo():
+    photo = np.zeros((100, 200, 3), np.uint8)
+    drawn = figures.draw_box(photo, (50, 20, 500, 60), "#0072B2")
+    assert photo.max() == 0
+    assert drawn[20, 100].tolist() == [0, 0x72, 0xB2] and drawn[50, 198].max() > 0
+    assert not figures.draw_box(photo, [np.nan] * 4).any()
+
+
+def test_mistakes_come_surest_first_and_once_per_photo(root):
+    rows = [
+        ("0.png", "glass", "glass", 0.9),
+        ("1.png", "glass", "metal", 0.6),
+        ("1.png", "glass", "metal", 0.7),
+        ("2.png", "trash", "metal", 0.95),
+    ]
+    table = pd.DataFrame(rows, columns=["path", "label", "predicted", "p_metal"])
+    assert texts(figures.mistakes(table, root)) == ["trash as metal, 0.95", "glass as metal, 0.70"]
