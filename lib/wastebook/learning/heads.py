@@ -5,6 +5,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,8 +133,7 @@ def solve_head(
     learned, held_out = (learned - mean) / scale, (plain[validation] - mean) / scale
     rows: list[tuple[float, ...]] = []
     best: tuple[float, ...] = (np.inf,)
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough: the next step goes on from there
+    with near_enough():
         for l2, weight, bias in _solutions(learned, wanted):
             train_loss, _ = _loss_and_accuracy(_softmax(learned @ weight.T + bias), wanted)
             loss, accuracy = _loss_and_accuracy(_softmax(held_out @ weight.T + bias), targets[validation])
@@ -164,6 +164,16 @@ def _solutions(features: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[float
         if len(weight) == 1:  # for two classes scikit-learn keeps only the second's
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
         yield l2, weight if basis is None else weight @ basis.T, bias
+
+
+@contextmanager
+def near_enough() -> Iterator[None]:
+    """For a path of penalties: no warning where a step has not wholly converged (the next goes on from
+    there), and one thread each, which would wait for one another longer than they work. Enter it once around
+    threads: they share the filters."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def head_probabilities(head: Head, plain: np.ndarray) -> np.ndarray:
