@@ -1,50 +1,65 @@
 """Cards of models and data sets, and the checklist of a run."""
 
-import numpy as np
+import json
+
+import onnx
 import pandas as pd
 import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
-from torch import nn
+from onnx import TensorProto, helper
 
 from wastebook.evaluation.metrics import METRICS
-from wastebook.learning.backbones import Backbone
-from wastebook.learning.heads import HISTORY_COLUMNS, Head
-from wastebook.learning.models import Model, save_model
+from wastebook.learning.predictions import Model
 from wastebook.photos.duplicates import find_duplicates
 from wastebook.report import cards
+
+MODEL = Model("resnet18", "32x48")
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    """An ONNX file with what the library writes into its metadata."""
+    data = {"name": "sample", "title": "Drawn sample", "photos": 1072, "fingerprint": "f" * 64, "drawn": True}
+    facts = {"name": "ResNet18", "classes": ["cardboard", "glass"], **MODEL._asdict()}
+    facts["weights"] = {"name": "resnet18", "weights": "random", "note": "of clay", "sha256": "a" * 64}
+    facts["card"] = {"data": data, "temperature": 1.25, "threshold": 0.6, "scores": {}}
+    end = helper.make_tensor_value_info("photo", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Identity", ["photo"], ["out"])], "small", [end], [end])
+    model = helper.make_model(graph)
+    helper.set_model_props(model, {"wastebook": json.dumps(facts)})
+    file = tmp_path / "02-baseline" / f"{MODEL.id}.onnx"
+    file.parent.mkdir()
+    onnx.save(model, file)
+    return file
 
 
 @pytest.fixture
 def scores():
-    rows = [("sample", "small", "grouped", "test", metric, 0.8, 0.7, 0.9, 61, 2) for metric in METRICS]
-    return pd.DataFrame(
-        rows,
-        columns=["dataset", "model", "scheme", "split", "metric", "value", "low", "high", "n", "seeds"],
-    )
+    row = {"dataset": "sample", **MODEL.columns, "scheme": "grouped", "split": "test"}
+    row |= {"value": 0.8, "low": 0.7, "high": 0.9, "n": 61, "seeds": 2}
+    rows = [row | {"metric": metric} for metric in METRICS]
+    return pd.DataFrame([*rows, row | {"metric": "accuracy", "dataset": "another", "value": 0.1}])
 
 
-def test_a_model_card_says_what_the_model_is(tmp_path, scores, sample):
-    weight, history = np.zeros((6, 8), np.float32), pd.DataFrame(columns=HISTORY_COLUMNS)
-    head = Head(weight, np.zeros(6, np.float32), sample.classes, history, {}, 0.0)
-    means = (0.5, 0.5, 0.5)
-    backbone = Backbone("tiny", nn.Conv2d(3, 8, 1), (32, 48), means, means, 8, "random", "a" * 64, "of clay")
-    facts = {"data": {"name": "sample", "photos": 72, "fingerprint": "f" * 64}, "temperature": 1.25}
-    save_model(tmp_path / "small.safetensors", Model("small", backbone, head, facts))
-    file = cards.write_model_card(tmp_path / "small.safetensors", tmp_path / "cards", scores, sample.card)
+def test_a_model_card_says_what_the_model_is(tmp_path, model_file, scores):
+    file = cards.write_model_card(model_file, tmp_path / "cards", scores)
     card = ModelCard.load(file)
-    assert file.name == "small.md" and card.data.model_name == "small"
+    assert file.name == "02-baseline-resnet18-32x48.md" and card.data.model_name == "ResNet18"
     assert [result.metric_type for result in card.data.eval_results] == list(METRICS)
-    for text in (
-        "temperature of 1.25",
-        "cardboard, glass",
-        "0.800",
-        "72 photos",
-        "Note: of clay",
-        "32 by 48",
-        sample.card["licence"],
-    ):
+    assert {result.dataset_split for result in card.data.eval_results} == {"test (grouped)"}
+    for text in ("temperature of 1.25", "cardboard, glass", "0.800", "1,072 photos", "Note: of clay", "32x48",
+                 "never learned to see", "Licence: MIT", "Drawn, not photographed"):  # fmt: skip
         assert text in card.text
+    assert "0.100" not in card.text and "\n\n\n" not in card.text
+
+
+def test_a_model_without_scores_and_data_without_a_card_have_a_card_too(
+    tmp_path, model_file, scores, monkeypatch
+):
+    monkeypatch.setattr(cards, "load_cards", dict)
+    text = cards.write_model_card(model_file, tmp_path, scores.head(0)).read_text()
+    assert "Licence: not given" in text and "model-index" not in text
 
 
 def test_a_data_set_card_says_what_was_found(tmp_path, sample):
@@ -53,30 +68,28 @@ def test_a_data_set_card_says_what_was_found(tmp_path, sample):
     assert card.data.license == "mit" and card.data.pretty_name == sample.card["title"]
     assert f"{(pairs['kind'] == 'exact').sum()} exact" in card.text
     counts = sample.photos.query("label == 'glass'")["split"].value_counts()
-    line = next(line for line in card.text.splitlines() if line.startswith("| glass"))
+    lines = card.text.splitlines()
+    line = next(line for line in lines if line.startswith("| glass"))
     assert line == f"| glass | {counts['test']} | {counts['train']} | {counts['validation']} |"
+    assert "| --- | ---: | ---: | ---: |" in lines
 
 
 def test_a_folder_of_ones_own_has_a_card_too(tmp_path, sample):
-    own = sample._replace(
-        name="own",
-        card=sample.card | {"licence": "", "citation": "", "homepage": ""},
-        photos=sample.photos.assign(split=None),
-    )
-    file = cards.write_dataset_card(
-        own, tmp_path, pd.DataFrame(columns=["kind", "same_label"]), pd.DataFrame()
-    )
-    text = file.read_text()
+    bare = sample.card | {"licence": "", "citation": "", "homepage": ""}
+    own = sample._replace(name="own", card=bare, photos=sample.photos.assign(split=None))
+    none = pd.DataFrame(columns=["kind", "same_label"])
+    text = cards.write_dataset_card(own, tmp_path, none, pd.DataFrame()).read_text()
     assert "Licence: not given" in text and "the same: none" in text
     assert yaml.safe_load(text.split("---")[1])["task_categories"] == ["image-classification"]
 
 
-def test_the_checklist_is_filled_from_the_run(sample, scores):
+def test_the_checklist_is_filled_from_the_run(sample):
     models = pd.DataFrame({"model": ["a", "b"], "seeds": [2, 2], "accuracy_low": 0.7, "accuracy_high": 0.9})
     record = {"commit": "0123456789abcdef+", "versions": {"python": "3.11"}, "hardware": {"cores": 2}}
-    published = pd.DataFrame({"value": [0.4969, 0.8919]})
-    told = cards.checklist(record, sample, models, {"random": 5, "grouped": 0}, published)
+    told = cards.checklist(record, sample, models, {"random": 5, "grouped": 0})
     answers = told.set_index("question")["answer"]
     assert answers["Which code?"] == "commit 0123456789ab with changes"
     assert answers["Test photos of an object known from train"] == "5 under random and 0 under grouped"
-    assert "49.69 %" in answers["How far does it carry?"] and "20.0 % wide" in answers["Is luck shown?"]
+    assert "49.69" in answers["How far does it carry?"] and "20.0" in answers["Is luck shown?"]
+    assert "unknown, 2 cores" in answers["Which software and machine?"]
+    assert not cards.checklist({}, sample, models, {})["answer"].str.contains("{", regex=False).any()

@@ -1,70 +1,52 @@
-"""Two runs held against one another, the reference that a run leaves, and every model in one table."""
+"""Two runs held against one another, and the reference that a run leaves."""
 
 import json
+import re
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from test_evaluation_metrics import made_up
 
 from wastebook import paths
+from wastebook.data import load_cards
 from wastebook.errors import WastebookError
-from wastebook.evaluation.metrics import score
 from wastebook.files import write_text
-from wastebook.report import overview, reference, sentences
+from wastebook.learning.predictions import MODEL, Model
+from wastebook.report import reference
 from wastebook.report.chapter import Chapter
 
+SMALL, LARGE = Model("resnet18", "64x64"), Model("efficientnet_b0", "96x128", head="exact")
 
-def predictions_of(models, split="test"):
-    """A model a skill, on the same photos, under two seeds."""
-    tables = [
-        made_up(skill=skill, seed=seed, model=model).assign(split=split, scheme="grouped")
-        for model, skill in models.items()
-        for seed in (0, 1)
+
+def scores_table(**changes):
+    """A score per model and metric; `changes` to columns of all."""
+    rows = [
+        {"dataset": "trashnet", **model.columns, "scheme": "grouped", "split": "test", "metric": metric}
+        | {"value": 0.8, "low": 0.75, "high": 0.85, "n": 61, "seeds": 2}
+        for model in (SMALL, LARGE)
+        for metric in ("accuracy", "macro_f1")
     ]
-    return pd.concat(tables, ignore_index=True)
+    return pd.DataFrame(rows).assign(**changes)
 
 
-MODELS = {"resnet18": 1.0, "resnet18-tuned": 1.02, "efficientnet_b0": 2.0, "efficientnet_b0-96x128": 2.1}
-
-
-@pytest.fixture(scope="module")
-def kept():
-    """The tables that a chapter with these models keeps."""
-    both = pd.concat([predictions_of(MODELS), predictions_of(MODELS, "validation")], ignore_index=True)
-    costs = pd.DataFrame({"model": ["resnet18", "efficientnet_b0", "efficientnet_b0-96x128"]})
-    costs = costs.assign(
-        parameters=[11e6, 4e6, 4e6], multiply_adds=[3e8, 7e7, 9e7], megabytes=[44.0, 16.0, 16.0]
-    )
-    seconds = pd.DataFrame(
-        [(model, "grouped", seed, 2.0) for model in MODELS for seed in (0, 1)],
-        columns=["model", "scheme", "seed", "seconds"],
-    )
-    trials = pd.DataFrame({"scheme": "grouped", "seed": [0, 0, 1, 1], "seconds": 5.0})
-    return {
-        "predictions": both,
-        "scores": score(both, "trashnet", draws=100),
-        "costs": costs.assign(milliseconds=[2.0, 3.0, 4.0]),
-        "seconds": seconds,
-        "trials": trials,
-    }
+def write_run(folder, scores, data=("trashnet",), drawn=False):
+    """A run of one chapter with these scores."""
+    chapter = Chapter("04-efficientnet", folder, folder)
+    chapter.save("scores", scores)
+    chapter.save("predictions", pd.DataFrame({"path": ["a"] * 501}))
+    chapter.record(scheme="grouped")
+    record = {"written": "2026", "commit": "abc", "hardware": {"cores": 2}, "versions": {"python": "3.11"}}
+    facts = {"photos": 400, "fingerprint": "f" * 64, "drawn": drawn}
+    record["data"] = {name: {"name": name, **facts} for name in data}
+    record["parameters"] = {"04-efficientnet": {"dataset": "trashnet"}}
+    write_text(folder / "run.yml", yaml.safe_dump(record))
+    write_text(folder / ".build" / "04-efficientnet.json", json.dumps({"seconds": 12.3}))
+    return folder
 
 
 @pytest.fixture
-def run(tmp_path, kept):
-    """A run of one chapter on real photos."""
-    folder = tmp_path / "run"
-    chapter = Chapter("04-efficientnet", folder, folder)
-    for name, table in kept.items():
-        chapter.save(name, table)
-    chapter.record(size="96x128", scheme="grouped")
-    record = {"written": "2026", "commit": "abc", "hardware": {"cores": 2}, "versions": {"python": "3.11"}}
-    record["data"] = {"trashnet": {"name": "trashnet", "photos": 400, "fingerprint": "f" * 64}}
-    record["parameters"] = {"04-efficientnet": {"dataset": "trashnet"}}
-    write_text(folder / "run.yml", yaml.safe_dump(record))
-    write_text(folder / ".build" / "04-efficientnet.json", json.dumps({"seconds": 12.34}))
-    return folder
+def run(tmp_path):
+    return write_run(tmp_path / "run", scores_table())
 
 
 @pytest.fixture
@@ -76,48 +58,58 @@ def empty_reference(tmp_path, monkeypatch):
 def test_a_run_does_not_differ_from_itself(run):
     outcome = reference.compare_runs(run, run)
     assert outcome["differ"] == [] and outcome["notes"] == []
-    assert outcome["shared"] == len(MODELS) * 2 * 6 and outcome["largest"]["difference"] == 0
+    assert outcome["shared"] == 4 and outcome["largest"]["difference"] == 0
 
 
-def test_what_differs_beyond_its_interval_is_said(run, tmp_path, kept):
-    changed = kept["scores"].copy()
-    of_one = (
-        (changed["model"] == "resnet18") & (changed["split"] == "test") & (changed["metric"] == "accuracy")
-    )
-    changed.loc[of_one, ["value", "low", "high"]] += 0.3
-    nudged = (changed["model"] == "efficientnet_b0") & (changed["metric"] == "accuracy")
-    changed.loc[nudged, ["value", "low", "high"]] += 0.005
-    other = Chapter("04-efficientnet", tmp_path / "other", tmp_path / "other")
-    other.save("scores", changed[changed["model"] != "resnet18-tuned"])
-    outcome = reference.compare_runs(run, tmp_path / "other")
+def test_what_differs_beyond_its_interval_is_said(run, tmp_path):
+    changed = scores_table()
+    changed.loc[0, ["value", "low", "high"]] += 0.3
+    changed.loc[1, ["value", "low", "high"]] += 0.005
+    other = write_run(tmp_path / "other", changed[changed["network"] == "resnet18"])
+    outcome = reference.compare_runs(run, other)
     (differs,) = outcome["differ"]
-    assert (differs["model"], differs["split"], differs["metric"]) == ("resnet18", "test", "accuracy")
+    assert (differs["network"], differs["metric"]) == ("resnet18", "accuracy")
     assert differs["difference"] == pytest.approx(0.3)
-    assert outcome["only_first"] == ["trashnet/resnet18-tuned"] and outcome["only_second"] == []
+    assert outcome["only_first"] == [f"trashnet/{LARGE.id}"] and outcome["only_second"] == []
 
 
-def test_runs_without_a_score_in_common_cannot_be_compared(run, tmp_path, kept):
-    other = Chapter("02-baseline", tmp_path / "other", tmp_path / "other")
-    other.save("scores", kept["scores"].assign(dataset="another"))
+def test_models_are_told_apart_by_every_column_and_scores_without_an_interval_never_differ():
+    other = scores_table(image_size="224x224")
+    assert reference.compare_scores(scores_table(), other).empty
+    bare = scores_table(low=None, high=None).astype({"low": float, "high": float})
+    assert not reference.compare_scores(bare, bare.assign(value=0.1))["differs"].any()
+
+
+def test_runs_without_a_score_in_common_cannot_be_compared(run, tmp_path):
+    other = write_run(tmp_path / "other", scores_table(dataset="another"))
     with pytest.raises(WastebookError, match="no score in common"):
-        reference.compare_runs(run, tmp_path / "other")
+        reference.compare_runs(run, other)
     with pytest.raises(WastebookError, match="no scores in"):
         reference.compare_runs(run, tmp_path / "nothing")
 
 
 def test_the_reference_is_what_the_run_found(run, empty_reference):
-    with pytest.raises(WastebookError, match="No reference is kept yet"):
+    with pytest.raises(WastebookError, match="No results are kept of 'reference'"):
         reference.find_results("reference")
     (folder,) = reference.write_reference(run)
     assert folder == empty_reference / "trashnet" / "04-efficientnet"
-    assert {file.name for file in folder.iterdir()} == {
-        "scores.csv", "costs.csv", "seconds.csv", "trials.csv", "values.json", "run.yml",
-    }  # fmt: skip
+    assert {file.name for file in folder.iterdir()} == {"scores.csv", "values.json", "run.yml"}
     facts = yaml.safe_load((folder / "run.yml").read_text())
-    assert (facts["seconds"], facts["data"]["photos"], facts["versions"]["python"]) == (12.3, 400, "3.11")
+    assert (facts["seconds"], facts["versions"]["python"]) == (12.3, "3.11")
+    assert facts["data"]["trashnet"]["photos"] == 400
     assert reference.compare_runs(run, reference.find_results("reference"))["differ"] == []
-    assert len(reference.reference_scores("trashnet")) == len(MODELS) * 2 * 6
-    assert reference.reference_scores("sample").empty
+    assert len(reference.reference_scores("trashnet", "f" * 64)) == 4
+    assert reference.reference_scores("sample", "f" * 64).empty
+
+
+def test_a_table_goes_to_the_data_sets_of_its_rows(tmp_path, empty_reference):
+    both = pd.concat([scores_table(), scores_table(dataset="waste-classification")])
+    written = reference.write_reference(
+        write_run(tmp_path / "run", both, ("trashnet", "waste-classification"))
+    )
+    assert sorted(folder.parent.name for folder in written) == ["trashnet", "waste-classification"]
+    assert {len(pd.read_csv(folder / "scores.csv")) for folder in written} == {4}
+    assert [(folder / "values.json").exists() for folder in written] == [True, False]
 
 
 def test_other_photos_and_versions_are_noted(run, empty_reference):
@@ -127,78 +119,52 @@ def test_other_photos_and_versions_are_noted(run, empty_reference):
     record["versions"]["python"] = "3.12"
     write_text(run / "run.yml", yaml.safe_dump(record))
     notes = reference.compare_runs(run, empty_reference)["notes"]
-    assert notes == ["The photos of trashnet are not the same.", "Not the same versions."]
+    assert notes == ["Not the same photos of trashnet.", "Not the same versions."]
 
 
-def test_drawn_photos_make_no_reference(run, empty_reference):
-    text = (run / "run.yml").read_text().replace("trashnet", "sample")
+def test_data_sets_of_one_name_are_not_mixed(run, empty_reference):
+    reference.write_reference(run)
+    text = (run / "run.yml").read_text().replace("f" * 64, "0" * 64)
     write_text(run / "run.yml", text)
+    with pytest.raises(WastebookError, match="of other photos"):
+        reference.write_reference(run)
+    assert reference.reference_scores("trashnet", "0" * 64).empty
+
+
+def test_drawn_photos_make_no_reference(tmp_path, empty_reference):
+    run = write_run(tmp_path / "run", scores_table(), drawn=True)
     with pytest.raises(WastebookError, match="drawn photos"):
         reference.write_reference(run)
     assert not empty_reference.exists()
 
 
-@pytest.fixture
-def chapter(run):
-    return Chapter("07-comparison", run, run)
+KEPT = sorted(paths.REFERENCE.glob("*/*/*.csv"))
 
 
-def test_every_model_with_its_costs(chapter):
-    models = overview.all_models(chapter, overview.test_scores(chapter), watts=10)
-    assert models["model"].iloc[0] in ("efficientnet_b0", "efficientnet_b0-96x128")
-    found = models.set_index("model")
-    assert found.loc["resnet18-tuned", "parameters"] == 11e6
-    assert found.loc["efficientnet_b0-96x128", "milliseconds"] == 4
-    assert found.loc["resnet18-tuned", "seconds"] == 12 and found.loc["resnet18-tuned", "joules"] == 120
-    assert found.loc["resnet18", "seconds"] == 2
-    assert (models["accuracy_low"] <= models["accuracy"]).all()
-    told = overview.told(models)
-    assert list(told["group"].unique()) == ["trashnet, grouped split"] and "[" in told["accuracy"][0]
+@pytest.mark.parametrize("file", KEPT, ids=lambda file: "/".join(file.parts[-3:]))
+def test_the_kept_tables_have_the_columns_of_models(file):
+    table = pd.read_csv(file)
+    if "model" in table:
+        assert set(MODEL) <= set(table)
+        models = table[MODEL].drop_duplicates().to_dict("records")
+        assert all(Model(*list(row.values())[1:]).columns == row for row in models)
+    if "dataset" in table:
+        assert set(table["dataset"]) == {file.parts[-3]}
 
 
-def test_chapters_that_did_not_run_are_left_out(tmp_path, chapter):
-    assert overview.read_values(chapter, "05-xception") == {}
-    assert overview.read_earlier(chapter, "learning_curve").empty
-    with pytest.raises(WastebookError, match="No chapter with models"):
-        overview.test_scores(Chapter("07-comparison", tmp_path / "new", tmp_path / "new"))
+def test_the_kept_reference_is_of_real_photos_with_a_card():
+    for record in paths.REFERENCE.glob("*/*/run.yml"):
+        (name, facts), *others = yaml.safe_load(record.read_text())["data"].items()
+        assert name == record.parts[-3] and not others and not facts["drawn"]
+        assert facts["fingerprint"] == load_cards()[name].get("fingerprint", facts["fingerprint"])
 
 
-def test_questions_are_answered_for_models_that_are_there(chapter):
-    scores = overview.test_scores(chapter)
-    predictions = overview.predictions_by_dataset(chapter, scores)
-    questions = {
-        "Is it better?": ("efficientnet_b0", "resnet18"),
-        "Does a search help?": ("resnet18-tuned", "resnet18"),
-        "Is it there?": ("gone", "resnet18"),
-    }
-    answers = overview.answer_questions(
-        predictions, {"trashnet": "grouped"}, {"trashnet": questions, "x": questions}
-    )
-    assert list(answers["question"]) == ["Is it better?", "Does a search help?"]
-    better, search = (row for _, row in answers.iterrows())
-    assert better["difference"] > 0.1 and better["p"] < 0.05 and better["p_mcnemar"] < 0.05
-    assert overview.answer_in_words(better).startswith("**Is it better?** Yes: +")
-    assert "cannot be told" in overview.answer_in_words(search)
-    assert len(overview.answers_told(answers)) == 2
-    assert overview.answer_questions({}, {}, {"trashnet": questions}).empty
-
-
-def test_the_front_is_of_those_that_nobody_beats_in_both():
-    cost = pd.Series([1.0, 2.0, 3.0, 2.0, np.nan])
-    quality = pd.Series([0.5, 0.8, 0.7, 0.6, 0.9])
-    assert list(overview.pareto_front(cost, quality)) == [True, True, False, False, False]
-
-
-def test_published_figures_are_read_from_our_interval(chapter):
-    scores = overview.test_scores(chapter)
-    published = pd.DataFrame(
-        [("A", "p", "resnet18", "accuracy", 0.0, ""), ("B", "q", "other", "accuracy", 0.9, "")],
-        columns=["work", "data", "what", "statistic", "value", "source"],
-    )
-    beside = overview.beside_published(published, scores, scores.head(0))
-    assert list(beside["reading"].fillna("")) == ["below", ""]
-    assert "[" in beside["this_run"][0] and beside["reference"].isna().all()
-    works = set(sentences.published_for(["cardboard", "glass", "metal", "paper", "plastic", "trash"])["work"])
-    assert {"FIUBA", "Single 2023"} <= works and "TFM" not in works
-    assert set(sentences.published_for(["organic", "recyclable"])["work"]) == {"TFM"}
-    assert sentences.published_for(["a", "b"]).empty
+@pytest.mark.parametrize("readme", [paths.PROJECT / "README.md", paths.CARDS / "audit" / "README.md"])
+def test_files_named_in_a_readme_exist(readme):
+    text = readme.read_text(encoding="utf-8")
+    named = re.findall(r"data/[\w/.-]+\.(?:csv|yml|md)", text)
+    named += [
+        f"data/audit/{name}" for name in re.findall(r"`([\w-]+\.csv)`", text) if readme.parent.name == "audit"
+    ]
+    assert named
+    assert [name for name in named if not (paths.PROJECT / name).exists()] == []

@@ -3,7 +3,6 @@ run on the real photos, without pictures."""
 
 import json
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,26 @@ import pandas as pd
 import yaml
 
 from wastebook import paths
-from wastebook.book.plan import BUILD, find_run, read_record
-from wastebook.errors import WastebookError
+from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import write_text
+from wastebook.learning.predictions import MODEL
 
-SCORE_KEYS = ["dataset", "model", "scheme", "split", "metric"]
+SCORE_KEYS = ["dataset", *MODEL, "scheme", "split", "metric"]
 MOST_ROWS = 500  # of a table that is kept
+MADE_WITH = ("commit", "hardware", "versions")
 TOLERANCE = 1e-5  # what is lost by writing six figures
 
 
 def find_results(name: str) -> Path:
-    """The folder of a run's results, or of the reference's where the name is `reference`; WastebookError
+    """The folder of a run that has results, or of the reference where the name is `reference`; WastebookError
     where there are none."""
-    if name == "reference":
-        if not any(paths.REFERENCE.glob("*/*/scores.csv")):
-            raise WastebookError(
-                "No reference is kept yet: build the book on the real photos, then wastebook reference RUN."
-            )
-        return paths.REFERENCE
-    return find_run(name, "results")
+    folder, kept = paths.REFERENCE, "*/*/scores.csv"
+    if name != "reference":
+        folder, kept = paths.run_folder(name), "results"
+    if not any(folder.glob(kept)):
+        known = ["reference", *sorted(found.parent.name for found in paths.RUNS.glob("*/results"))]
+        raise WastebookError(f"No results are kept of {name!r}. {did_you_mean(name, known)}")
+    return folder
 
 
 def scores_of(place: Path) -> pd.DataFrame:
@@ -41,31 +41,28 @@ def scores_of(place: Path) -> pd.DataFrame:
     return pd.concat(parts).drop_duplicates(SCORE_KEYS, ignore_index=True)
 
 
-def reference_scores(dataset: str) -> pd.DataFrame:
-    """The scores kept as the reference of a data set; no row where none are."""
-    folder = paths.REFERENCE / dataset
-    parts = [pd.read_csv(file) for file in sorted(folder.glob("*/scores.csv"))]
+def reference_scores(dataset: str, fingerprint: str) -> pd.DataFrame:
+    """The scores kept as the reference of the data set of that name, if it has these very photos (see
+    `wastebook.data.fingerprint`); no row where none are."""
+    files = sorted((paths.REFERENCE / dataset).glob("*/scores.csv"))
+    parts = [pd.read_csv(file) for file in files if _fingerprint(file.parent) == fingerprint]
     columns = [*SCORE_KEYS, "value", "low", "high", "n", "seeds"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def compare_scores(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """The scores that two tables share, the most different first: `dataset, model, scheme, split, metric`,
-    `value, low, high` of both (`_a, _b`), `difference` (second minus first) and `differs`: each value lies
-    outside the other's interval."""
+    """The scores that two tables share, the most different first: `SCORE_KEYS`, `value, low, high` of both
+    (`_a, _b`), `difference` (second minus first) and `differs`: each value lies outside the other's interval
+    (which none does that has no interval)."""
     values = [*SCORE_KEYS, "value", "low", "high"]
     both = first[values].merge(second[values], on=SCORE_KEYS, suffixes=("_a", "_b"))
-    outside = []
-    for a, b in ("ab", "ba"):
-        # The interval of a calibration error need not hold its own value: resampling makes the error larger.
-        low, high = (both[[f"{name}_{b}", f"value_{b}"]] for name in ("low", "high"))
-        outside.append(
-            (both[f"value_{a}"] < low.min(axis=1) - TOLERANCE)
-            | (both[f"value_{a}"] > high.max(axis=1) + TOLERANCE)
-        )
+    outside = [
+        (both[f"value_{a}"] < both[f"low_{b}"] - TOLERANCE)
+        | (both[f"value_{a}"] > both[f"high_{b}"] + TOLERANCE)
+        for a, b in ("ab", "ba")
+    ]
     both = both.assign(difference=both["value_b"] - both["value_a"], differs=outside[0] & outside[1])
-    order = both["difference"].abs().sort_values(ascending=False, kind="stable").index
-    return both.loc[order].reset_index(drop=True)
+    return both.sort_values("difference", key=abs, ascending=False, kind="stable", ignore_index=True)
 
 
 def compare_runs(first: Path, second: Path) -> dict[str, Any]:
@@ -73,11 +70,15 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
     `differ` (those beyond their intervals), `largest` (the most different of all), `only_first` and
     `only_second` (models that the other lacks) and `notes` on what else is not alike. WastebookError where
     they share nothing."""
-    tables = [scores_of(place) for place in (first, second)]
+    tables, facts = (
+        [scores_of(place) for place in (first, second)],
+        [_facts(place) for place in (first, second)],
+    )
     both = compare_scores(*tables)
     if both.empty:
         raise WastebookError(f"{first} and {second} have no score in common: they cannot be compared.")
     models = [set(table["dataset"] + "/" + table["model"]) for table in tables]
+    unlike = [what for what, found in facts[0].items() if not found <= facts[1].get(what, found)]
     return {
         "first": str(first),
         "second": str(second),
@@ -86,77 +87,81 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
         "largest": both.drop(columns="differs").iloc[0].to_dict(),
         "only_first": sorted(models[0] - models[1]),
         "only_second": sorted(models[1] - models[0]),
-        "notes": list(_notes(_facts(first), _facts(second))),
+        "notes": [f"Not the same {what}." for what in unlike],
     }
 
 
 def write_reference(run: Path) -> list[Path]:
     """Keep the small tables and single values of a run as `data/reference/<data set>/<chapter>/`, in the
     place of what was there, each with a `run.yml`: versions, commit, hardware, data, parameters, seconds.
-    Gives the folders. WastebookError where the run has no record, or was built from drawn photos."""
-    record = read_record(run)
-    if not record.get("data") or not (run / "results").is_dir():
-        raise WastebookError(f"{run} is not a run that was built whole: wastebook build --run {run.name}")
-    if any(map(paths.is_drawn, record["data"])):
-        raise WastebookError(f"{run} was built from drawn photos: a reference is of real ones.")
-    written = []
+    Gives the folders. WastebookError where the run cannot be a reference (see `_real_data`)."""
+    record = paths.read_record(run)
+    data, written = _real_data(run, record), []
     for results in sorted(path for path in (run / "results").iterdir() if path.is_dir()):
-        chapter = results.name
-        parameters = record["parameters"].get(chapter, {})
-        dataset = Path(str(parameters.get("dataset", ""))).name
-        if dataset not in record["data"]:
-            continue
-        folder = paths.REFERENCE / dataset / chapter
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for file in sorted(results.glob("*.parquet")):
-            table = pd.read_parquet(file)
-            if 0 < len(table) <= MOST_ROWS:
-                table.to_csv(folder / f"{file.stem}.csv", index=False, float_format="%.6g")
-        values = run / "results" / f"{chapter}.json"
-        if values.exists():
-            shutil.copyfile(values, folder / "values.json")
-        facts = {name: record[name] for name in ("written", "commit", "hardware", "versions")}
-        facts |= {
-            "data": record["data"][dataset],
-            "parameters": parameters,
-            "seconds": _seconds(run, chapter),
-        }
-        write_text(folder / "run.yml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
-        written.append(folder)
+        parameters, state = (
+            record["parameters"].get(results.name, {}),
+            run / ".build" / f"{results.name}.json",
+        )
+        main = Path(str(parameters.get("dataset", ""))).name
+        facts = {name: record.get(name) for name in ("written", *MADE_WITH)} | {"parameters": parameters}
+        facts["seconds"] = json.loads(state.read_text()).get("seconds") if state.exists() else None
+        for dataset, tables in _small_tables(results, main).items():
+            if dataset not in data:
+                continue
+            folder = paths.REFERENCE / dataset / results.name
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            for name, table in tables.items():
+                table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
+            values = results.with_suffix(".json")
+            if dataset == main and values.exists():
+                shutil.copyfile(values, folder / "values.json")
+            text = yaml.safe_dump(
+                facts | {"data": {dataset: data[dataset]}}, sort_keys=False, allow_unicode=True
+            )
+            write_text(folder / "run.yml", text)
+            written.append(folder)
     return written
 
 
-def _seconds(run: Path, chapter: str) -> float | None:
-    """How long a chapter ran when it was last run."""
-    state = run / BUILD / f"{chapter}.json"
-    found = json.loads(state.read_text(encoding="utf-8")) if state.exists() else {}
-    return round(found["seconds"], 1) if "seconds" in found else None
+def _real_data(run: Path, record: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The facts of a run's data sets. WastebookError where it has no record, was built from drawn photos, or
+    from others than those whose reference is kept under that name."""
+    if not record.get("data") or not (run / "results").is_dir():
+        raise WastebookError(f"{run} is not a run that was built whole: wastebook build --run {run.name}")
+    for name, facts in record["data"].items():
+        if facts.get("drawn"):
+            raise WastebookError(f"{run} was built from drawn photos: a reference is of real ones.")
+        kept = paths.REFERENCE / name
+        if any(_fingerprint(file.parent) != facts["fingerprint"] for file in kept.glob("*/run.yml")):
+            raise WastebookError(f"The reference of {name} is of other photos: remove {kept} first.")
+    return record["data"]
 
 
-def _facts(place: Path) -> list[dict[str, Any]]:
-    """The records of a run, or of the chapters of the reference."""
-    files: Iterable[Path] = [place / "run.yml", *sorted(place.glob("*/*/run.yml"))]
-    return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+def _small_tables(results: Path, main: str) -> dict[str, dict[str, pd.DataFrame]]:
+    """The tables of a chapter that are kept, by data set: one with the column `dataset` by its rows, others
+    with the `main` data set of the chapter."""
+    found: dict[str, dict[str, pd.DataFrame]] = {main: {}}
+    for file in sorted(results.glob("*.parquet")):
+        table = pd.read_parquet(file)
+        for dataset, part in table.groupby("dataset") if "dataset" in table else [(main, table)]:
+            if 0 < len(part) <= MOST_ROWS:
+                found.setdefault(dataset, {})[file.stem] = part
+    return found
 
 
-def _notes(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> Iterable[str]:
-    """What differs between two runs besides their scores, a line each."""
-    data = [_data(records) for records in (first, second)]
-    for name in sorted(set(data[0]) & set(data[1])):
-        if data[0][name] != data[1][name]:
-            yield f"The photos of {name} are not the same."
-    for what in ("commit", "hardware", "versions"):
-        found = [[record.get(what) for record in records] for records in (first, second)]
-        if found[0] and found[1] and any(one not in found[1] for one in found[0]):
-            yield f"Not the same {what}."
+def _fingerprint(chapter: Path) -> str:
+    """The fingerprint of the data that a chapter of the reference is of."""
+    return paths.read_record(chapter)["data"][chapter.parent.name]["fingerprint"]
 
 
-def _data(records: list[dict[str, Any]]) -> dict[str, set[str]]:
-    """The fingerprints of each data set in some records."""
+def _facts(place: Path) -> dict[str, set[str]]:
+    """What the records of a run, or of the chapters of the reference, say: the photos of each data set, the
+    commit, the hardware and the versions."""
     found: dict[str, set[str]] = {}
-    for record in records:
-        data = record.get("data", {})
-        for facts in [data] if "fingerprint" in data else data.values():
-            found.setdefault(facts["name"], set()).add(facts["fingerprint"])
+    for folder in [place, *sorted(file.parent for file in place.glob("*/*/run.yml"))]:
+        record = paths.read_record(folder)
+        facts = {f"photos of {name}": each["fingerprint"] for name, each in record.get("data", {}).items()}
+        for what, value in (facts | {name: record[name] for name in MADE_WITH if name in record}).items():
+            found.setdefault(what, set()).add(str(value))
     return found

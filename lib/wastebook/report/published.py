@@ -1,0 +1,98 @@
+"""What others published, beside what was found here: matched on a model's network and head."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from wastebook import paths
+from wastebook.evaluation.metrics import METRICS
+from wastebook.learning.predictions import MODEL
+from wastebook.report.figures.style import BINARY_ORDER, CLASS_ORDER
+from wastebook.report.sentences import format_count, format_score, name_models, select_row
+
+# What a set of classes may be compared with, by the beginning of `data` in `data/published.csv`.
+COMPARABLE = {frozenset(CLASS_ORDER): ("TrashNet", "RealWaste"), frozenset(BINARY_ORDER): ("Waste Class",)}
+SHOWN = METRICS[:2]
+SAME = ["network", "head", "metric"]  # what a published figure and one of ours share
+
+
+def published_for(classes: Iterable[str]) -> pd.DataFrame:
+    """What others published of photos with these classes (`data/published.csv`: `work, data, what, network,
+    head, statistic, value, source`; no `network` where it is about photos); no row where nobody has."""
+    published = pd.read_csv(paths.CARDS / "published.csv")
+    comparable = published["data"].str.startswith(COMPARABLE.get(frozenset(classes), ("none",)))
+    return published[comparable].reset_index(drop=True)
+
+
+def side_by_side(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy and macro F1 on test with their intervals, a row per model and scheme, and below the published
+    ones of the same models, each with the protocol that made it."""
+    test, rows = scores[scores["split"] == "test"], []
+    names = name_models(test)
+    for (model, scheme), part in test.groupby(["model", "scheme"], sort=False):
+        photos, seeds = int(part["n"].iloc[0]), int(part["seeds"].iloc[0])
+        protocol = (
+            f"this run: {scheme} split, {format_count(photos)} photos in {seeds} seed{'s' * (seeds > 1)}"
+        )
+        found = {metric: format_score(select_row(part, metric=metric)) for metric in SHOWN}
+        rows.append({"model": names[model], "protocol": protocol, **found})
+    theirs = _of_same_models(published, test)
+    theirs = theirs[theirs["statistic"].isin(SHOWN)]
+    for (work, what, data), part in theirs.groupby(["work", "what", "data"], sort=False):
+        found = {row["statistic"]: f"{row['value']:.3f}" for _, row in part.iterrows()}
+        rows.append({"model": what, "protocol": f"{work}: {data}", **found})
+    return pd.DataFrame(rows, columns=["model", "protocol", *SHOWN])
+
+
+def describe_published(row: pd.Series, published: pd.DataFrame) -> str:
+    """The published figure of the same network, head and metric as a row of scores, as a sentence after a
+    space: ` FIUBA published 0.760 (...), below this interval.`; empty where there is none."""
+    theirs = published.rename(columns={"statistic": "metric"})
+    theirs = theirs[(theirs[SAME] == row[SAME]).all(axis=1)]
+    if theirs.empty:
+        return ""
+    work, data, value = theirs[["work", "data", "value"]].iloc[0]
+    return f" {work} published {value:.3f} ({data}), {_place(value, row)} this interval."
+
+
+def with_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+    """The scores with the published ones of the same models and metrics as rows of the scheme `published`."""
+    theirs = _of_same_models(published, scores).rename(columns={"statistic": "metric"})
+    theirs = theirs.loc[theirs["metric"].isin(scores["metric"]), [*MODEL, "metric", "value"]]
+    return (
+        pd.concat([scores, theirs.assign(scheme="published")], ignore_index=True) if len(theirs) else scores
+    )
+
+
+def beside_published(published: pd.DataFrame, scores: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """A row per published metric: `work, what, network, head, metric, published`, the same model's score in
+    the kept `reference` and in `this_run` (missing where there is none), `reading` (where the published one
+    lies, seen from this run's interval: `below`, `within`, `above`) and `protocol`."""
+    names = {"statistic": "metric", "value": "published", "data": "protocol"}
+    lines = []
+    for _, theirs in published[published["statistic"].isin(METRICS)].rename(columns=names).iterrows():
+        line = theirs[["work", "what", *SAME, "published"]].to_dict()
+        for place, table in (("reference", reference), ("this_run", scores)):
+            same = table[table["model"].isin(_plain_models(table)["model"])]
+            same = same[(same[SAME] == theirs[SAME]).all(axis=1)]
+            line[place] = format_score(same.iloc[0]) if len(same) else None
+        reading = _place(theirs["published"], same.iloc[0]) if len(same) else None
+        lines.append(line | {"reading": reading, "protocol": theirs["protocol"]})
+    columns = ["work", "what", *SAME, "published", "reference", "this_run", "reading", "protocol"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def _plain_models(scores: pd.DataFrame) -> pd.DataFrame:
+    """`MODEL` of the models that published ones are held against: of each network and head the first one that
+    learned from photos as they are."""
+    return scores.loc[scores["transform"] == "none", MODEL].drop_duplicates(["network", "head"])
+
+
+def _of_same_models(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """The published rows of models that `scores` has too, with those models' columns."""
+    return published.merge(_plain_models(scores), on=["network", "head"])
+
+
+def _place(value: float, row: pd.Series) -> str:
+    """Where a published value lies, seen from our interval."""
+    return "below" if value < row["low"] else "above" if value > row["high"] else "within"
