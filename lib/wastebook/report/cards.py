@@ -12,7 +12,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard,
 
 from wastebook import paths
 from wastebook.data import Dataset, fingerprint, how_many, load_cards
-from wastebook.report.sentences import format_count, format_percent, format_score, join_names
+from wastebook.report.sentences import format_count, format_percent, format_score, join_names, name_model
 
 TEMPLATES, TASK = Path(__file__).parent, "image-classification"
 LICENCES = {"MIT": "mit", "CC BY-SA 4.0": "cc-by-sa-4.0", "CC0": "cc0-1.0"}  # as the hub writes them
@@ -21,10 +21,11 @@ WEIGHTS = {"imagenet": "ImageNet's", "random": "random: it has never learned to 
 
 def write_model_card(file: Path, folder: Path, scores: pd.DataFrame) -> Path:
     """The card of the model in an ONNX `file` of a chapter, from the facts in its metadata and from those
-    `scores` that are of its data set and its id (the file's stem): `<chapter>-<id>.md` in `folder`."""
+    `scores` that are of its data set and id, as `<chapter>-<id>.md` in `folder`."""
     facts = json.loads({entry.key: entry.value for entry in onnx.load(file).metadata_props}["wastebook"])
-    data, size = facts["card"]["data"], facts["image_size"]
-    own = scores[(scores["model"] == file.stem) & (scores["dataset"] == data["name"])].to_dict("records")
+    data, size = facts["card"]["data"], "x".join(map(str, facts["image_size"]))
+    title = name_model(facts | {"image_size": size})
+    own = scores[(scores["model"] == facts["name"]) & (scores["dataset"] == data["name"])].to_dict("records")
     results = [
         EvalResult(
             *(TASK, data["name"], data["title"], row["metric"], round(row["value"], 4)),
@@ -37,11 +38,11 @@ def write_model_card(file: Path, folder: Path, scores: pd.DataFrame) -> Path:
         library_name="wastebook",
         pipeline_tag=TASK,
         tags=["waste", TASK, facts["network"]],
-        model_name=facts["name"],
+        model_name=title,
         eval_results=results or None,
     )
-    told = {"data": data, "about": load_cards().get(data["name"], {}), "kinds": WEIGHTS}
-    told |= {"size": size if isinstance(size, str) else "x".join(map(str, size))}
+    told = {"title": title, "size": size, "data": data, "kinds": WEIGHTS}
+    told |= {"about": load_cards().get(data["name"], {})}
     told |= {"scores": [row | {"text": format_score(pd.Series(row))} for row in own]}
     card = ModelCard.from_template(head, str(TEMPLATES / "model_card.md"), **facts | told)
     card.save(written := folder / f"{file.parent.name}-{file.stem}.md")

@@ -66,9 +66,9 @@ def all_models(chapter: Chapter, needs: Iterable[str], watts: float) -> pd.DataF
     scores = test_scores(chapter, needs)
     keys = ["dataset", "scheme", *MODEL, "chapter", "n", "seeds"]
     endings = {"value": "", "low": "_low", "high": "_high"}
-    wide = scores.pivot(index=keys, columns="metric", values=list(endings))
-    wide.columns = pd.Index([f"{metric}{endings[name]}" for name, metric in wide.columns])
-    table = wide.reset_index()
+    table = scores.pivot(index=keys, columns="metric", values=list(endings))
+    table.columns = table.columns.map(lambda pair: f"{pair[1]}{endings[pair[0]]}")
+    table = table.reset_index()
     dataset_of = scores.drop_duplicates("chapter").set_index("chapter")["dataset"]
     costs, seconds = _costs(chapter, needs, dataset_of), _seconds(chapter, needs, dataset_of)
     table = table.merge(costs, on=["dataset", "network", "image_size"], how="left")
@@ -129,17 +129,14 @@ def answer_questions(
 
 def answers_table(answers: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """`answer_questions` to read; `names` of the models for people, by id (see `name_models`)."""
-    return pd.DataFrame(
-        {
-            "models": answers["model_a"].map(names) + " − " + answers["model_b"].map(names),
-            "accuracy": [format_points(row, unit="") for _, row in answers.iterrows()],
-            "macro F1": answers["macro_f1"],
-            "p": answers["p_holm"],
-            "only first right": answers["only_a"],
-            "only second": answers["only_b"],
-            "McNemar's p": answers["p_mcnemar"],
-        }
-    )
+    shown = {
+        "models": answers["model_a"].map(names) + " − " + answers["model_b"].map(names),
+        "accuracy": [format_points(row, unit="") for _, row in answers.iterrows()],
+        "macro F1": answers["macro_f1"],
+        "p": answers["p_holm"],
+    }
+    counts = {"only_a": "only first right", "only_b": "only second", "p_mcnemar": "McNemar's p"}
+    return pd.DataFrame(shown).join(answers[list(counts)].rename(columns=counts))
 
 
 def answer_in_words(row: pd.Series, names: Mapping[str, str]) -> str:
