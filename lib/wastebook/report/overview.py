@@ -25,8 +25,6 @@ TOLD = {  # what a model costs, to read: the column and its unit
     "training, s": ("seconds", 1),
     "energy, J": ("joules", 1),
 }
-ANSWERS = ["dataset", "question", "model_a", "model_b", "difference", "low", "high", "p_holm"]
-ANSWERS += ["macro_f1", "only_a", "only_b", "p_mcnemar"]
 SAID = {"better": "Yes", "worse": "No, it is worse", "undecided": "That cannot be told"}
 
 
@@ -108,7 +106,9 @@ def answer_questions(
     `compare_models`), `macro_f1` (its difference, as text), `only_a, only_b, p_mcnemar` (see `mcnemar`).
     Each test's p are corrected for all questions (Holm).
     """
-    parts = [pd.DataFrame(columns=ANSWERS)]
+    columns = ["dataset", "question", "model_a", "model_b", "difference", "low", "high", "p_holm"]
+    columns += ["macro_f1", "only_a", "only_b", "p_mcnemar"]
+    parts = [pd.DataFrame(columns=columns)]
     for dataset, asked in questions.items():
         table = predictions.get(dataset, pd.DataFrame(columns=["model", "scheme"]))
         table = table[table["scheme"] == leading.get(dataset)]
@@ -120,7 +120,7 @@ def answer_questions(
             f1 = [format_points(row, unit="") for _, row in both[both["metric"] == "macro_f1"].iterrows()]
             found = both[both["metric"] == "accuracy"].reset_index(drop=True).join(exact)
             found = found.assign(dataset=dataset, question=list(asked), macro_f1=f1, p_holm=found["p"])
-            parts.append(found[ANSWERS])
+            parts.append(found[columns])
     answers = pd.concat(parts[1:] or parts, ignore_index=True)
     for p in ("p_holm", "p_mcnemar"):
         answers[p] = multipletests(answers[p], method="holm")[1] if len(answers) else answers[p]
