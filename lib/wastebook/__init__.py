@@ -43,6 +43,7 @@ HOMES = {  # the module of each name that a chapter uses
 }
 MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_deals`
     "data": "data",
+    "decode": "photos.decode",
     "anatomy": "learning.anatomy",
     "export": "learning.export",
     "study": "learning.study",

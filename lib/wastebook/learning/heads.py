@@ -132,7 +132,7 @@ def solve_head(
     mean, scale = learned.mean(axis=0), learned.std(axis=0) + 1e-6
     learned, held_out = (learned - mean) / scale, (plain[validation] - mean) / scale
     rows: list[tuple[float, ...]] = []
-    best: tuple[float, ...] = (np.inf,)
+    best: tuple[Any, ...] = (np.inf,)
     with near_enough():
         for l2, weight, bias in _solutions(learned, wanted):
             train_loss, _ = _loss_and_accuracy(_softmax(learned @ weight.T + bias), wanted)
