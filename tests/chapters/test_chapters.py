@@ -112,8 +112,8 @@ def test_names_say_what_they_hold(notebook):
 
 @each_source
 def test_imports(notebook):
-    """In the cell that opens the chapter: our library by its name, usual ones by theirs, and of our rooms whole
-    modules, where they are the subject."""
+    """In the cell that opens the chapter: our library by its name, usual ones by theirs, and whole
+    modules of ours where they are the subject."""
     rooms, elsewhere, wrong = [], [], []
     for cell in code_cells(notebook):
         for node in ast.walk(ast.parse(cell.source)):
