@@ -12,10 +12,11 @@ import pytest
 
 from wastebook import paths
 from wastebook.book.deck import DECK
-from wastebook.book.execute import cell_options, run_chapter
-from wastebook.book.plan import annotated, chapter_names, check_parameters, parameters_of, plan
+from wastebook.book.execute import run_chapter
+from wastebook.book.plan import annotated, cell_options, chapter_names, check_parameters, parameters_of, plan
+from wastebook.edition import BOOK
 
-CHAPTERS = chapter_names()
+CHAPTERS = chapter_names(BOOK)
 EXAMPLE = "../docs/09-neighbours"  # the chapter that CONTRIBUTING.md has its reader copy
 LONGEST_CELL, MOST_CELLS, MOST_NAMES = 12, 40, 90
 VAGUE = {"told", "said", "lines", "ours", "theirs", "here", "own", "both", "some"}  # names that say nothing
@@ -188,7 +189,7 @@ def test_parameters(notebook, chapter):
     known = parameters_of(notebook).items()
     defaults = {name: parameter.default for name, parameter in known if name != "needs"}
     if chapter in CHAPTERS:
-        assert check_parameters(chapter, defaults) == defaults
+        assert check_parameters(BOOK, chapter, defaults) == defaults
     assert defaults.get("dataset", "sample").startswith("sample")
 
 
@@ -272,9 +273,10 @@ def run(tmp_path_factory):
     done: dict[str, object] = {}
 
     def run_up_to(chapter):
-        for name in plan("quick", wanted=[chapter]):
+        for name in plan(BOOK, "quick", wanted=[chapter]):
             if name not in done:
-                done[name] = run_chapter(name, small(name), folder)
+                values = check_parameters(BOOK, name, small(name))
+                done[name] = run_chapter(read(name), name, values, folder, paths.CHAPTERS)
         return folder
 
     return run_up_to
