@@ -149,6 +149,15 @@ def solve_head(
     return Head(*folded, classes, pd.DataFrame(columns=HISTORY), parameters, seconds), path
 
 
+@contextmanager
+def near_enough() -> Iterator[None]:
+    """No warning of a solution that has not wholly converged, and one thread for each, which would wait for
+    one another longer than they work. Enter it once around threads: they share the filters."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
 def _solutions(features: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
     """Each penalty with the weight (K, D) and bias (K,) that L-BFGS finds under it, from the last one's.
 
@@ -164,16 +173,6 @@ def _solutions(features: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[float
         if len(weight) == 1:  # for two classes scikit-learn keeps only the second's
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
         yield l2, weight if basis is None else weight @ basis.T, bias
-
-
-@contextmanager
-def near_enough() -> Iterator[None]:
-    """For a path of penalties: no warning where a step has not wholly converged (the next goes on from
-    there), and one thread each, which would wait for one another longer than they work. Enter it once around
-    threads: they share the filters."""
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
 
 
 def head_probabilities(head: Head, plain: np.ndarray) -> np.ndarray:
