@@ -71,14 +71,15 @@ def kept_model(sample):
 def ask_torch():
     """A function that asks a model in torch, in fp32, what its ONNX file should answer too: (N, K) class
     probabilities of the photos in some files."""
-    from wastebook.learning.backbones import load_pixels
-    from wastebook.learning.features import accelerator, for_inference, forward
+    from wastebook.learning.backbones import accelerator, for_inference, forward
+    from wastebook.learning.features import resize_antialiased
     from wastebook.learning.heads import head_probabilities
+    from wastebook.photos.decode import read_photo
 
     def ask(model, files):
         device, cooled = accelerator(), 1 / model.card.get("temperature", 1.0)
         network = for_inference(model.backbone).to(device)
-        pixels = np.stack([load_pixels(file, model.backbone.image_size) for file in files])
+        pixels = np.stack([resize_antialiased(read_photo(file), model.backbone.image_size) for file in files])
         head = model.head._replace(weight=model.head.weight * cooled, bias=model.head.bias * cooled)
         return head_probabilities(head, forward(network, model.backbone, pixels, device, bf16=False))
 

@@ -9,9 +9,9 @@ import torch
 from wastebook import paths
 from wastebook.data import draw_per_class
 from wastebook.errors import WastebookError
-from wastebook.learning import features as room
-from wastebook.learning.backbones import load_backbone
-from wastebook.learning.features import extract_features, for_inference, forward
+from wastebook.learning import backbones as room
+from wastebook.learning.backbones import for_inference, forward, load_backbone
+from wastebook.learning.features import cached_features, extract_features
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,19 @@ def test_kept_features_are_read_not_computed(sample, few, backbone, empty_cache,
     assert not np.array_equal(first[0], first[1])
 
 
+def test_a_damaged_view_is_made_anew(sample, few, empty_cache, tmp_path):
+    ask = (few, sample.root, "brightness", "vertical_flip", 2, 0, (24, 32), brightness, 2)
+    first = cached_features(*ask)
+    files = sorted(tmp_path.glob("features/*/vertical_flip-0-*.npz"))
+    whole = files[0].read_bytes()
+    for damage in (whole[:-40], b"", whole.replace(b"sha256", b"sha265"), whole[:400] + b"?" + whole[401:]):
+        files[0].write_bytes(damage)
+        assert np.array_equal(cached_features(*ask), first)
+    trap = np.array([{"a": "pickle"}], dtype=object)
+    np.savez(files[1], photos=few["sha256"].to_numpy(dtype=str), pixels=trap, features=trap)
+    assert np.array_equal(cached_features(*ask), first)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "auto"])
 def test_a_photo_has_the_same_features_in_any_company(
     sample, few, backbone, precision, tmp_path, monkeypatch
@@ -62,12 +75,26 @@ def test_another_size_or_seed_is_another_feature(sample, few, backbone):
     assert not np.array_equal(*drawn)
 
 
-def test_the_same_pixels_are_computed_once(sample, few, backbone, empty_cache, monkeypatch):
+def brightness(pixels):
+    """Two features without a network: what is done to pixels shows in them."""
+    return np.stack([pixels.mean(axis=(1, 2, 3)), pixels[:, :, :9].mean(axis=(1, 2, 3))], axis=1)
+
+
+def test_the_same_pixels_are_computed_once_in_whole_batches(sample, few, empty_cache):
     batches = []
-    monkeypatch.setattr(room, "forward", lambda *arguments: batches.append(1) or forward(*arguments))
-    plain = extract_features(few, sample.root, backbone, batch_size=1)[0]
-    views = extract_features(few, sample.root, backbone, "horizontal_flip", views=6, batch_size=1)
-    assert len(batches) <= 2 * len(few)  # each photo as it is and flipped, not six times
+
+    def forward(pixels):
+        batches.append(len(pixels))
+        return brightness(pixels)
+
+    def ask(transform, views):
+        key = ("brightness", transform, views, 0, (24, 32), forward, 2)
+        return cached_features(few, sample.root, *key, batch_size=5)
+
+    plain, views = ask("none", 1)[0], ask("horizontal_flip", 6)
+    assert set(batches) == {5}
+    photos = few["sha256"].nunique()
+    assert len(batches) <= 2 * photos / 5 + 7  # each photo as it is and flipped, not six times
     unflipped = (views == plain).all(axis=2)
     assert 0 < unflipped.mean() < 1
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from wastebook.learning.backbones import Backbone
-from wastebook.learning.features import BATCH_SIZE, accelerator, for_inference, forward, use_bf16
+from wastebook.learning.backbones import Backbone, accelerator, for_inference, forward, use_bf16
+from wastebook.learning.features import BATCH_SIZE
 
 NAMED = {nn.Conv2d: "convolution", nn.MaxPool2d: "max pooling", nn.Linear: "linear layer"}
 

@@ -12,12 +12,12 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import timm
 import torch
 from torch import nn
 from torch.nn import functional
@@ -27,12 +27,20 @@ from wastebook import paths
 from wastebook.data import fingerprint
 from wastebook.errors import WastebookError
 from wastebook.files import write_to_cache
-from wastebook.learning.backbones import Backbone, as_input, load_pixels, network_hash, parameter_blocks
-from wastebook.learning.features import BATCH_SIZE, accelerator, forward, out_of_memory, use_bf16
+from wastebook.learning.backbones import (
+    Backbone,
+    accelerator,
+    as_input,
+    forward,
+    network_hash,
+    out_of_memory,
+    use_bf16,
+)
+from wastebook.learning.features import BATCH_SIZE, resize_antialiased
 from wastebook.learning.heads import HISTORY_COLUMNS, Head
 from wastebook.learning.predictions import check_trainable, class_numbers
 from wastebook.photos.augment import check_transform, transform_photo
-from wastebook.photos.decode import parallel_map, thread_count
+from wastebook.photos.decode import parallel_map, read_photo, thread_count
 
 VERSION = 1  # raised whenever the same arguments would train another network than before
 WARM_UP = 1.0  # epochs over which the rate rises from nothing
@@ -102,7 +110,7 @@ def finetune(
     training.kept = paths.cache_folder("finetuned") / f"{backbone.name}-{key}.pt"
     training.resume()
     if not training.finished:
-        load_one = partial(load_pixels, image_size=backbone.image_size)
+        load_one = lambda file: resize_antialiased(read_photo(file), backbone.image_size)  # noqa: E731
         files = {split: [root / path for path in part["path"]] for split, part in parts.items()}
         decoded = {split: list(parallel_map(load_one, some)) for split, some in files.items()}
     while not training.finished:
@@ -123,6 +131,14 @@ def finetune(
             f"accuracy {validated[1]:.3f}, {seconds:.0f} s"
         )
     return training.result()
+
+
+def parameter_blocks(network: nn.Module) -> list[list[str]]:
+    """The names of a network's parameters, block by block (its stem, then its stages) from input to
+    output."""
+    matcher = network.group_matcher(coarse=True)  # type: ignore[operator]
+    blocks = timm.models.group_parameters(network, matcher)
+    return [blocks[number] for number in sorted(blocks)]
 
 
 def _running_mean(means: Any, weights: Any, number: torch.Tensor | int) -> None:
