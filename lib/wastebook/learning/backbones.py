@@ -242,7 +242,7 @@ def _imagenet_file(name: str, timm_name: str, required: bool) -> Path | None:
 
 def _own_file(name: str, timm_name: str) -> Path | None:
     """The file in `WASTEBOOK_WEIGHTS` that is called like the network, with the tag of its training
-    (`.aa_in1k`) or without; where `name` has a tag, the latter only if its hash is known for that training."""
+    (`.aa_in1k`) or without; for a `name` with a tag, the latter only if its hash is known for it."""
     network = timm_name.split(".")[0]
     known = {
         sha256: card for sha256, card in _known_weights().items() if card["backbone"].split(".")[0] == network

@@ -17,11 +17,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import timm
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes before timm)
+
+# isort: split
+import timm
 
 from wastebook import paths
 from wastebook.data import fingerprint
