@@ -36,18 +36,25 @@ class Model(NamedTuple):
 
 
 MODEL = ["model", *Model._fields]
+HISTORY = [*MODEL, "seed", "epoch", "split", "loss", "accuracy"]
 
 
 def predictions_table(
     photos: pd.DataFrame, probabilities: np.ndarray, classes: list[str], model: Model, seed: int, scheme: str
 ) -> pd.DataFrame:
-    """A row a photo: `path, label, group, split` of `photos`, `predicted`, the model's columns (`MODEL`),
+    """A row per photo: `path, label, group, split` of `photos`, `predicted`, the model's columns (`MODEL`),
     `seed`, `scheme` and a column `p_<class>` per class, from `probabilities` (N, K) in the order of
     `classes`."""
     table = photos[["path", "label", "group", "split"]].reset_index(drop=True)
     table["predicted"] = np.asarray(classes)[probabilities.argmax(axis=1)]
     table = table.assign(**model.columns, seed=seed, scheme=scheme)
     return table.join(pd.DataFrame(probabilities, columns=probability_columns(classes)))
+
+
+def history_table(rows: Iterable[tuple], model: Model, seed: int) -> pd.DataFrame:
+    """A training's history, `HISTORY`, from a tuple per epoch and split: `epoch, split, loss, accuracy`."""
+    table = pd.DataFrame(rows, columns=["epoch", "split", "loss", "accuracy"])
+    return table.assign(**model.columns, seed=seed)[HISTORY]
 
 
 def probability_columns(classes: Iterable[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """A model studied: trained alike under every split scheme and seed, so that its scores come with their
 spread."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,23 +15,26 @@ from wastebook.learning.backbones import Backbone
 from wastebook.learning.features import extract_features
 from wastebook.learning.finetune import finetune
 from wastebook.learning.heads import Head, predict_head, solve_head, train_head
-from wastebook.learning.search import SPACE, search_head
+from wastebook.learning.predictions import MODEL, Model
+from wastebook.learning.search import search_head
 
 Deals = dict[tuple[str, int], pd.DataFrame]  # the photos with `split` filled, by scheme and seed
+FEWEST_TRIALS = 10  # of a search that can say which of five parameters matters
 
 
 class Study(NamedTuple):
     """A model under every scheme and seed: `predictions` for validation and test, the `history` of the
-    training (with its `scheme`; empty where there were no epochs) and the `heads` themselves, by scheme and
-    seed."""
+    training (with its `scheme`; empty where there were no epochs), the `heads` themselves by scheme and seed,
+    and likewise the `searches` of Optuna that chose their parameters, where there were any."""
 
     predictions: pd.DataFrame
     history: pd.DataFrame
     heads: dict[tuple[str, int], Head]
+    searches: Mapping[tuple[str, int], optuna.Study] = {}
 
 
 def deal_photos(photos: pd.DataFrame, scheme: str, seeds: Sequence[int]) -> Deals:
-    """The photos dealt out by `scheme`, once a seed, and by the authors' own split beside it, where the
+    """The photos dealt out by `scheme`, once per seed, and by the authors' own split beside it, where the
     photos have one with every class on every side.
 
     The rows keep the order of `photos`, which must be sorted by path: features of the one fit the other.
@@ -43,7 +46,7 @@ def deal_photos(photos: pd.DataFrame, scheme: str, seeds: Sequence[int]) -> Deal
 
 
 def describe_deals(deals: Deals) -> pd.DataFrame:
-    """A row a scheme, for its first seed: `scheme`, the number of photos in `train, validation, test`, and
+    """A row per scheme, for its first seed: `scheme`, the number of photos in `train, validation, test`, and
     how many of test are `known`: another photo of their group is in train."""
     rows = []
     for (scheme, seed), photos in deals.items():
@@ -66,7 +69,7 @@ def find_known_from_train(deals: Deals) -> pd.DataFrame:
 
 
 def train_heads(
-    model: str, features: np.ndarray, plain: np.ndarray, deals: Deals, classes: list[str], **recipe: Any
+    model: Model, features: np.ndarray, plain: np.ndarray, deals: Deals, classes: list[str], **recipe: Any
 ) -> Study:
     """`train_head` under every deal, each with its own seed; `recipe` goes to it as it is."""
     heads = {
@@ -77,17 +80,17 @@ def train_heads(
 
 
 def solve_heads(
-    model: str, features: np.ndarray, plain: np.ndarray, deals: Deals, classes: list[str]
+    model: Model, features: np.ndarray, plain: np.ndarray, deals: Deals, classes: list[str]
 ) -> tuple[Study, pd.DataFrame]:
     """`solve_head` under every deal, and the paths of penalties with their `scheme` and `seed`."""
     solved = {key: solve_head(features, plain, photos, classes) for key, photos in deals.items()}
     paths = [path.assign(scheme=scheme, seed=seed) for (scheme, seed), (_, path) in solved.items()]
     study = _study(model, plain, deals, {key: head for key, (head, _) in solved.items()})
-    return study, pd.concat(paths, ignore_index=True)
+    return study, pd.concat(paths, ignore_index=True).assign(**model.columns)
 
 
 def search_heads(
-    model: str,
+    model: Model,
     features: np.ndarray,
     plain: np.ndarray,
     deals: Deals,
@@ -98,20 +101,22 @@ def search_heads(
 ) -> tuple[Study, pd.DataFrame]:
     """`search_head` under every deal, and a head trained with the best parameters of each; the journals are
     kept in `folder`. Gives the study and all trials with their `scheme` and `seed`."""
-    heads, tables = {}, []
+    heads, searches, tables = {}, {}, []
     for (scheme, seed), photos in deals.items():
-        file = folder / f"{model}-{scheme}-{seed}.journal"
-        table, _ = search_head(features, plain, photos, classes, model, file, trials, seed, epochs)
-        # A journal may hold more from a longer search before: the same `trials` give the same best.
-        table = table[table["state"] == "complete"].sort_values("number").head(trials)
-        best = best_parameters(table)
-        heads[scheme, seed] = train_head(features, plain, photos, classes, model, seed, epochs, **best)
-        tables.append(table.assign(scheme=scheme, seed=seed))
-    return _study(model, plain, deals, heads), pd.concat(tables, ignore_index=True)
+        file = folder / f"{model.id}-{scheme}-{seed}.journal"
+        search = search_head(features, plain, photos, classes, model, file, trials, seed, epochs)
+        best = search.best_params
+        heads[scheme, seed] = train_head(features, plain, photos, classes, model, seed, epochs=epochs, **best)
+        searches[scheme, seed] = search
+        table = search.trials_dataframe(attrs=("number", "state", "value", "user_attrs", "params"))
+        table = table.rename(columns=lambda name: name.removeprefix("user_attrs_").removeprefix("params_"))
+        tables.append(table.assign(state="complete", **model.columns, scheme=scheme, seed=seed))
+    study = _study(model, plain, deals, heads)._replace(searches=searches)
+    return study, pd.concat(tables, ignore_index=True)
 
 
 def finetune_heads(
-    model: str,
+    model: Model,
     root: Path,
     backbone: Backbone,
     started: Study,
@@ -134,7 +139,7 @@ def finetune_heads(
 
 
 def learn_from_shares(
-    model: str, plain: np.ndarray, deals: Deals, classes: list[str], shares: Sequence[float]
+    model: Model, plain: np.ndarray, deals: Deals, classes: list[str], shares: Sequence[float]
 ) -> pd.DataFrame:
     """The predictions on test of exact heads that learned from so large `shares` of the train photos of each
     class, with the columns `share` and `photos` (how many). A smaller share is a part of a larger one."""
@@ -153,39 +158,26 @@ def learn_from_shares(
 
 
 def training_seconds(studies: Sequence[Study]) -> pd.DataFrame:
-    """How long the training of each head took, without the features it learned from: `model, scheme, seed,
-    seconds`."""
+    """How long the training of each head took, without the features it learned from: the model's columns,
+    `scheme, seed, seconds`."""
     rows = [
-        (study.predictions["model"].iloc[0], scheme, seed, head.seconds)
+        study.predictions.iloc[0][MODEL].to_dict() | {"scheme": scheme, "seed": seed, "seconds": head.seconds}
         for study in studies
         for (scheme, seed), head in study.heads.items()
     ]
-    return pd.DataFrame(rows, columns=["model", "scheme", "seed", "seconds"])
+    return pd.DataFrame(rows)
 
 
-def best_parameters(trials: pd.DataFrame) -> dict[str, Any]:
-    """The parameters of the best of some trials; of equals the first."""
-    best = trials.iloc[int(trials["value"].to_numpy().argmax())]
-    return {
-        name: int(best[name]) if name in ("batch_size", "step_size") else float(best[name]) for name in SPACE
-    }
-
-
-def parameter_importance(trials: pd.DataFrame) -> pd.Series:
+def parameter_importance(searches: Mapping[tuple[str, int], optuna.Study]) -> pd.Series:
     """The share of the objective's variation that each parameter accounts for (functional ANOVA, Hutter et
-    al. 2014), over all the trials of some searches, each search's mean taken off; zeros where nothing varied.
-    """
-    values = trials["value"] - trials.groupby(["scheme", "seed"])["value"].transform("mean")
-    if values.nunique() < 2:
-        return pd.Series(0.0, index=list(SPACE))
-    sizes = optuna.distributions.CategoricalDistribution(sorted(set(trials["batch_size"])))
-    pooled = optuna.create_study(direction="maximize")
-    for (_, row), value in zip(trials.iterrows(), values, strict=True):
-        found = {name: row[name] for name in SPACE}
-        space = SPACE | {"batch_size": sizes}
-        pooled.add_trial(optuna.create_trial(params=found, distributions=space, value=float(value)))
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    return pd.Series(optuna.importance.get_param_importances(pooled, evaluator=evaluator), dtype=float)
+    al. 2014), on average over some searches; empty where one has too few trials to say."""
+    if any(len(search.trials) < FEWEST_TRIALS for search in searches.values()):
+        return pd.Series(dtype=float)
+    fanova = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    found = [
+        optuna.importance.get_param_importances(search, evaluator=fanova) for search in searches.values()
+    ]
+    return pd.DataFrame(found).mean().sort_values(ascending=False)
 
 
 def _has_official_split(photos: pd.DataFrame, seed: int) -> bool:
@@ -196,7 +188,7 @@ def _has_official_split(photos: pd.DataFrame, seed: int) -> bool:
     return dealt.groupby("label")["split"].nunique().min() == 3
 
 
-def _study(model: str, plain: np.ndarray, deals: Deals, heads: dict[tuple[str, int], Head]) -> Study:
+def _study(model: Model, plain: np.ndarray, deals: Deals, heads: dict[tuple[str, int], Head]) -> Study:
     predictions, history = [], []
     for (scheme, seed), photos in deals.items():
         head = heads[scheme, seed]
