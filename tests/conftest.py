@@ -72,14 +72,13 @@ def ask_torch():
     """A function that asks a model in torch, in fp32, what its ONNX file should answer too: (N, K) class
     probabilities of the photos in some files."""
     from wastebook.learning.backbones import accelerator, for_inference, forward
-    from wastebook.learning.features import resize_antialiased
     from wastebook.learning.heads import head_probabilities
-    from wastebook.photos.decode import read_photo
+    from wastebook.photos.decode import decode_photos
 
     def ask(model, files):
         device, cooled = accelerator(), 1 / model.card.get("temperature", 1.0)
         network = for_inference(model.backbone).to(device)
-        pixels = np.stack([resize_antialiased(read_photo(file), model.backbone.image_size) for file in files])
+        pixels = np.stack(list(decode_photos(files, model.backbone.image_size)))
         head = model.head._replace(weight=model.head.weight * cooled, bias=model.head.bias * cooled)
         return head_probabilities(head, forward(network, model.backbone, pixels, device, bf16=False))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from wastebook import paths
+from wastebook.cache import cache_folder
 from wastebook.data import draw_per_class
 from wastebook.errors import WastebookError
 from wastebook.learning import backbones as room
@@ -101,7 +101,7 @@ def test_the_same_pixels_are_computed_once_in_whole_batches(sample, few, empty_c
 
 def test_memory_that_runs_out_halves_the_batch(sample, few, backbone, empty_cache, monkeypatch, capsys):
     expected = extract_features(few, sample.root, backbone)[0]
-    monkeypatch.setenv("WASTEBOOK_CACHE", str(paths.cache_folder("again")))
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(cache_folder("again")))
 
     class Greedy(torch.nn.Module):
         def forward(self, inputs):

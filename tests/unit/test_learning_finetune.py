@@ -1,12 +1,8 @@
-"""Fine-tuning, checkpoints and models on disk."""
-
-import json
+"""Fine-tuning and its checkpoints."""
 
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from wastebook.data import draw_per_class, split_photos
 from wastebook.errors import WastebookError
@@ -15,8 +11,9 @@ from wastebook.learning.backbones import load_backbone, network_hash
 from wastebook.learning.features import extract_features
 from wastebook.learning.finetune import finetune
 from wastebook.learning.heads import train_head
-from wastebook.learning.models import Model, load_model, save_model
+from wastebook.learning.predictions import HISTORY, Model
 
+TUNED = Model("test_resnet", "48x48", head="finetuned")
 SETTINGS = {"epochs": 3, "blocks": 2, "batch_size": 16, "learning_rate": 5e-3}
 
 
@@ -25,7 +22,7 @@ def trained(sample):
     photos = split_photos(draw_per_class(sample.photos, 10, seed=2), "random", seed=0)
     backbone = load_backbone("test_resnet", "random", 48, photos=photos, root=sample.root)
     features = extract_features(photos, sample.root, backbone)
-    head = train_head(features, features[0], photos, sample.classes, "tiny", batch_size=16)
+    head = train_head(features, features[0], photos, sample.classes, Model("tiny", "48x48"), batch_size=16)
     return photos, sample.root, backbone, head
 
 
@@ -36,7 +33,7 @@ def own_cache(monkeypatch, tmp_path):
 
 def test_only_the_upper_blocks_learn(trained, capsys):
     _, _, backbone, head = trained
-    tuned, tuned_head = finetune(*trained, "tiny-finetuned", **SETTINGS)
+    tuned, tuned_head = finetune(*trained, TUNED, **SETTINGS)
     before, after = backbone.network.state_dict(), tuned.network.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert any(name.startswith("layer4") for name in changed)
@@ -47,11 +44,12 @@ def test_only_the_upper_blocks_learn(trained, capsys):
     assert not np.array_equal(tuned_head.weight, head.weight)
     assert tuned.sha256 == network_hash(tuned.network) != backbone.sha256
     assert len(tuned_head.history) == 6
+    assert list(tuned_head.history) == HISTORY
     assert capsys.readouterr().out.count("\n") == 3
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_been(trained, monkeypatch, tmp_path):
-    tuned, head = finetune(*trained, "tiny-finetuned", **SETTINGS)
+    tuned, head = finetune(*trained, TUNED, **SETTINGS)
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "again"))
     with monkeypatch.context() as patch:
         end_epoch = room._Training.end_epoch
@@ -63,39 +61,52 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(trained, monkeypatch, 
 
         patch.setattr(room._Training, "end_epoch", killed)
         with pytest.raises(KeyboardInterrupt):
-            finetune(*trained, "tiny-finetuned", **SETTINGS)
+            finetune(*trained, TUNED, **SETTINGS)
     epochs = []
     learn = room._Training.learn
     monkeypatch.setattr(
         room._Training, "learn", lambda self, batches: epochs.append(1) or learn(self, batches)
     )
-    resumed, resumed_head = finetune(*trained, "tiny-finetuned", **SETTINGS)
+    resumed, resumed_head = finetune(*trained, TUNED, **SETTINGS)
     assert len(epochs) == 1
     assert resumed.sha256 == tuned.sha256
     assert np.array_equal(resumed_head.weight, head.weight)
     assert resumed_head.history.equals(head.history)
-    finetune(*trained, "tiny-finetuned", **SETTINGS)
+    finetune(*trained, TUNED, **SETTINGS)
     assert len(epochs) == 1  # done already: given at once
-    finetune(*trained, "tiny-finetuned", **SETTINGS | {"epochs": 1})
+    finetune(*trained, TUNED, **SETTINGS | {"epochs": 1})
     assert len(epochs) == 2  # other arguments are another training
+
+
+def test_a_damaged_checkpoint_is_trained_anew(trained, tmp_path):
+    tuned, _ = finetune(*trained, TUNED, **SETTINGS)
+    (file,) = tmp_path.glob("finetuned/*.pt")
+    file.write_bytes(file.read_bytes()[:5000])
+    assert finetune(*trained, TUNED, **SETTINGS)[0].sha256 == tuned.sha256
+
+
+def test_two_processes_do_not_train_the_same(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(room._Training, "run", lambda *arguments: finetune(*trained, TUNED, **SETTINGS))
+    with pytest.raises(WastebookError, match="Another process"):
+        finetune(*trained, TUNED, **SETTINGS)
 
 
 def test_it_stops_when_nothing_gets_better(trained, monkeypatch):
     monkeypatch.setattr(room._Training, "validate", lambda *arguments: (1.0, 0.5))
-    _, head = finetune(*trained, "tiny-finetuned", **SETTINGS | {"epochs": 9}, patience=2)
+    _, head = finetune(*trained, TUNED, **SETTINGS | {"epochs": 9}, patience=2)
     assert head.history["epoch"].max() == 3
 
 
 def test_memory_that_runs_out_halves_the_batch(trained, monkeypatch, capsys):
-    whole = room._Classifier.forward
+    whole = room._Training.logits
 
-    def greedy(self, inputs):
-        if len(inputs) > 4:
+    def greedy(self, pixels):
+        if len(pixels) > 4:
             raise torch.OutOfMemoryError
-        return whole(self, inputs)
+        return whole(self, pixels)
 
-    monkeypatch.setattr(room._Classifier, "forward", greedy)
-    finetune(*trained, "tiny-finetuned", **SETTINGS | {"epochs": 1})
+    monkeypatch.setattr(room._Training, "logits", greedy)
+    finetune(*trained, TUNED, **SETTINGS | {"epochs": 1})
     assert "going on with 4 photos" in capsys.readouterr().err
 
 
@@ -106,29 +117,6 @@ def test_bad_arguments(trained):
         "batch_size": "batch_size=0",
     }.items():
         with pytest.raises(WastebookError, match=told):
-            finetune(*trained, "tiny-finetuned", **SETTINGS | {wrong: 0})
+            finetune(*trained, TUNED, **SETTINGS | {wrong: 0})
     with pytest.raises(WastebookError, match="lower it"):
-        finetune(*trained, "tiny-finetuned", **SETTINGS | {"learning_rate": 1e30})
-
-
-def test_a_model_comes_back_as_it_was(trained, tmp_path, ask_torch):
-    photos, root, backbone, head = trained
-    file = tmp_path / "models" / "tiny.safetensors"
-    saved = Model("tiny", backbone, head, {"fingerprint": "abc", "scores": {"accuracy": 0.5}})
-    save_model(file, saved)
-    model = load_model(file)
-    assert model.card == {"fingerprint": "abc", "scores": {"accuracy": 0.5}}
-    assert model.head.parameters == head.parameters
-    assert model.backbone[2:] == backbone[2:]
-    files = [root / path for path in photos["path"]]
-    assert np.array_equal(ask_torch(model, files), ask_torch(saved, files))
-    with safe_open(file, framework="np") as opened:
-        assert json.loads(opened.metadata()["wastebook"])["classes"] == head.classes
-
-
-def test_files_that_are_no_models(tmp_path):
-    save_file({"weight": torch.zeros(2)}, tmp_path / "foreign.safetensors")
-    (tmp_path / "broken.safetensors").write_bytes(b"half")
-    for name, told in {"foreign": "no model", "broken": "cannot be read", "gone": "cannot be read"}.items():
-        with pytest.raises(WastebookError, match=told):
-            load_model(tmp_path / f"{name}.safetensors")
+        finetune(*trained, TUNED, **SETTINGS | {"learning_rate": 1e30})

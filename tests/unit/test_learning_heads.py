@@ -13,9 +13,11 @@ from sklearn.metrics import recall_score
 from wastebook.errors import WastebookError
 from wastebook.learning import heads
 from wastebook.learning.heads import head_probabilities, predict_head, solve_head, train_head
+from wastebook.learning.predictions import HISTORY, Model
 from wastebook.learning.search import SPACE, search_head
 
 CLASSES = ["glass", "metal", "paper"]
+MODEL = Model("resnet18", "224x224")
 
 
 def made_up(classes=CLASSES, count=300, width=12, seed=0, noise=1.2):
@@ -46,7 +48,7 @@ def test_the_recipe_is_pytorchs(monkeypatch):
         "step_size": 2,
         "gamma": 0.4,
     }
-    head = train_head(views, plain, photos, CLASSES, "model", seed=3, balance="class_weights", **settings)
+    head = train_head(views, plain, photos, CLASSES, MODEL, seed=3, balance="class_weights", **settings)
 
     random = np.random.default_rng(3)
     layer = torch.nn.Linear(12, 3)
@@ -70,11 +72,11 @@ def test_the_recipe_is_pytorchs(monkeypatch):
 
 def test_the_same_seed_gives_the_same_head_and_history():
     data = made_up()
-    first, again, other = (train_head(*data, CLASSES, "model", seed=seed, mixup=0.2) for seed in (1, 1, 2))
+    first, again, other = (train_head(*data, CLASSES, MODEL, seed=seed, mixup=0.2) for seed in (1, 1, 2))
     assert np.array_equal(first.weight, again.weight)
     assert not np.array_equal(first.weight, other.weight)
     pd.testing.assert_frame_equal(first.history, again.history)
-    assert list(first.history) == ["model", "seed", "epoch", "split", "loss", "accuracy"]
+    assert list(first.history) == HISTORY
     assert list(first.history["epoch"]) == [epoch for epoch in range(1, 16) for _ in range(2)]
     losses = first.history.query("split == 'train'")["loss"]
     assert losses.iloc[-1] < losses.iloc[0]
@@ -86,8 +88,8 @@ def test_balancing_finds_more_of_the_rare_class(balance):
     test = photos["split"] == "test"
 
     def recall(**how):
-        head = train_head(views, plain, photos, CLASSES, "model", epochs=30, **how)
-        told = predict_head(head, plain, photos, "model", 0, "official")[test.to_numpy()]
+        head = train_head(views, plain, photos, CLASSES, MODEL, epochs=30, **how)
+        told = predict_head(head, plain, photos, MODEL, 0, "official")[test.to_numpy()]
         return recall_score(told["label"], told["predicted"], labels=["paper"], average=None)[0]
 
     assert recall(balance=balance) > recall()
@@ -96,17 +98,17 @@ def test_balancing_finds_more_of_the_rare_class(balance):
 def test_bad_arguments():
     views, plain, photos = made_up()
     with pytest.raises(WastebookError, match="batch_size=500 does not suit 180"):
-        train_head(views, plain, photos, CLASSES, "model", batch_size=500)
+        train_head(views, plain, photos, CLASSES, MODEL, batch_size=500)
     with pytest.raises(WastebookError, match="epochs=0"):
-        train_head(views, plain, photos, CLASSES, "model", epochs=0)
+        train_head(views, plain, photos, CLASSES, MODEL, epochs=0)
     with pytest.raises(WastebookError, match="class_weights"):
-        train_head(views, plain, photos, CLASSES, "model", balance="weights")
+        train_head(views, plain, photos, CLASSES, MODEL, balance="weights")
     with pytest.raises(WastebookError, match="No photo of cardboard is in train"):
-        train_head(views, plain, photos, ["cardboard", *CLASSES], "model")
+        train_head(views, plain, photos, ["cardboard", *CLASSES], MODEL)
     with pytest.raises(WastebookError, match="'paper', which is not one of"):
-        train_head(views, plain, photos, CLASSES[:2], "model")
+        train_head(views, plain, photos, CLASSES[:2], MODEL)
     with pytest.raises(WastebookError, match="lower it"), np.errstate(all="ignore"):
-        train_head(np.float32(1e30) * views, plain, photos, CLASSES, "model", learning_rate=1e30)
+        train_head(np.float32(1e30) * views, plain, photos, CLASSES, MODEL, learning_rate=1e30)
 
 
 @pytest.mark.parametrize("classes", [CLASSES, CLASSES[:2]])
@@ -133,9 +135,9 @@ def test_the_exact_solution_is_a_stationary_point(classes, width):
 
 def test_predictions_are_a_table_of_probabilities():
     views, plain, photos = made_up()
-    head = train_head(views, plain, photos, CLASSES, "model")
-    told = predict_head(head, plain, photos, "model", 4, "random")
-    names = ["path", "label", "group", "split", "predicted", "model", "seed", "scheme"]
+    head = train_head(views, plain, photos, CLASSES, MODEL)
+    told = predict_head(head, plain, photos, MODEL, 4, "random")
+    names = ["path", "label", "group", "split", "predicted", *MODEL.columns, "seed", "scheme"]
     assert list(told) == [*names, "p_glass", "p_metal", "p_paper"]
     np.testing.assert_allclose(told.filter(like="p_").drop(columns="path", errors="ignore").sum(axis=1), 1)
     assert (told["predicted"] == told[["p_glass", "p_metal", "p_paper"]].idxmax(axis=1).str[2:]).all()
@@ -143,11 +145,16 @@ def test_predictions_are_a_table_of_probabilities():
 
 def search(file, trials, seed=0, epochs=3):
     views, plain, photos = made_up(count=150)
-    return search_head(views, plain, photos, CLASSES, "model", file, trials, seed, epochs)
+    return search_head(views, plain, photos, CLASSES, MODEL, file, trials, seed, epochs)
+
+
+def told(study):
+    """What was tried, and what came of it."""
+    return [(trial.number, trial.params, trial.value) for trial in study.trials]
 
 
 def test_a_killed_search_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
-    whole, best = search(tmp_path / "whole.log", 14)
+    whole = search(tmp_path / "whole.log", 14)
     calls = []
 
     def killed(*arguments, **parameters):
@@ -159,30 +166,24 @@ def test_a_killed_search_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
     monkeypatch.setattr("wastebook.learning.search.train_head", killed)
     with pytest.raises(KeyboardInterrupt):
         search(tmp_path / "cut.log", 14)
-    resumed, best_resumed = search(tmp_path / "cut.log", 14)
+    resumed = search(tmp_path / "cut.log", 14)
     assert len(calls) == 15  # eleven, the one cut off, and three more: no trial lost
-    assert list(resumed["state"]).count("fail") == 1
-    columns = ["value", *SPACE]
-    pd.testing.assert_frame_equal(
-        resumed.query("state == 'complete'")[columns].reset_index(drop=True),
-        whole[columns],
-        check_dtype=False,
-    )
-    assert best == best_resumed
-    assert list(whole)[:4] == ["number", "state", "value", "seconds"]
+    assert told(resumed) == told(whole)
+    assert list(resumed.best_params) == list(SPACE)
+    assert all(trial.user_attrs["seconds"] > 0 for trial in resumed.trials)
 
 
 def test_a_search_done_is_not_done_again_but_other_data_are(tmp_path, monkeypatch):
     file = tmp_path / "a folder" / "study.log"
-    before, _ = search(file, 3)
+    before = search(file, 3)
     with monkeypatch.context() as patch:
         patch.setattr("wastebook.learning.search.train_head", None)
-        after, _ = search(file, 3)
-    pd.testing.assert_frame_equal(before, after)
-    assert len(search(file, 2, seed=1)[0]) == len(search(file, 2, epochs=4)[0]) == 2
+        assert told(search(file, 3)) == told(before)
+        assert told(search(file, 2)) == told(before)[:2]
+    assert len(search(file, 2, seed=1).trials) == len(search(file, 2, epochs=4).trials) == 2
     views, plain, photos = made_up(count=150)
     relabelled = photos.assign(label=photos["label"].replace({"glass": "metal", "metal": "glass"}))
-    assert len(search_head(views, plain, relabelled, CLASSES, "model", file, 1, 0, 3)[0]) == 1
+    assert len(search_head(views, plain, relabelled, CLASSES, MODEL, file, 1, 0, 3).trials) == 1
     assert len(optuna.get_all_study_names(JournalStorage(JournalFileBackend(str(file))))) == 4
 
 
@@ -193,8 +194,8 @@ def test_zero_trials(tmp_path):
 
 def test_no_batch_of_the_search_is_larger_than_the_data(tmp_path):
     views, plain, photos = made_up(count=60)
-    trials, _ = search_head(views, plain, photos, CLASSES, "model", tmp_path / "study.log", 4, epochs=2)
-    assert set(trials["batch_size"]) <= {16, 32}
+    study = search_head(views, plain, photos, CLASSES, MODEL, tmp_path / "study.log", 4, epochs=2)
+    assert {trial.params["batch_size"] for trial in study.trials} <= {16, 32}
 
 
 def test_adam_stays_in_place():

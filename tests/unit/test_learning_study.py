@@ -1,6 +1,7 @@
 """A model studied under every split and seed, and a network's stages."""
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 import torch
@@ -10,8 +11,11 @@ from wastebook.errors import WastebookError
 from wastebook.learning import study
 from wastebook.learning.anatomy import list_modules
 from wastebook.learning.backbones import Backbone
+from wastebook.learning.predictions import MODEL, Model
+from wastebook.learning.search import SPACE
 
 CLASSES = ["glass", "metal", "paper"]
+RECIPE = Model("resnet18", "224x224")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +62,7 @@ def test_deals_say_how_many_test_photos_are_known_from_train(photos):
 
 def test_a_study_predicts_what_is_held_out_under_every_deal(photos, features):
     deals = study.deal_photos(photos, "grouped", [0, 1])
-    done = study.train_heads("resnet18", features, features[0], deals, CLASSES, epochs=3, batch_size=8)
+    done = study.train_heads(RECIPE, features, features[0], deals, CLASSES, epochs=3, batch_size=8)
     assert set(done.heads) == set(deals)
     assert set(done.predictions["split"]) == {"validation", "test"}
     for (scheme, seed), rows in done.predictions.groupby(["scheme", "seed"]):
@@ -70,7 +74,7 @@ def test_a_study_predicts_what_is_held_out_under_every_deal(photos, features):
 
 def test_the_exact_solution_comes_with_its_paths(photos, features):
     deals = study.deal_photos(photos, "grouped", [0])
-    done, path = study.solve_heads("resnet18-exact", features, features[0], deals, CLASSES)
+    done, path = study.solve_heads(RECIPE._replace(head="exact"), features, features[0], deals, CLASSES)
     assert set(path[["scheme", "seed"]].itertuples(index=False, name=None)) == set(deals)
     right = done.predictions["label"] == done.predictions["predicted"]
     assert right.mean() > 0.8
@@ -78,49 +82,46 @@ def test_the_exact_solution_comes_with_its_paths(photos, features):
 
 def test_a_search_takes_its_own_trials_only(photos, features, tmp_path):
     deals = {("grouped", 0): study.deal_photos(photos, "grouped", [0])["grouped", 0]}
-    search = ("resnet18-tuned", features, features[0], deals, CLASSES, tmp_path)
+    search = (RECIPE._replace(head="searched"), features, features[0], deals, CLASSES, tmp_path)
     first, three = study.search_heads(*search, trials=3, epochs=2)
     _, five = study.search_heads(*search, trials=5, epochs=2)
     again, same = study.search_heads(*search, trials=3, epochs=2)
     assert (len(three), len(five)) == (3, 5)
     pd.testing.assert_frame_equal(same, three)
     pd.testing.assert_frame_equal(again.predictions, first.predictions)
-
-
-def test_the_best_parameters_are_of_the_first_best_trial():
-    trials = pd.DataFrame(
-        {"value": [0.1, 0.9, 0.9], "learning_rate": [1e-3, 1e-2, 1e-4], "weight_decay": 1e-6}
+    assert set(three) >= {*MODEL, "scheme", "seed", "number", "state", "value", "seconds", *SPACE}
+    best = again.searches["grouped", 0]
+    assert (best.best_value, best.best_params["gamma"]) == tuple(
+        three.loc[three["value"].idxmax(), ["value", "gamma"]]
     )
-    best = study.best_parameters(trials.assign(batch_size=16, step_size=3.0, gamma=0.5))
-    assert best["learning_rate"] == 1e-2
-    assert (best["step_size"], type(best["step_size"])) == (3, int)
 
 
-def test_importance_finds_the_parameter_that_matters():
-    random = np.random.default_rng(0)
-    trials = pd.DataFrame(
-        {
-            "learning_rate": 10 ** random.uniform(-4, -2, 40),
-            "weight_decay": 10 ** random.uniform(-6, -2, 40),
-            "batch_size": random.choice([16, 32], 40),
-            "step_size": random.integers(3, 11, 40),
-            "gamma": random.uniform(0.1, 0.9, 40),
-            "scheme": "grouped",
-            "seed": np.arange(40) % 2,
-        }
-    )
-    trials["value"] = np.log10(trials["learning_rate"]) + 5 * trials["seed"]  # a seed's level does not count
-    importance = study.parameter_importance(trials)
+def searched(value, trials=40):
+    """A search whose trials come to `value(learning_rate)`."""
+    search, random = optuna.create_study(direction="maximize"), np.random.default_rng(0)
+    for _ in range(trials):
+        found = {"learning_rate": 10 ** random.uniform(-4, -2), "gamma": random.uniform(0.1, 0.9)}
+        space = {name: SPACE[name] for name in found}
+        rate = found["learning_rate"]
+        search.add_trial(optuna.create_trial(params=found, distributions=space, value=value(rate)))
+    return search
+
+
+def test_importance_finds_the_parameter_that_matters_and_claims_nothing_of_few_trials():
+    clear, flat = searched(np.log10), searched(lambda rate: 0.5)
+    importance = study.parameter_importance({("grouped", 0): clear, ("grouped", 1): clear})
     assert importance.idxmax() == "learning_rate"
     assert importance.sum() == pytest.approx(1)
-    assert (study.parameter_importance(trials.assign(value=0.5)) == 0).all()
+    few = searched(np.log10, trials=9)
+    for other in (few, flat):
+        assert study.parameter_importance({("grouped", 0): clear, ("grouped", 1): other}).empty
 
 
 def test_fine_tuning_under_a_split_that_is_not_there_is_refused(photos, features, tmp_path):
     deals = study.deal_photos(photos.assign(split=None), "random", [0])
-    started = study.train_heads("resnet18", features, features[0], deals, CLASSES, epochs=1, batch_size=8)
+    started = study.train_heads(RECIPE, features, features[0], deals, CLASSES, epochs=1, batch_size=8)
     with pytest.raises(WastebookError, match="no 'official' split"):
-        study.finetune_heads("resnet18-finetuned", tmp_path, None, started, deals, "official", 0)
+        study.finetune_heads(RECIPE._replace(head="finetuned"), tmp_path, None, started, deals, "official", 0)
 
 
 def test_modules_are_told_stage_by_stage():
@@ -143,20 +144,20 @@ def test_modules_are_told_stage_by_stage():
 
 def test_the_seconds_of_each_training_are_told(photos, features):
     deals = study.deal_photos(photos, "grouped", [0, 1])
-    trained = study.train_heads("small", features, features[0], deals, CLASSES, epochs=1, batch_size=8)
+    trained = study.train_heads(RECIPE, features, features[0], deals, CLASSES, epochs=1, batch_size=8)
     told = study.training_seconds([trained])
-    assert [tuple(row) for row in told[["model", "scheme", "seed"]].to_numpy()] == [
-        ("small", scheme, seed) for scheme, seed in deals
+    assert [tuple(row) for row in told[[*MODEL, "scheme", "seed"]].to_numpy()] == [
+        (*RECIPE.columns.values(), scheme, seed) for scheme, seed in deals
     ]
     assert (told["seconds"] > 0).all()
 
 
 def test_learning_from_ever_more_photos(photos, features):
     deals = study.deal_photos(photos, "grouped", [0, 1])
-    learned = study.learn_from_shares("exact", features[0], deals, CLASSES, [0.5, 1.0])
+    learned = study.learn_from_shares(RECIPE, features[0], deals, CLASSES, [0.5, 1.0])
     train = (deals["grouped", 0]["split"] == "train").sum()
     counts = learned.query("scheme == 'grouped' and seed == 0").groupby("share")["photos"].unique()
     assert counts[1.0] == [train] and abs(counts[0.5][0] - train / 2) <= len(CLASSES)
-    whole, _ = study.solve_heads("exact", features, features[0], deals, CLASSES)
+    whole, _ = study.solve_heads(RECIPE, features, features[0], deals, CLASSES)
     same = whole.predictions.query("split == 'test'")["p_glass"].to_numpy()
     assert np.allclose(learned.query("share == 1")["p_glass"], same)

@@ -23,9 +23,8 @@ import timm
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import file_hash
-from wastebook.learning.features import resize_antialiased
 from wastebook.learning.weights import SETTLING_PHOTOS, choose_weights, files_called, server_answers
-from wastebook.photos.decode import parallel_map, read_photo
+from wastebook.photos.decode import decode_photos
 
 # The book's names for the networks that it compares, each with the weights meant. `efficientnet_b0` is timm's
 # `tf_efficientnet_b0`: the original weights of Tan and Le (2019), the ones in Keras, and padded as they were
@@ -292,8 +291,7 @@ def _load_weights(network: nn.Module, file: Path) -> dict[str, str]:
 def _settle(backbone: Backbone, photos: pd.DataFrame, root: Path) -> None:
     """Set the BatchNorm statistics of random weights by one pass over some photos, spread over the table."""
     rows = photos.iloc[:: max(1, len(photos) // SETTLING_PHOTOS)].head(SETTLING_PHOTOS)
-    files = [root / path for path in rows["path"]]
-    pixels = parallel_map(lambda file: resize_antialiased(read_photo(file), backbone.image_size), files)
+    pixels = decode_photos((root / path for path in rows["path"]), backbone.image_size)
     layers = [
         each for each in backbone.network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)
     ]

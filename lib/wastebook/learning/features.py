@@ -14,18 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from wastebook import paths
-from wastebook.files import write_to_cache
-from wastebook.photos.decode import parallel_map, progress, read_photo, thread_count
-
-try:
-    from wastebook.photos.decode import resize_antialiased
-except ImportError:  # until the photos room has it
-    from PIL import Image
-
-    def resize_antialiased(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        return np.asarray(Image.fromarray(photo).resize(size[::-1], Image.Resampling.BILINEAR))
-
+from wastebook.cache import cache_folder
+from wastebook.files import atomic_write
+from wastebook.photos.augment import check_transform, transform_photo
+from wastebook.photos.decode import parallel_map, progress, read_photo, resize_antialiased, thread_count
 
 if TYPE_CHECKING:  # torch is for those who ask for its features only: Keras' are kept here too
     from torch import nn
@@ -115,7 +107,8 @@ def cached_features(
     from an earlier call is read, not computed; each is kept as soon as it is whole. Photos are decoded beside
     the computing, and pixels met before (an unflipped draw of a flip, say) are not computed again.
     """
-    folder = paths.cache_folder("features", f"{key}-{image_size[0]}x{image_size[1]}-{VERSION}")
+    check_transform(transform)
+    folder = cache_folder("features", f"{key}-{image_size[0]}x{image_size[1]}-{VERSION}")
     draws = ["none"] if transform == "none" else [f"{transform}-{seed}-{view}" for view in range(views)]
     kept = {draw: _read(folder / f"{draw}.npz", width) for draw in {"none", *draws}}
     known = {pixels: features for view in kept.values() for pixels, features in view.values()}
@@ -128,7 +121,8 @@ def cached_features(
 
         def show(rows: pd.DataFrame, draw: str = draw) -> list[tuple[str, bytes, np.ndarray]]:
             altered = [
-                _alter(decode(row.path), transform, f"{row.sha256} {draw}") for row in rows.itertuples()
+                transform_photo(decode(row.path), transform, f"{row.sha256} {draw}")
+                for row in rows.itertuples()
             ]
             hashes = [hashlib.sha256(pixels.tobytes()).digest()[:16] for pixels in altered]
             return list(zip(rows["sha256"], hashes, altered, strict=True))
@@ -139,14 +133,6 @@ def cached_features(
         _write(folder / f"{draw}.npz", kept[draw], width)
     found = [[kept[draw][sha256][1] for sha256 in photos["sha256"]] for draw in draws]
     return np.array(found, dtype=np.float32).reshape(len(draws), len(photos), width)
-
-
-def _alter(pixels: np.ndarray, transform: str, key: str) -> np.ndarray:
-    if transform == "none":
-        return pixels
-    from wastebook.photos.augment import transform_photo  # imports torch: only where it is wanted
-
-    return transform_photo(pixels, transform, key)
 
 
 def _compute(
@@ -202,5 +188,5 @@ def _write(file: Path, kept: Kept, width: int) -> None:
     kept = _read(file, width) | kept
     pixels = np.array([list(pixel_hash) for pixel_hash, _ in kept.values()], dtype=np.uint8)
     features = np.stack([features for _, features in kept.values()])
-    with write_to_cache(file) as partial, partial.open("wb") as stream:
+    with atomic_write(file) as partial, partial.open("wb") as stream:
         np.savez(stream, photos=np.array(list(kept)), pixels=pixels, features=features)

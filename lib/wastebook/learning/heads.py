@@ -198,7 +198,10 @@ def _batches(
     for batch in np.split(order, range(recipe.batch_size, len(order), recipe.batch_size)):
         inputs, targets, weights = view[batch], wanted[batch], importance[batch][:, None]
         if recipe.mixup:
-            share, partner = np.float32(random.beta(recipe.mixup, recipe.mixup)), random.permutation(len(batch))
+            share, partner = (
+                np.float32(random.beta(recipe.mixup, recipe.mixup)),
+                random.permutation(len(batch)),
+            )
             inputs, targets, weights = (
                 share * each + (1 - share) * each[partner] for each in (inputs, targets, weights)
             )

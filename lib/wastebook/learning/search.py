@@ -22,10 +22,10 @@ from wastebook.learning.predictions import Model, class_numbers
 SPACE: dict[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(1e-4, 2e-2, log=True),
     "weight_decay": FloatDistribution(1e-6, 1e-2, log=True),
+    "batch_size": CategoricalDistribution((16, 32, 64)),
     "step_size": IntDistribution(3, 10),
     "gamma": FloatDistribution(0.1, 0.9),
 }
-BATCH_SIZES = (16, 32, 64)
 
 
 def search_head(
@@ -50,7 +50,7 @@ def search_head(
         raise WastebookError(f"trials={trials} searches nothing: ask for one or more.")
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
     wanted, largest = class_numbers(photos.loc[validation, "label"], classes), int(train.sum())
-    sizes = tuple(size for size in BATCH_SIZES if size <= largest) or (largest,)
+    sizes = tuple(size for size in SPACE["batch_size"].choices if size <= largest) or (largest,)  # type: ignore[attr-defined]
     told = hashlib.sha256(features[:, train].tobytes() + plain[validation].tobytes())
     facts = [photos.loc[rows, ["sha256", "label"]].to_csv(index=False) for rows in (train, validation)]
     told.update(repr((epochs, classes, *facts)).encode())  # other data or epochs are another study
@@ -58,7 +58,10 @@ def search_head(
     while (done := len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))) < trials:
         # A sampler of its own per trial: one that is resumed draws what it would have drawn.
         study.sampler = optuna.samplers.TPESampler(seed=1000 * seed + done)
-        trial, started = study.ask(SPACE | {"batch_size": CategoricalDistribution(sizes)}), time.perf_counter()
+        trial, started = (
+            study.ask(SPACE | {"batch_size": CategoricalDistribution(sizes)}),
+            time.perf_counter(),
+        )
         head = train_head(features, plain, photos, classes, model, seed, epochs=epochs, **trial.params)
         guessed = head_probabilities(head, plain[validation]).argmax(axis=1)
         trial.set_user_attr("seconds", time.perf_counter() - started)

@@ -170,9 +170,10 @@ def training_seconds(studies: Sequence[Study]) -> pd.DataFrame:
 
 def parameter_importance(searches: Mapping[tuple[str, int], optuna.Study]) -> pd.Series:
     """The share of the objective's variation that each parameter accounts for (functional ANOVA, Hutter et
-    al. 2014), on average over some searches; empty where one has too few trials to say."""
-    if any(len(search.trials) < FEWEST_TRIALS for search in searches.values()):
-        return pd.Series(dtype=float)
+    al. 2014), on average over some searches; empty where one cannot say: too few trials, or all alike."""
+    for search in searches.values():
+        if len(search.trials) < FEWEST_TRIALS or len({trial.value for trial in search.trials}) < 2:
+            return pd.Series(dtype=float)
     fanova = optuna.importance.FanovaImportanceEvaluator(seed=0)
     found = [
         optuna.importance.get_param_importances(search, evaluator=fanova) for search in searches.values()

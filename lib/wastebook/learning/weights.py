@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 
 import requests
 
-from wastebook import paths
+from wastebook.cache import cache_folder
 from wastebook.errors import WastebookError
-from wastebook.files import file_hash, write_to_cache
+from wastebook.files import atomic_write, file_hash
 
 SERVER_SECONDS = 5.0  # within which a server of weights must answer for `auto` to wait for a download
 SETTLING_PHOTOS = 32  # that set the BatchNorm statistics of random weights
@@ -41,11 +41,11 @@ def files_called(name: str, place: Path) -> list[Path]:
         return sorted(place.glob(f"**/{name}"))
     if not zipfile.is_zipfile(place):
         return [place] if place.name == name else []
-    unpacked = paths.cache_folder("weights", file_hash(place)[:16]) / name
+    unpacked = cache_folder("weights", file_hash(place)[:16]) / name
     with zipfile.ZipFile(place) as archive:
         members = [member for member in archive.namelist() if PurePosixPath(member).name == name]
         if members and not unpacked.exists():
-            with write_to_cache(unpacked) as file:
+            with atomic_write(unpacked) as file:
                 file.write_bytes(archive.read(members[0]))
     return [unpacked] if members else []
 
