@@ -20,10 +20,11 @@ import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of to
 from torchvision.transforms import v2
 
 from wastebook.data import open_dataset, split_photos
-from wastebook.learning.backbones import as_input, load_backbone, load_pixels
-from wastebook.learning.features import BATCH_SIZE, accelerator, extract_features, for_inference, use_bf16
+from wastebook.learning.backbones import accelerator, as_input, for_inference, load_backbone, use_bf16
+from wastebook.learning.features import BATCH_SIZE, extract_features
+from wastebook.learning.predictions import Model
 from wastebook.learning.search import search_head
-from wastebook.photos.decode import thread_count
+from wastebook.photos.decode import decode_photos, thread_count
 
 pytestmark = pytest.mark.benchmark
 
@@ -48,9 +49,8 @@ def test_extraction_keeps_up_with_the_network(name, dataset, cold, monkeypatch, 
     photos = dataset.photos.drop_duplicates("sha256").head(32 * BATCH_SIZE)
     device = accelerator()
     network, bf16 = for_inference(backbone).to(device), use_bf16("auto", device)
-    pixels = [
-        load_pixels(dataset.root / path, backbone.image_size) for path in photos["path"].head(BATCH_SIZE)
-    ]
+    files = [dataset.root / path for path in photos["path"].head(BATCH_SIZE)]
+    pixels = list(decode_photos(files, backbone.image_size))
     inputs = as_input(backbone, torch.from_numpy(np.stack(pixels)).to(device))
     torch.set_num_threads(thread_count())
 
@@ -103,10 +103,12 @@ def test_the_search_against_the_seeds_way(name, dataset, cold, tmp_path):
 
     started = time.perf_counter()
     features = extract_features(learning, dataset.root, backbone)
-    trials, best = search_head(
-        features, features[0], learning, dataset.classes, name, tmp_path / "study.log", TRIALS
+    model = Model(name, "x".join(map(str, backbone.image_size)))
+    study = search_head(
+        features, features[0], learning, dataset.classes, model, tmp_path / "study.log", TRIALS
     )
-    ours, tried = time.perf_counter() - started, trials["seconds"].sum()
+    ours = time.perf_counter() - started
+    tried = sum(trial.user_attrs["seconds"] for trial in study.trials)
 
     numbers = [dataset.classes.index(label) for label in learning["label"]]
     files = [dataset.root / path for path in learning["path"]]
@@ -117,15 +119,17 @@ def test_the_search_against_the_seeds_way(name, dataset, cold, tmp_path):
     an_epoch = time.perf_counter() - started
     theirs = an_epoch * TRIALS * EPOCHS
 
-    score = _pytorch_recipe(seen, torch.tensor(numbers), learning["split"], len(dataset.classes), **best)
+    score = _pytorch_recipe(
+        seen, torch.tensor(numbers), learning["split"], len(dataset.classes), **study.best_params
+    )
     print(
         f"\n{name}: search in {ours:.0f} s from a cold cache, {tried:.1f} s of it trials.\n"
         f"One epoch of {len(learning)} photos through the backbone: {an_epoch:.0f} s measured, x {EPOCHS} "
         f"epochs x {TRIALS} trials = {theirs / 3600:.1f} h: {theirs / ours:.0f} times.\n"
-        f"Validation macro F1: {trials['value'].max():.3f} on cached features, {score:.3f} their way."
+        f"Validation macro F1: {study.best_value:.3f} on cached features, {score:.3f} their way."
     )
     assert theirs / ours >= 100
-    assert trials["value"].max() >= score - 0.02
+    assert study.best_value >= score - 0.02
 
 
 def _pytorch_recipe(seen, numbers, split, classes, learning_rate, weight_decay, batch_size, step_size, gamma):

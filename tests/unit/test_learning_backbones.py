@@ -15,6 +15,7 @@ from wastebook.data import draw_per_class
 from wastebook.errors import WastebookError
 from wastebook.files import file_hash
 from wastebook.learning import backbones
+from wastebook.learning import weights as weights_room
 from wastebook.learning.backbones import as_input, load_backbone, network_hash
 from wastebook.learning.features import extract_features
 from wastebook.learning.weights import server_answers
@@ -145,10 +146,33 @@ def test_tensors_of_pytorchs_own_format(weights, tmp_path):
 def test_a_damaged_file_is_refused(weights, monkeypatch):
     file, _ = weights
     card = {"backbone": "test_resnet", "size": file.stat().st_size, "sha256": "0" * 64}
-    monkeypatch.setattr(backbones, "_known_weights", lambda: {"0" * 64: card})
+    monkeypatch.setattr(weights_room, "known_weights", lambda: {"0" * 64: card})
     monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(file.parent))
     with pytest.raises(WastebookError, match="damaged"):
         load_backbone("test_resnet")
+
+
+def test_a_training_named_by_its_tag_gets_no_other_weights(weights, monkeypatch):
+    file, backbone = weights
+    monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(file.parent))
+    tagged = "test_resnet.r160_in1k"
+    with pytest.raises(WastebookError, match=f"No ImageNet weights for {tagged}"):
+        load_backbone(tagged, "imagenet")
+    with monkeypatch.context() as patch:
+        card = {"backbone": tagged, "size": file.stat().st_size, "note": "as it should be"}
+        known = {file_hash(file): card}
+        patch.setattr(weights_room, "known_weights", lambda: known)
+        assert load_backbone(tagged, "imagenet").network is not None
+        card["backbone"] = "test_resnet.another_training"
+        with pytest.raises(WastebookError, match="No ImageNet weights"):
+            load_backbone(tagged, "imagenet")
+    file.rename(file.with_name(f"{tagged}.safetensors"))
+    assert network_hash(load_backbone(tagged, "imagenet").network) == backbone.sha256
+
+
+def test_the_books_networks_are_known_by_their_tagged_names():
+    known = {card["backbone"] for card in weights_room.known_weights().values()}
+    assert set(backbones.BOOK_NAMES.values()) <= known
 
 
 def test_weights_that_do_not_fit_name_the_tensor(weights):

@@ -4,6 +4,7 @@ forward pass on this machine."""
 import copy
 import hashlib
 import sys
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,6 @@ import huggingface_hub
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from torch import nn
 
 import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes before timm)
@@ -20,11 +20,16 @@ import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of to
 # isort: split
 import timm
 
-from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import file_hash
-from wastebook.learning.weights import SETTLING_PHOTOS, choose_weights, files_called, server_answers
-from wastebook.photos.decode import decode_photos
+from wastebook.learning.weights import (
+    SETTLING_PHOTOS,
+    choose_weights,
+    find_own,
+    known_weights,
+    server_answers,
+)
+from wastebook.photos.decode import decode_photos, thread_count
 
 # The book's names for the networks that it compares, each with the weights meant. `efficientnet_b0` is timm's
 # `tf_efficientnet_b0`: the original weights of Tan and Le (2019), the ones in Keras, and padded as they were
@@ -67,18 +72,20 @@ def load_backbone(
     Parameters
     ----------
     name : `resnet18`, `efficientnet_b0`, or any name of timm's, with the tag of its weights or without
-    weights : `imagenet` (a file in `WASTEBOOK_WEIGHTS`, the hub's cache, or a download), `random`, `auto`
-        (ImageNet's where at hand or the hub answers within 5 seconds, else random), or the path of a
-        .safetensors or PyTorch file of tensors
-    image_size : the side of a square or (height, width) in pixels, 32 or more; the weights' own where None
-    photos, root : photos for random weights, and the folder that they are in: a pass over some of them sets
-        the BatchNorm statistics, without which deep random networks collapse
-    seed : of random weights
+    weights : `imagenet` (from `WASTEBOOK_WEIGHTS`, the hub's cache, or a download), `random`, `auto`
+        (ImageNet's where at hand or the hub answers in time, else random), or a file of tensors
+    image_size : side of a square or (height, width) in pixels, 32 or more; the weights' own where None
+    photos, root, seed : for random weights: photos below a folder, some of which set the BatchNorm
+        statistics, without which deep random networks collapse; and the seed that draws them
+
+    Returns
+    -------
+    Backbone
 
     Raises
     ------
-    WastebookError for an unknown name, and for weights that cannot be had, do not fit or have another hash
-    than they should.
+    WastebookError
+        for an unknown name, and weights that cannot be had, do not fit or are not what they should be
 
     Examples
     --------
@@ -90,19 +97,8 @@ def load_backbone(
         known = [*BOOK_NAMES, *timm.list_models()]
         raise WastebookError(f"There is no backbone {name!r}. {did_you_mean(name, known)}")
     weights, file = choose_weights(weights, partial(_imagenet_file, name, timm_name))
-    network, size, config = _build(timm_name, image_size, seed)
-    with torch.inference_mode():
-        width = network(torch.zeros(1, 3, *size)).shape[1]
-    facts: dict[str, Any] = {"mean": tuple(config["mean"]), "std": tuple(config["std"]), "weights": weights}
-    backbone = Backbone(name, network, size, feature_width=width, sha256="", **facts)
-    if file is not None:
-        return backbone._replace(**_load_weights(network, file))
-    if photos is None or root is None:
-        raise WastebookError(
-            f"{name} with random weights needs photos to set its BatchNorm statistics: give them."
-        )
-    _settle(backbone, photos, root)
-    return backbone._replace(sha256=network_hash(network))
+    backbone = _build(name, timm_name, weights, image_size, seed)
+    return _settle(backbone, photos, root) if file is None else _load_weights(backbone, file)
 
 
 def accelerator() -> torch.device:
@@ -142,6 +138,24 @@ def for_inference(backbone: Backbone) -> nn.Module:
         same = torch.allclose(backbone.network(probe), folded(probe), rtol=1e-3, atol=1e-3)
     chosen: Any = folded if same else copy.deepcopy(backbone.network)
     return chosen.to(memory_format=torch.channels_last)
+
+
+def prepare_forward(
+    backbone: Backbone, precision: str = "auto"
+) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+    """A name for the features that a backbone gives on this machine (of its weights, preprocessing and
+    precision), and a function that gives them, (N, feature_width) float32 of (N, H, W, 3) uint8 pixels."""
+    device = accelerator()
+    bf16 = use_bf16(precision, device)
+    facts = (backbone.sha256, backbone.mean, backbone.std, bf16, device.type)
+
+    @cache
+    def network() -> nn.Module:
+        torch.set_num_threads(thread_count())
+        return for_inference(backbone).to(device)
+
+    key = f"{backbone.name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+    return key, lambda pixels: forward(network(), backbone, pixels, device, bf16)
 
 
 def forward(
@@ -189,15 +203,13 @@ def network_hash(network: nn.Module) -> str:
 
 
 def _build(
-    timm_name: str, image_size: int | tuple[int, int] | None, seed: int
-) -> tuple[nn.Module, tuple[int, int], dict[str, Any]]:
-    """The network with weights drawn by `seed`, the (height, width) it will be fed and timm's data
-    configuration."""
+    name: str, timm_name: str, weights: str, image_size: int | tuple[int, int] | None, seed: int
+) -> Backbone:
+    """The backbone with weights drawn by `seed`."""
     given = (image_size, image_size) if isinstance(image_size, int) else image_size
     if given is not None and (len(given) != 2 or min(given) < SMALLEST):
-        raise WastebookError(
-            f"image_size={image_size}: give a side of at least {SMALLEST} pixels, or (height, width)."
-        )
+        told = f"give a side of at least {SMALLEST} pixels, or (height, width)"
+        raise WastebookError(f"image_size={image_size}: {told}.")
     declared = timm.get_pretrained_cfg(timm_name)
     # Networks with positions learned for one size, such as vision transformers, have to be built for another.
     fixed: dict[str, Any] = {"img_size": given} if given and declared and declared.fixed_input_size else {}
@@ -205,20 +217,17 @@ def _build(
         torch.manual_seed(seed)
         network = timm.create_model(timm_name, pretrained=False, num_classes=0, **fixed).eval()
     config = timm.data.resolve_model_data_config(network)
-    return network, given or tuple(config["input_size"][1:]), config
-
-
-@cache
-def _known_weights() -> dict[str, dict[str, Any]]:
-    """The ImageNet weights of `data/weights/imagenet.yml` by their SHA-256."""
-    cards = yaml.safe_load((paths.CARDS / "weights" / "imagenet.yml").read_text(encoding="utf-8"))
-    return {card["sha256"]: card for card in cards}
+    size = given or tuple(config["input_size"][1:])
+    with torch.inference_mode():
+        width = network(torch.zeros(1, 3, *size)).shape[1]
+    mean, std = tuple(config["mean"]), tuple(config["std"])
+    return Backbone(name, network, size, mean, std, feature_width=width, weights=weights, sha256="")
 
 
 def _imagenet_file(name: str, timm_name: str, required: bool) -> Path | None:
     """timm's ImageNet weights in `WASTEBOOK_WEIGHTS`, in the hub's cache or downloaded; None (or an error
     where they are `required`) where they cannot be had."""
-    if own := _own_file(name, timm_name):
+    if own := find_own(name, timm_name):
         return own
     repository = getattr(timm.get_pretrained_cfg(timm_name), "hf_hub_id", None)
     if repository:
@@ -239,30 +248,9 @@ def _imagenet_file(name: str, timm_name: str, required: bool) -> Path | None:
     return None
 
 
-def _own_file(name: str, timm_name: str) -> Path | None:
-    """The file in `WASTEBOOK_WEIGHTS` that is called like the network, with the tag of its training
-    (`.aa_in1k`) or without; for a `name` with a tag, the latter only if its hash is known for it."""
-    network = timm_name.split(".")[0]
-    known = {
-        sha256: card for sha256, card in _known_weights().items() if card["backbone"].split(".")[0] == network
-    }
-    for place in paths.own_copies("WASTEBOOK_WEIGHTS"):
-        for called in dict.fromkeys((timm_name, network)):
-            for file in files_called(f"{called}.safetensors", place):
-                card = known.get(file_hash(file))
-                if card is None and file.stat().st_size in [each["size"] for each in known.values()]:
-                    raise WastebookError(
-                        f"{file} is damaged: its size is that of {network}'s weights, its SHA-256 is not.\n"
-                        f"Get it anew, or name its path as `weights` to use it all the same."
-                    )
-                if "." not in name or called == name or (card and card["backbone"] == name):
-                    return file
-    return None
-
-
-def _load_weights(network: nn.Module, file: Path) -> dict[str, str]:
-    """Load `file` into `network`, whatever classifier it has besides left out; gives the file's `sha256` and
-    the `note` that goes with it. WastebookError that names the first tensor that does not fit."""
+def _load_weights(backbone: Backbone, file: Path) -> Backbone:
+    """The backbone with the weights in `file`, whatever classifier it has besides left out; WastebookError
+    that names the first tensor that does not fit."""
     sha256 = file_hash(file)
     stored = file.resolve().name  # the hub's cache names a file by its hash
     if len(stored) == 64 and stored != sha256:
@@ -271,35 +259,35 @@ def _load_weights(network: nn.Module, file: Path) -> dict[str, str]:
         tensors = timm.models.load_state_dict(str(file), use_ema=False)
     except Exception as error:  # damaged files raise errors of many kinds; none of them is executed
         raise WastebookError(f"{file} holds no weights that can be read ({type(error).__name__}).") from error
-    classifiers = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
-    classifiers = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
-    own = {name: tensor for name, tensor in tensors.items() if not name.startswith(classifiers)}
-    expected, given = (
-        {name: tuple(each.shape) for name, each in all_.items()} for all_ in (network.state_dict(), own)
-    )
-    for name in [*expected, *given]:
-        if expected.get(name) != given.get(name) and not name.endswith("num_batches_tracked"):
-            raise WastebookError(
-                f"The weights in {file} do not fit: {name} should be {expected.get(name, 'absent')}, "
-                f"is {given.get(name, 'absent')}. Are they of another network?"
-            )
-    network.load_state_dict(own, strict=False)
+    classifier = backbone.network.pretrained_cfg.get("classifier") or ()  # type: ignore[union-attr]
+    classifiers = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    own = {name: each for name, each in tensors.items() if not name.startswith(classifiers)}
+    expected = backbone.network.state_dict()
+    for name in {**expected, **own}:
+        shapes = [tuple(held[name].shape) if name in held else "absent" for held in (expected, own)]
+        if shapes[0] != shapes[1] and not name.endswith("num_batches_tracked"):
+            told = f"{name} should be {shapes[0]}, is {shapes[1]}. Are they of another network?"
+            raise WastebookError(f"The weights in {file} do not fit: {told}")
+    backbone.network.load_state_dict(own, strict=False)
     unknown = "" if stored == sha256 else f"these weights are not known by their hash ({file.name})"
-    return {"sha256": sha256, "note": _known_weights().get(sha256, {"note": unknown}).get("note", "")}
+    note = known_weights().get(sha256, {"note": unknown}).get("note", "")
+    return backbone._replace(sha256=sha256, note=note)
 
 
-def _settle(backbone: Backbone, photos: pd.DataFrame, root: Path) -> None:
-    """Set the BatchNorm statistics of random weights by one pass over some photos, spread over the table."""
+def _settle(backbone: Backbone, photos: pd.DataFrame | None, root: Path | None) -> Backbone:
+    """The backbone with the BatchNorm statistics of random weights set by one pass over some photos, spread
+    over the table."""
+    if photos is None or root is None:
+        told = "with random weights needs photos to set its BatchNorm statistics: give them"
+        raise WastebookError(f"{backbone.name} {told}.")
     rows = photos.iloc[:: max(1, len(photos) // SETTLING_PHOTOS)].head(SETTLING_PHOTOS)
     pixels = decode_photos((root / path for path in rows["path"]), backbone.image_size)
-    layers = [
-        each for each in backbone.network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)
-    ]
-    for layer in layers:
+    norms = [each for each in backbone.network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
+    for layer in norms:
         layer.reset_running_stats()
         layer.momentum = 1.0  # the statistics of this one batch, whole
         layer.train()
     with torch.inference_mode():
         backbone.network(as_input(backbone, torch.from_numpy(np.stack(list(pixels)))))
-    for layer in layers:
-        layer.eval()
+    backbone.network.eval()
+    return backbone._replace(sha256=network_hash(backbone.network))

@@ -7,7 +7,7 @@ precision, and the transform with its seed and view. Splits and draws are then o
 
 import hashlib
 from collections.abc import Callable, Iterable
-from functools import cache, lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,9 @@ import pandas as pd
 from wastebook.cache import cache_folder
 from wastebook.files import atomic_write
 from wastebook.photos.augment import check_transform, transform_photo
-from wastebook.photos.decode import parallel_map, progress, read_photo, resize_antialiased, thread_count
+from wastebook.photos.decode import parallel_map, progress, read_photo, resize_antialiased
 
 if TYPE_CHECKING:  # torch is for those who ask for its features only: Keras' are kept here too
-    from torch import nn
-
     from wastebook.learning.backbones import Backbone
 
 VERSION = 3  # raised whenever the same photo would get other features than before
@@ -40,52 +38,36 @@ def extract_features(
     seed: int = 0,
     precision: str = "auto",
 ) -> np.ndarray:
-    """What a backbone sees in each photo, under fresh draws of a transform.
-
-    Photos are squeezed whole to the backbone's image size. What an earlier call has computed is read from the
-    cache. Where memory runs out the batch is halved, with a line that says so.
+    """What a backbone sees in each photo, squeezed whole to its image size; from the cache where it is there.
 
     Parameters
     ----------
     photos : table with `path` (below `root`) and `sha256`
     root : the folder of the photos
     backbone : from `load_backbone`
-    transform : a name of `wastebook.photos.augment.TRANSFORMS`; `none` has one view, all being the same
-    views : how many draws of each photo
-    seed : of the draws
-    precision : `fp32`, `bf16` (autocast), or `auto` for bf16 where the processor computes in it
+    transform : of the photos, a name of `wastebook.photos.augment.TRANSFORMS`
+    views, seed : how many fresh draws of the transform, and of which seed; `none` has one view
+    precision : `fp32`, `bf16`, or `auto` for bf16 where the processor computes in it
 
     Returns
     -------
-    (views, len(photos), feature_width) float32
+    (views, N, feature_width) float32
 
     Raises
     ------
-    WastebookError for an unknown transform or precision, PhotoError for a photo that cannot be read.
+    WastebookError
+        for an unknown transform or precision, and a photo that cannot be read
 
     Examples
     --------
-    >>> features = extract_features(photos, root, backbone, "rotation", views=5)  # doctest: +SKIP
+    >>> extract_features(data.photos, data.root, backbone, "rotation", views=5).shape  # doctest: +SKIP
+    (5, 2527, 512)
     """
-    import torch
+    from wastebook.learning.backbones import prepare_forward
 
-    from wastebook.learning.backbones import accelerator, for_inference, forward, use_bf16
-
-    device = accelerator()
-    bf16 = use_bf16(precision, device)
-
-    @cache
-    def network() -> "nn.Module":
-        torch.set_num_threads(thread_count())
-        return for_inference(backbone).to(device)
-
-    def compute(pixels: np.ndarray) -> np.ndarray:
-        return forward(network(), backbone, pixels, device, bf16)
-
-    facts = (backbone.sha256, backbone.mean, backbone.std, bf16, device.type)
-    key = f"{backbone.name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+    key, forward = prepare_forward(backbone, precision)
     size, width = backbone.image_size, backbone.feature_width
-    return cached_features(photos, root, key, transform, views, seed, size, compute, width)
+    return cached_features(photos, root, key, transform, views, seed, size, forward, width)
 
 
 def cached_features(
@@ -118,21 +100,23 @@ def cached_features(
         missing = photos[~photos["sha256"].isin(kept[draw])].drop_duplicates("sha256")
         if missing.empty:
             continue
-
-        def show(rows: pd.DataFrame, draw: str = draw) -> list[tuple[str, bytes, np.ndarray]]:
-            altered = [
-                transform_photo(decode(row.path), transform, f"{row.sha256} {draw}")
-                for row in rows.itertuples()
-            ]
-            hashes = [hashlib.sha256(pixels.tobytes()).digest()[:16] for pixels in altered]
-            return list(zip(rows["sha256"], hashes, altered, strict=True))
-
         parts = [missing.iloc[at : at + batch_size] for at in range(0, len(missing), batch_size)]
+        shown = parallel_map(partial(_show, decode, transform, draw), parts)
         with progress(f"{key}, {draw}", len(missing)) as bar:
-            kept[draw] |= _compute(parallel_map(show, parts), forward, batch_size, known, bar)
+            kept[draw] |= _compute(shown, forward, batch_size, known, bar)
         _write(folder / f"{draw}.npz", kept[draw], width)
     found = [[kept[draw][sha256][1] for sha256 in photos["sha256"]] for draw in draws]
     return np.array(found, dtype=np.float32).reshape(len(draws), len(photos), width)
+
+
+def _show(
+    decode: Callable[[str], np.ndarray], transform: str, draw: str, rows: pd.DataFrame
+) -> list[tuple[str, bytes, np.ndarray]]:
+    """Some photos as they are drawn: each one's SHA-256, the hash of the pixels and the pixels."""
+    keys = zip(rows["path"], rows["sha256"], strict=True)
+    drawn = [transform_photo(decode(path), transform, f"{sha256} {draw}") for path, sha256 in keys]
+    hashes = [hashlib.sha256(pixels.tobytes()).digest()[:16] for pixels in drawn]
+    return list(zip(rows["sha256"], hashes, drawn, strict=True))
 
 
 def _compute(

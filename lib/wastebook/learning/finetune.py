@@ -59,6 +59,14 @@ class Settings(NamedTuple):
     transform: str = "mild"
     patience: int = 6
 
+    def check(self, photos: pd.DataFrame, classes: list[str]) -> None:
+        """WastebookError where they do not suit the photos, or nothing."""
+        check_trainable(photos, classes, self.batch_size)
+        check_transform(self.transform)
+        if self.epochs < 1 or self.blocks < 1:
+            told = f"epochs={self.epochs}, blocks={self.blocks}"
+            raise WastebookError(f"{told}: fine-tuning needs one or more of each.")
+
 
 def finetune(
     photos: pd.DataFrame,
@@ -70,8 +78,8 @@ def finetune(
     precision: str = "auto",
     **options: Any,
 ) -> tuple[Backbone, Head]:
-    """Fine-tune the top blocks of a backbone together with a `head` trained on its features, by `Settings`,
-    whose fields are the `options`.
+    """Fine-tune the top blocks of a backbone together with a `head` trained on its features; the `options`
+    are fields of `Settings`.
 
     It learns from photos of `train`, another draw of the transform each epoch. After every epoch the averaged
     weights are scored on `validation`: the most accurate (then the least loss) are kept. Each epoch is kept
@@ -81,11 +89,7 @@ def finetune(
     another process trains the same.
     """
     settings = Settings(**options)
-    check_trainable(photos, head.classes, settings.batch_size)
-    check_transform(settings.transform)
-    if settings.epochs < 1 or settings.blocks < 1:
-        told = f"epochs={settings.epochs}, blocks={settings.blocks}"
-        raise WastebookError(f"{told}: fine-tuning needs one or more of each.")
+    settings.check(photos, head.classes)
     train, validation = (photos[photos["split"] == split] for split in ("train", "validation"))
     training = _Training(backbone, head, settings, seed, precision, len(train))
     facts = (
@@ -103,8 +107,7 @@ def finetune(
     with exclusive_lock(file.with_suffix(".lock")):
         training.resume(file)
         if not training.finished:
-            for line in training.run(train, validation, root, file):
-                print(line)
+            training.run(train, validation, root, file)
     return training.result(model)
 
 
@@ -157,7 +160,7 @@ class _Training:
             groups.append({"params": learning, "lr": rate * self.settings.layer_decay**below})
         return groups
 
-    def run(self, train: pd.DataFrame, validation: pd.DataFrame, root: Path, file: Path) -> Iterator[str]:
+    def run(self, train: pd.DataFrame, validation: pd.DataFrame, root: Path, file: Path) -> None:
         """Train to the end, with a checkpoint in `file` and a line that says how it goes per epoch."""
         size, transform = self.backbone.image_size, self.settings.transform
         seen, held_out = (
@@ -177,7 +180,7 @@ class _Training:
             learned = self.learn(parallel_map(load, np.array_split(order, self.steps)))
             validated = self.validate(np.stack(held_out), expected)
             self.end_epoch(learned, validated, time.perf_counter() - started, file)
-            yield (
+            print(
                 f"epoch {epoch} of {self.settings.epochs}: train loss {learned[0]:.3f}, validation loss "
                 f"{validated[0]:.3f}, accuracy {validated[1]:.3f}, {time.perf_counter() - started:.0f} s"
             )

@@ -5,7 +5,6 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +58,17 @@ class Recipe(NamedTuple):
     balance: str = "none"
     mixup: float = 0.0
 
+    def rate(self, epoch: int) -> float:
+        """The learning rate in an epoch, counted from 0."""
+        return self.learning_rate * self.gamma ** (epoch // self.step_size)
+
+    def check(self, photos: pd.DataFrame, classes: list[str]) -> None:
+        """WastebookError where it does not suit the photos, or nothing."""
+        check_trainable(photos, classes, self.batch_size)
+        if self.balance not in BALANCES or self.epochs < 1:
+            told = f"epochs={self.epochs}, balance={self.balance!r}"
+            raise WastebookError(f"{told}: ask for one or more epochs, and one of {', '.join(BALANCES)}.")
+
 
 def train_head(
     features: np.ndarray,
@@ -76,23 +86,25 @@ def train_head(
     same arguments give the same head, bit for bit. WastebookError where a class is absent from a split, a
     batch is larger than the data, or the training diverges.
     """
-    recipe = _check_recipe(Recipe(**options), photos, classes)
-    started = time.perf_counter()
+    recipe, started = Recipe(**options), time.perf_counter()
+    recipe.check(photos, classes)
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
-    numbers = class_numbers(photos["label"], classes)
+    numbers, random = class_numbers(photos["label"], classes), np.random.default_rng(seed)
     wanted = np.eye(len(classes), dtype=np.float32)[numbers[train]]
-    views, held_out = [_with_ones(view[train]) for view in features], _with_ones(plain[validation])
-    random = np.random.default_rng(seed)
+    # A column of ones makes the bias a weight like the others.
+    *views, held_out = (
+        np.pad(part, [(0, 0), (0, 1)], constant_values=1)
+        for part in (*(view[train] for view in features), plain[validation])
+    )
     bound = 1 / math.sqrt(plain.shape[1])  # PyTorch's initialisation of a linear layer
     matrix = random.uniform(-bound, bound, (len(classes), plain.shape[1] + 1)).astype(np.float32)
     update, rows = _adam(matrix, recipe.weight_decay), []
     with threadpool_limits(1):  # products this small only wait for other threads
         for epoch in range(recipe.epochs):
-            rate = recipe.learning_rate * recipe.gamma ** (epoch // recipe.step_size)
             batches = _batches(views[epoch % len(views)], wanted, recipe, random)
-            rows.append((epoch + 1, "train", *_learn(matrix, update, rate, batches)))
+            learned = _learn(matrix, update, recipe.rate(epoch), batches)
             validated = _loss_and_accuracy(_softmax(held_out @ matrix.T), numbers[validation], TINY)
-            rows.append((epoch + 1, "validation", *validated))
+            rows += [(epoch + 1, "train", *learned), (epoch + 1, "validation", *validated)]
     if not np.isfinite(matrix).all():
         raise WastebookError(f"Training diverged at learning_rate={recipe.learning_rate}: lower it.")
     weight, bias, history = matrix[:, :-1].copy(), matrix[:, -1].copy(), history_table(rows, model, seed)
@@ -120,8 +132,9 @@ def solve_head(
     learned, held_out = (learned - mean) / scale, (plain[validation] - mean) / scale
     rows: list[tuple[float, ...]] = []
     best: tuple[float, ...] = (np.inf,)
-    with near_enough():
-        for l2, (weight, bias) in zip(L2_PATH, solve_path(learned, wanted, L2_PATH), strict=True):
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough: the next step goes on from there
+        for l2, weight, bias in _solutions(learned, wanted):
             train_loss, _ = _loss_and_accuracy(_softmax(learned @ weight.T + bias), wanted)
             loss, accuracy = _loss_and_accuracy(_softmax(held_out @ weight.T + bias), targets[validation])
             rows.append((l2, train_loss, loss, accuracy))
@@ -136,31 +149,21 @@ def solve_head(
     return Head(*folded, classes, pd.DataFrame(columns=HISTORY), parameters, seconds), path
 
 
-def solve_path(
-    features: np.ndarray, targets: np.ndarray, penalties: Iterable[float], tolerance: float = 1e-4
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The weight (K, D) and bias (K,) of multinomial logistic regression on (N, D) features and (N,) class
-    numbers under each L2 penalty (of the mean loss), by L-BFGS, each from the one before; to be taken under
-    `near_enough`."""
-    basis = _basis_of(features)
+def _solutions(features: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
+    """Each penalty with the weight (K, D) and bias (K,) that L-BFGS finds under it, from the last one's.
+
+    The best weights under an L2 penalty lie in what the features span (Kimeldorf and Wahba 1971): sought
+    among N numbers, where these are fewer than D, they are the same, and sooner found.
+    """
+    basis = np.linalg.qr(features.T)[0] if len(features) < features.shape[1] else None
     inputs = features if basis is None else features @ basis
-    solver = LogisticRegression(tol=tolerance, max_iter=300, warm_start=True)
-    for l2 in penalties:
-        solver.set_params(C=1 / (l2 * len(features))).fit(inputs, targets)
+    solver = LogisticRegression(tol=1e-4, max_iter=300, warm_start=True)
+    for l2 in L2_PATH:
+        solver.set_params(C=1 / (l2 * len(features))).fit(inputs, wanted)
         weight, bias = solver.coef_.copy(), solver.intercept_.copy()
         if len(weight) == 1:  # for two classes scikit-learn keeps only the second's
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-        yield weight if basis is None else weight @ basis.T, bias
-
-
-@contextmanager
-def near_enough() -> Iterator[None]:
-    """For a path of penalties: no warning where a step of it has not wholly converged (the next one goes on
-    from there), and one thread each, which would wait for one another longer than they work. Enter it once
-    around threads: they share the filters."""
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
+        yield l2, weight if basis is None else weight @ basis.T, bias
 
 
 def head_probabilities(head: Head, plain: np.ndarray) -> np.ndarray:
@@ -173,15 +176,6 @@ def predict_head(
 ) -> pd.DataFrame:
     """The predictions table of a head for all of `photos`, from their features as they are, (N, D)."""
     return predictions_table(photos, head_probabilities(head, plain), head.classes, model, seed, scheme)
-
-
-def _check_recipe(recipe: Recipe, photos: pd.DataFrame, classes: list[str]) -> Recipe:
-    check_trainable(photos, classes, recipe.batch_size)
-    if recipe.balance not in BALANCES:
-        raise WastebookError(f"There is no balance {recipe.balance!r}: name one of {', '.join(BALANCES)}.")
-    if recipe.epochs < 1:
-        raise WastebookError(f"epochs={recipe.epochs} trains nothing: ask for one or more.")
-    return recipe
 
 
 def _batches(
@@ -246,25 +240,13 @@ def _adam(matrix: np.ndarray, weight_decay: float) -> Callable[[np.ndarray, floa
 
 
 def _loss_and_accuracy(
-    probabilities: np.ndarray, numbers: np.ndarray, tiny: np.floating = np.float64(1e-12)
+    probabilities: np.ndarray, numbers: np.ndarray, tiny: np.floating | float = 1e-12
 ) -> tuple[float, float]:
     """Mean cross-entropy, and the share of photos whose class is the most probable."""
     surprise = -np.log(probabilities[np.arange(len(numbers)), numbers] + tiny)
     return float(surprise.mean()), float((probabilities.argmax(axis=1) == numbers).mean())
 
 
-def _with_ones(features: np.ndarray) -> np.ndarray:
-    """The features with a column of ones, so that the bias is a weight like the others."""
-    return np.concatenate([features, np.ones((len(features), 1), np.float32)], axis=1)
-
-
 def _softmax(logits: np.ndarray) -> np.ndarray:
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
-def _basis_of(features: np.ndarray) -> np.ndarray | None:
-    """An orthonormal basis (D, N) of what the rows of `features` (N, D) span, where they are fewer than their
-    features; else None. The best weights under an L2 penalty lie there (Kimeldorf and Wahba 1971): sought
-    among N numbers instead of D they are the same, and sooner found."""
-    return np.linalg.qr(features.T)[0] if len(features) < features.shape[1] else None

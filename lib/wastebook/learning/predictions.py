@@ -11,10 +11,20 @@ from wastebook.errors import WastebookError
 
 
 class Model(NamedTuple):
-    """What tells one model from another: its `network`, the `image_size` it is fed (`64x64`, height first),
-    the `transform` of the photos it learned from, and its `head` (`recipe`, `exact`, `searched`, `finetuned`).
+    """What tells one model from another: columns of every table about models, `MODEL`.
 
-    Tables have these as columns, and `model`, the `id`, as a key that nobody takes apart.
+    Parameters
+    ----------
+    network : `resnet18`, `efficientnet_b0`, `base_cnn` and the like
+    image_size : what it is fed in pixels, height first, as text: `288x384`
+    transform : of the photos it learned from: `none`, a photo transform, or `mixup`, `class_weights`,
+        `balanced_sampling`
+    head : `recipe`, `exact`, `searched` or `finetuned`
+
+    Examples
+    --------
+    >>> Model("efficientnet_b0", "288x384", "rotation", "exact").id
+    'efficientnet_b0-288x384+rotation-exact'
     """
 
     network: str
@@ -24,7 +34,7 @@ class Model(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The model's key in tables and file names: `efficientnet_b0-288x384+rotation-exact`."""
+        """The model's key in tables and file names, which nobody takes apart."""
         transform = "" if self.transform == "none" else f"+{self.transform}"
         head = "" if self.head == "recipe" else f"-{self.head}"
         return f"{self.network}-{self.image_size}{transform}{head}"

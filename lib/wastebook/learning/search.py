@@ -39,12 +39,11 @@ def search_head(
     seed: int = 0,
     epochs: int = 15,
 ) -> optuna.Study:
-    """Look for the parameters of `train_head` with the best validation macro F1, in `trials` trials of
-    Optuna's TPE.
+    """Look for the parameters of `train_head` with the best validation macro F1, by Optuna's TPE.
 
-    Features and photos as `train_head`'s. The search is kept in `study_file` (a journal); called again it
-    goes on from the trials completed there, and being killed changes nothing of what is found. Gives the
-    first `trials` completed (each with the user attribute `seconds`). WastebookError for fewer than one.
+    Other arguments as `train_head`'s. The search is kept in `study_file` (a journal); called again it goes on
+    from the trials completed there, and being killed changes nothing of what is found. Gives the first
+    `trials` completed, with the user attribute `seconds`. WastebookError for fewer than one.
     """
     if trials < 1:
         raise WastebookError(f"trials={trials} searches nothing: ask for one or more.")

@@ -34,10 +34,24 @@ class Study(NamedTuple):
 
 
 def deal_photos(photos: pd.DataFrame, scheme: str, seeds: Sequence[int]) -> Deals:
-    """The photos dealt out by `scheme`, once per seed, and by the authors' own split beside it, where the
-    photos have one with every class on every side.
+    """The photos dealt out to train, validation and test, once per seed, and by the authors' own split beside
+    it, where the photos have one with every class on every side.
 
-    The rows keep the order of `photos`, which must be sorted by path: features of the one fit the other.
+    Parameters
+    ----------
+    photos : table sorted by `path`, whose order the deals keep: features of the one fit the other
+    scheme : `random`, `grouped` or `official`
+    seeds : of the draws
+
+    Returns
+    -------
+    dict of the photos with `split` filled, by (scheme, seed)
+
+    Examples
+    --------
+    >>> photos = pd.DataFrame({"path": [f"{at:02}.jpg" for at in range(60)], "label": ["glass", "metal"] * 30})
+    >>> list(deal_photos(photos.assign(group=pd.NA, split=pd.NA), "random", seeds=[0, 1]))
+    [('random', 0), ('random', 1)]
     """
     schemes = [scheme]
     if scheme != "official" and _has_official_split(photos, seeds[0]):
@@ -48,12 +62,11 @@ def deal_photos(photos: pd.DataFrame, scheme: str, seeds: Sequence[int]) -> Deal
 def describe_deals(deals: Deals) -> pd.DataFrame:
     """A row per scheme, for its first seed: `scheme`, the number of photos in `train, validation, test`, and
     how many of test are `known`: another photo of their group is in train."""
-    rows = []
-    for (scheme, seed), photos in deals.items():
-        if seed == next(iter(deals))[1]:
-            known = find_known_from_train({(scheme, seed): photos})["known"].sum()
-            rows.append({"scheme": scheme, **photos["split"].value_counts(), "known": int(known)})
-    return pd.DataFrame(rows)[["scheme", "train", "validation", "test", "known"]]
+    first = {scheme: photos for (scheme, seed), photos in deals.items() if seed == next(iter(deals))[1]}
+    known = find_known_from_train(deals).groupby(["scheme", "seed"], sort=False)["known"].sum()
+    counts = pd.DataFrame({scheme: photos["split"].value_counts() for scheme, photos in first.items()}).T
+    counts["known"] = known.groupby("scheme", sort=False).first()
+    return counts.rename_axis("scheme").reset_index()[["scheme", "train", "validation", "test", "known"]]
 
 
 def find_known_from_train(deals: Deals) -> pd.DataFrame:
@@ -71,7 +84,25 @@ def find_known_from_train(deals: Deals) -> pd.DataFrame:
 def train_heads(
     model: Model, features: np.ndarray, plain: np.ndarray, deals: Deals, classes: list[str], **recipe: Any
 ) -> Study:
-    """`train_head` under every deal, each with its own seed; `recipe` goes to it as it is."""
+    """The head of FIUBA's recipe, one linear layer, trained under every deal with its own seed.
+
+    Parameters
+    ----------
+    model : what the tables call it
+    features : (views, N, D) float32 that it learns from, each epoch from the next view
+    plain : (N, D) float32 of the photos as they are, that it is judged on
+    deals : from `deal_photos`, of those N photos
+    classes : their labels, in the order of the head's outputs
+    **recipe : fields of `wastebook.learning.heads.Recipe`: `epochs`, `learning_rate`, `balance`...
+
+    Returns
+    -------
+    Study, with `predictions`, `history` and `heads`
+
+    Examples
+    --------
+    >>> study = train_heads(model, features, features[0], deals, classes, epochs=15)  # doctest: +SKIP
+    """
     heads = {
         (scheme, seed): train_head(features, plain, photos, classes, model, seed, **recipe)
         for (scheme, seed), photos in deals.items()
@@ -82,7 +113,20 @@ def train_heads(
 def solve_heads(
     model: Model, features: np.ndarray, plain: np.ndarray, deals: Deals, classes: list[str]
 ) -> tuple[Study, pd.DataFrame]:
-    """`solve_head` under every deal, and the paths of penalties with their `scheme` and `seed`."""
+    """The exact solution of the same layer under every deal, its L2 penalty chosen on validation.
+
+    Parameters
+    ----------
+    model, features, plain, deals, classes : as `train_heads`'; all views are learned from at once
+
+    Returns
+    -------
+    Study, and the paths of penalties: `l2, train_loss, validation_loss, validation_accuracy, scheme, seed`
+
+    Examples
+    --------
+    >>> study, path = solve_heads(model, features, features[0], deals, classes)  # doctest: +SKIP
+    """
     solved = {key: solve_head(features, plain, photos, classes) for key, photos in deals.items()}
     paths = [path.assign(scheme=scheme, seed=seed) for (scheme, seed), (_, path) in solved.items()]
     study = _study(model, plain, deals, {key: head for key, (head, _) in solved.items()})
@@ -99,20 +143,48 @@ def search_heads(
     trials: int,
     epochs: int,
 ) -> tuple[Study, pd.DataFrame]:
-    """`search_head` under every deal, and a head trained with the best parameters of each; the journals are
-    kept in `folder`. Gives the study and all trials with their `scheme` and `seed`."""
-    heads, searches, tables = {}, {}, []
-    for (scheme, seed), photos in deals.items():
-        file = folder / f"{model.id}-{scheme}-{seed}.journal"
-        search = search_head(features, plain, photos, classes, model, file, trials, seed, epochs)
-        best = search.best_params
-        heads[scheme, seed] = train_head(features, plain, photos, classes, model, seed, epochs=epochs, **best)
-        searches[scheme, seed] = search
-        table = search.trials_dataframe(attrs=("number", "state", "value", "user_attrs", "params"))
-        table = table.rename(columns=lambda name: name.removeprefix("user_attrs_").removeprefix("params_"))
-        tables.append(table.assign(state="complete", **model.columns, scheme=scheme, seed=seed))
+    """The recipe's parameters searched by Optuna under every deal, and a head trained with the best of each.
+
+    Parameters
+    ----------
+    model, features, plain, deals, classes : as `train_heads`'
+    folder : where the journals are kept, from which a search goes on
+    trials, epochs : how many of each, 1 or more
+
+    Returns
+    -------
+    Study, whose `searches` are Optuna's, and all trials (`number, state, value, seconds`, the parameters)
+
+    Examples
+    --------
+    >>> study, trials = search_heads(model, features, features[0], deals, classes, folder, 20, 15)
+    ... # doctest: +SKIP
+    """
+    searches = {
+        (scheme, seed): search_head(
+            features,
+            plain,
+            photos,
+            classes,
+            model,
+            folder / f"{model.id}-{scheme}-{seed}.journal",
+            trials,
+            seed,
+            epochs,
+        )
+        for (scheme, seed), photos in deals.items()
+    }
+    heads = {
+        (scheme, seed): train_head(
+            features, plain, deals[scheme, seed], classes, model, seed, epochs=epochs, **search.best_params
+        )
+        for (scheme, seed), search in searches.items()
+    }
+    tables = [
+        _trials_table(search).assign(scheme=scheme, seed=seed) for (scheme, seed), search in searches.items()
+    ]
     study = _study(model, plain, deals, heads)._replace(searches=searches)
-    return study, pd.concat(tables, ignore_index=True)
+    return study, pd.concat(tables, ignore_index=True).assign(**model.columns)
 
 
 def finetune_heads(
@@ -125,13 +197,28 @@ def finetune_heads(
     seed: int,
     **options: Any,
 ) -> tuple[Study, Backbone]:
-    """`finetune` under one deal, from the head of a study `started` on the same backbone; `options` go to it
-    as they are. Gives the study and the tuned backbone. WastebookError where there is no such deal."""
+    """The backbone's upper layers trained too, under one deal, in the cache epoch by epoch.
+
+    Parameters
+    ----------
+    model, deals : as `train_heads`'
+    root : the folder of the photos
+    backbone : from `load_backbone`
+    started : a study on the same backbone, with whose head it starts
+    scheme, seed : of the deal
+    **options : fields of `wastebook.learning.finetune.Settings`, and `precision`
+
+    Returns
+    -------
+    Study of that deal, and the tuned backbone
+
+    Examples
+    --------
+    >>> study, tuned = finetune_heads(model, root, backbone, solved, deals, "official", 0)  # doctest: +SKIP
+    """
     if (scheme, seed) not in deals:
         known = ", ".join(dict.fromkeys(name for name, _ in deals))
-        raise WastebookError(
-            f"There is no {scheme!r} split of these photos to fine-tune under: name {known}."
-        )
+        raise WastebookError(f"There is no {scheme!r} split of these photos to fine-tune: name {known}.")
     photos = deals[scheme, seed]
     tuned, head = finetune(photos, root, backbone, started.heads[scheme, seed], model, seed, **options)
     plain = extract_features(photos, root, tuned)[0]
@@ -179,6 +266,12 @@ def parameter_importance(searches: Mapping[tuple[str, int], optuna.Study]) -> pd
         optuna.importance.get_param_importances(search, evaluator=fanova) for search in searches.values()
     ]
     return pd.DataFrame(found).mean().sort_values(ascending=False)
+
+
+def _trials_table(search: optuna.Study) -> pd.DataFrame:
+    table = search.trials_dataframe(attrs=("number", "state", "value", "user_attrs", "params"))
+    table = table.rename(columns=lambda name: name.removeprefix("user_attrs_").removeprefix("params_"))
+    return table.assign(state=table["state"].str.lower())
 
 
 def _has_official_split(photos: pd.DataFrame, seed: int) -> bool:

@@ -3,10 +3,14 @@
 import zipfile
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import requests
+import yaml
 
+from wastebook import paths
 from wastebook.cache import cache_folder
 from wastebook.errors import WastebookError
 from wastebook.files import atomic_write, file_hash
@@ -33,6 +37,31 @@ def choose_weights(weights: str, find_imagenet: Callable[[bool], Path | None]) -
             f"There are no weights {weights!r}: name `auto`, `imagenet`, `random` or the path of a file."
         )
     return weights, file
+
+
+@cache
+def known_weights() -> dict[str, dict[str, Any]]:
+    """The ImageNet weights of `data/weights/imagenet.yml` by their SHA-256."""
+    cards = yaml.safe_load((paths.CARDS / "weights" / "imagenet.yml").read_text(encoding="utf-8"))
+    return {card["sha256"]: card for card in cards}
+
+
+def find_own(name: str, timm_name: str) -> Path | None:
+    """The file in `WASTEBOOK_WEIGHTS` that is called like the network, with the tag of its training
+    (`.aa_in1k`) or without; for a `name` with a tag, the latter only if its hash is known for it."""
+    network = timm_name.split(".")[0]
+    known = [card for card in known_weights().values() if card["backbone"].split(".")[0] == network]
+    for place, called in product(paths.own_copies("WASTEBOOK_WEIGHTS"), dict.fromkeys((timm_name, network))):
+        for file in files_called(f"{called}.safetensors", place):
+            card = known_weights().get(file_hash(file))
+            if card is None and file.stat().st_size in [each["size"] for each in known]:
+                raise WastebookError(
+                    f"{file} is damaged: its size is that of {network}'s weights, its SHA-256 is not.\n"
+                    f"Get it anew, or name its path as `weights` to use it all the same."
+                )
+            if name in (called, name.split(".")[0]) or (card and card["backbone"] == name):
+                return file
+    return None
 
 
 def files_called(name: str, place: Path) -> list[Path]:
