@@ -131,7 +131,7 @@ def solve_head(
     mean, scale = learned.mean(axis=0), learned.std(axis=0) + 1e-6
     learned, held_out = (learned - mean) / scale, (plain[validation] - mean) / scale
     rows: list[tuple[float, ...]] = []
-    best: tuple[float, ...] = (np.inf,)
+    best: tuple[Any, ...] = (np.inf,)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # near enough: the next step goes on from there
         for l2, weight, bias in _solutions(learned, wanted):
