@@ -1,11 +1,12 @@
-# The chapters as a graph. `wastebook build` writes the configuration (each chapter's needs, key and priority) and
-# calls this; Snakemake's own profiles (SNAKEMAKE_PROFILE) take the chapters to Slurm or Kubernetes.
-# What a chapter puts out here is only the key it was run under: Snakemake deletes the outputs of what fails,
-# and a run's last good results must stay.
+# The chapters as a graph. `wastebook build` writes the configuration (for each chapter what it needs and a table of
+# hashes of what it is made from) and calls this; Snakemake decides what is stale: it remembers the hashes in its
+# records. Its own profiles (SNAKEMAKE_PROFILE) take the chapters to Slurm or Kubernetes.
+# What a chapter puts out here is only a stamp: Snakemake deletes the outputs of what fails, and a run's last good
+# results must stay.
 
 rule all:
     input:
-        expand(".build/{chapter}.key", chapter=config["chapters"]),
+        expand(".build/{chapter}.done", chapter=config["chapters"]),
 
 
 for chapter, facts in config["chapters"].items():
@@ -14,14 +15,13 @@ for chapter, facts in config["chapters"].items():
         name:
             chapter
         input:
-            [f".build/{need}.key" for need in facts["needs"]],
+            [f".build/{need}.done" for need in facts["needs"]],
         output:
-            f".build/{chapter}.key",
+            f".build/{chapter}.done",
         params:
-            chapter=chapter,
-            key=facts["key"],
-        priority: facts["priority"]
+            **facts["ingredients"],
+        priority: sum(chapter in other["needs"] for other in config["chapters"].values())
         threads: config["threads"]
+        retries: 0
         shell:
-            "{config[python]:q} -m wastebook.cli chapter {params.chapter:q} --run {config[run]:q}"
-            " && echo {params.key} > {output:q}"
+            "{config[python]:q} -m wastebook.book.execute .build/{rule:q}.job"

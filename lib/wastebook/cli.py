@@ -29,14 +29,14 @@ commands = typer.Typer(
 data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
 commands.add_typer(data, name="data")
 
-KEY_PACKAGES = ("python", "wastebook", "papermill", "snakemake", "pandas", "torch", "tensorflow", "keras")
+KEY_PACKAGES = ("papermill", "snakemake", "pandas", "torch", "tensorflow", "keras")
 console = Console(stderr=True)  # what is said to people; what was asked for goes to stdout
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, for a machine.")]
 Renderer = Annotated[str, typer.Option(help="auto, quarto or pandoc (the embedded one).")]
 Run = Annotated[str, typer.Option("--run", help="The run: a name under runs/, or a folder.")]
 
 
-def app() -> None:
+def main() -> None:
     """The program: what a user can mend is said in a line or two, and the exit code is true."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     paths.make_absolute()
@@ -104,8 +104,10 @@ def build(
       wastebook build --run sample --chapter exploration --set exploration.photos_per_class=20
     """
     from wastebook.book.build import build as build_book
+    from wastebook.edition import BOOK
 
-    outcome = build_book(console, profile, run, set_ or [], chapter or [], jobs, renderer)
+    folder = paths.run_folder(run or Path(profile).stem)
+    outcome = build_book(BOOK, folder, profile, set_ or [], chapter or [], jobs, renderer)
     for error in outcome["errors"]:
         _say(error)
     if as_json:
@@ -132,32 +134,31 @@ def chapter(
 
       wastebook chapter 01 --run sample -p dataset=trashnet
     """
-    from wastebook.book import plan as project
-    from wastebook.book.build import prepare_data
+    from wastebook.book import plan
+    from wastebook.book.build import prepare
     from wastebook.book.execute import run_chapter
+    from wastebook.edition import BOOK
+    from wastebook.files import exclusive_lock
 
-    name = project.find_chapter(name)
-    folder = project.run_folder(run)
-    recorded = project.read_record(folder).get("parameters", {}).get(name, {})
-    known = project.parameters_of(project.read_chapter(name))
-    given = {key: value for key, value in recorded.items() if key in known}
+    name, folder = plan.find_chapter(BOOK, name), paths.run_folder(run)
+    source = plan.read_chapter(BOOK, name)
+    recorded = paths.read_record(folder).get("parameters", {}).get(name, {})
+    given = {key: value for key, value in recorded.items() if key in plan.parameters_of(source)}
     for text in parameter or []:
         key, equals, value = text.partition("=")
         if not equals:
             raise WastebookError(f"-p {text}: expected name=value, as in -p dataset=sample.")
-        given[key] = project.Text(value)
-    complete = project.check_parameters(name, given)
-    data = prepare_data({name: complete}, console) if complete != recorded else {}
-    with console.status(name) as status:
-        executed = run_chapter(
-            name,
-            complete,
-            folder,
-            lambda state: status.update(f"{name}: cell {state.get('cell', 0)}/{state.get('cells', '?')}"),
-        )
-    if complete != recorded:
-        project.write_record(folder, {name: complete}, data.values())
-    print(executed)
+        given[key] = plan.Text(value)
+    values = plan.check_parameters(BOOK, name, given)
+    with exclusive_lock(folder / plan.LOCK), console.status(name) as status:
+        if values != recorded:
+            prepare(BOOK, folder, {name: values}, afresh=False)
+        print(
+            run_chapter(
+                source, name, values, folder, BOOK.chapters,
+                lambda state: status.update(f"{name}: cell {state.get('cell', 0)}/{state.get('cells', '?')}"),
+            )
+        )  # fmt: skip
 
 
 @commands.command()
@@ -171,10 +172,10 @@ def render(
 
       wastebook render sample --renderer pandoc
     """
-    from wastebook.book.plan import find_run
     from wastebook.book.render import render as render_site
+    from wastebook.edition import BOOK
 
-    print(render_site(find_run(run, "chapters"), renderer))
+    print(render_site(BOOK, paths.find_run(run, "chapters"), renderer))
 
 
 @commands.command()
@@ -189,11 +190,10 @@ def slides(
       wastebook slides sample
     """
     from wastebook.book.deck import render_slides
-    from wastebook.book.plan import find_run
+    from wastebook.edition import BOOK
 
-    folder = find_run(run, "results")
     with console.status("Making the slides"):
-        print(render_slides(folder, renderer))
+        print(render_slides(BOOK, paths.find_run(run, "results"), renderer))
 
 
 @commands.command()
@@ -392,39 +392,26 @@ def data_sample(
 @commands.command()
 def doctor(as_json: Json = False) -> None:
     """What is installed and at hand, and how to get what is not. Exit code 1 where no book can be built."""
-    from wastebook.book import plan as project
+    from wastebook.book.build import declared_packages, hardware
+    from wastebook.book.plan import versions
     from wastebook.book.render import find_renderer
     from wastebook.data import describe_datasets
+    from wastebook.edition import BOOK, weights_found
 
-    versions, machine = project.versions(), project.hardware()
-    missing = [package for package, version in versions.items() if version == "missing"]
-    try:
-        renderer = find_renderer()
-        found = f"{renderer.name} {renderer.version}, {renderer.program}"
-    except (WastebookError, OSError):
-        found = ""
-    free = shutil.disk_usage(paths.cache_folder()).free / 1024**3
+    found, machine = versions(declared_packages(BOOK)), hardware()
+    missing = [package for package, version in found.items() if version == "missing"]
+    renderer, free = find_renderer(), shutil.disk_usage(paths.cache_folder()).free / 1024**3
+    datasets = describe_datasets().to_dict("records")
+    weights = ", ".join(weights_found("imagenet"))
     rows = [
-        _row(
-            "packages",
-            f"all {len(versions)}" * (not missing),
-            f"pip install {' '.join(missing)}",
-            needed=True,
-        ),
-        *(_row(package, versions[package], "") for package in KEY_PACKAGES),
-        _row("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB", ""),
+        _row("packages", f"all {len(found)}" * (not missing), f"pip install {' '.join(missing)}", needed=True),
+        *(_row(package, found.get(package), "missing") for package in KEY_PACKAGES),
+        _row("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB"),
         _row("accelerator", machine["accelerator"], "none: the processor does the work"),
-        _row("renderer", found, "pip install pypandoc_binary, or Quarto 1.8 or newer", needed=True),
-        *(
-            _row(f"data: {row['name']}", row["where"] if row["at_hand"] else "", row["where"])
-            for row in describe_datasets().to_dict("records")
-        ),
-        _row(
-            "weights",
-            ", ".join(project.weights_at_hand()),
-            "downloaded when needed, or name their folder in WASTEBOOK_WEIGHTS",
-        ),
-        _row("cache", f"{paths.cache_folder()}, {free:.0f} GB free", ""),
+        _row("renderer", f"{renderer.name} {renderer.version}, {renderer.program}"),
+        *(_row(f"data: {one['name']}", one["where"] * one["at_hand"], one["where"]) for one in datasets),
+        _row("weights", weights, "downloaded when needed, or name their folder in WASTEBOOK_WEIGHTS"),
+        _row("cache", f"{paths.cache_folder()}, {free:.0f} GB free"),
     ]
     ready = all(row["state"] != "missing" for row in rows)
     if as_json:
@@ -439,7 +426,7 @@ def _short(value: Any) -> Any:
     return f"{value:.3f}" if isinstance(value, float) else value
 
 
-def _row(what: str, found: str | None, otherwise: str, needed: bool = False) -> dict[str, str]:
+def _row(what: str, found: str | None, otherwise: str = "", needed: bool = False) -> dict[str, str]:
     state = "ok" if found else "missing" if needed else "not here"
     return {"what": what, "state": state, "found": found or otherwise}
 
@@ -455,4 +442,4 @@ def _print_table(rows: Sequence[Mapping[Any, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    main()

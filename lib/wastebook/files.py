@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from wastebook.errors import WastebookError
 
 
@@ -62,3 +64,14 @@ def room_for(place: Path) -> Iterator[None]:
         raise WastebookError(
             f"No space left for {place}: free some, or set WASTEBOOK_CACHE to a folder with more room."
         ) from error
+
+
+@contextmanager
+def exclusive_lock(lock: Path) -> Iterator[None]:
+    """Hold a lock (freed however the process ends); WastebookError where another process has it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout as error:
+        raise WastebookError(f"Another process is at work on {lock.parent}: wait for it, or end it.") from error

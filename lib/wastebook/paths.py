@@ -3,10 +3,12 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import platformdirs
+import yaml
 
-from wastebook.errors import WastebookError
+from wastebook.errors import WastebookError, did_you_mean
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHAPTERS = PROJECT / "chapters"
@@ -49,3 +51,19 @@ def run_folder(name: str) -> Path:
     if not name.strip():
         raise WastebookError("A run needs a name, as in --run sample.")
     return RUNS / name if Path(name).name == name != ".." else Path(name).expanduser().resolve()
+
+
+def find_run(name: str, part: str) -> Path:
+    """The folder of a run that has the folder `part` (`chapters` or `results`); WastebookError where it has
+    not."""
+    folder = run_folder(name)
+    if not (folder / part).is_dir():
+        known = sorted(kept.parent.name for kept in RUNS.glob(f"*/{part}"))
+        raise WastebookError(f"No run is called {name!r}. {did_you_mean(name, known)}")
+    return folder
+
+
+def read_record(run: Path) -> dict[str, Any]:
+    """What `run.yml` says of a run; empty where there is none yet."""
+    file = run / "run.yml"
+    return (yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else None) or {}

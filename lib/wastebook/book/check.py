@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-import nbformat
 from bs4 import BeautifulSoup
+from nbformat import NotebookNode
 
-from wastebook.book.execute import cell_options
+from wastebook.book.plan import cell_options
 
-MISSING_REFERENCE = re.compile(r"\?@?(?:fig|tbl|sec|eq)-[\w-]+|\?var:\S+|\?meta:\S+")
+MISSING_REFERENCE = re.compile(r"\?@?(?:fig|tbl|sec|eq)-[\w-]+|\?(?:var|meta):\S+")
 LEFT_OVER = re.compile(r"\{\{<.*?>\}\}|^:::+.*$|^#\| .*$", re.MULTILINE)
 EXTERNAL = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 EXTERNAL_STYLE = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//[^'\")\s;]+", re.IGNORECASE)
@@ -19,26 +19,27 @@ LOADED = {"script": "src", "img": "src", "source": "src", "iframe": "src", "vide
 LINK_LOADS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "manifest"}
 
 
+SHOWN = {"fig": ("image/",), "tbl": ("text/html", "text/markdown")}  # what a labelled cell has to show
+
+
 class Problem(NamedTuple):
     page: str
     what: str
 
 
-def check_notebook(file: Path) -> list[Problem]:
+def check_notebook(notebook: NotebookNode) -> Iterator[str]:
     """The problems of an executed chapter: cells in error, figures and tables named but not there."""
-    problems = []
-    for number, cell in enumerate(nbformat.read(file, as_version=4).cells, 1):
+    for number, cell in enumerate(notebook.cells, 1):
         if cell.cell_type != "code":
             continue
         for output in cell.outputs:
             if output.output_type == "error":
-                problems.append(
-                    Problem(file.name, f"cell {number} ended in {output.ename}: {output.evalue[:200]}")
-                )
+                yield f"cell {number} ended in {output.ename}: {output.evalue[:200]}"
         label = str(cell_options(cell.source)[0].get("label", ""))
-        if label.startswith(("fig-", "tbl-")) and not any("data" in output for output in cell.outputs):
-            problems.append(Problem(file.name, f"cell {number} is named {label} but shows nothing"))
-    return problems
+        wanted = SHOWN.get(label.partition("-")[0])
+        shown = [mime for output in cell.outputs for mime in output.get("data", {})]
+        if wanted and not any(mime.startswith(wanted) for mime in shown):
+            yield f"cell {number} is named {label} but shows nothing: expected {' or '.join(wanted)}"
 
 
 def check_site(site: Path) -> list[Problem]:
@@ -93,6 +94,9 @@ def _content(soup: BeautifulSoup) -> Iterator[str]:
             yield f"picture without alternative text: {str(image.get('src'))[:80]}"
     if main.select(".cell-output-error"):
         yield "a cell in error"
+    for tag in main.select(":not(script)"):
+        if any(name.startswith("on") or str(value).startswith("javascript:") for name, value in tag.attrs.items()):
+            yield f"a script in an attribute: {str(tag)[:80]}"
     identifiers = {str(tag["id"]) for tag in main.select("[id]")}
     for citation in main.select("[data-cites]"):
         for key in str(citation["data-cites"]).split():

@@ -5,49 +5,50 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import nbformat
-import yaml
-from filelock import FileLock, Timeout
 from nbformat import NotebookNode
 
-from wastebook import paths
-from wastebook.book.plan import BUILD, annotated, check_parameters, read_chapter
+from wastebook.book.check import check_notebook
+from wastebook.book.plan import BUILD, NEEDS, annotated, cell_options
 from wastebook.errors import WastebookError
-from wastebook.files import write_text
+from wastebook.files import exclusive_lock, write_text
 
 START_SECONDS = 120  # a kernel's first start, on a slow disk, reads much
+LONGEST_SOCKET = 90  # characters of a path; with what is added to it macOS takes 104, Linux 107
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-SHOWN = {"fig": ("image/",), "tbl": ("text/html", "text/markdown")}  # what a labelled cell has to show
+AT_LINE = re.compile(r"^-+> (\d+) *(.*)$", re.MULTILINE)  # how IPython points at a failing line
+# In Markdown, outside code: what would begin a tag, and what makes code into raw HTML.
+CODE_OR_TAG = re.compile(r"(?P<code>(`+)[^`].*?(?<!`)\2(?!`))(?:\{=\w+\})?|<(?=[a-z/!?])(?!https?:)", re.I | re.S)
 # A page must not depend on the order of a set, nor hold a line for each step of a progress bar. Compiled
 # modules are kept whatever the environment says: without them a chapter takes ten seconds more to start.
 KERNEL = {"PYTHONHASHSEED": "0", "TQDM_DISABLE": "1", "PYTHONDONTWRITEBYTECODE": ""}
-KERNEL |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+KERNEL |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
 
 State = dict[str, Any]
 
 
 def run_chapter(
+    source: NotebookNode,
     chapter: str,
     parameters: Mapping[str, Any],
     run: Path,
+    folder: Path,
     follow: Callable[[State], None] = lambda state: None,
-    source: NotebookNode | None = None,
 ) -> Path:
-    """Execute a chapter with `parameters` over its defaults and keep it in the folder `run`; gives the
-    executed notebook, `chapters/<chapter>.ipynb` there. `follow` is told the state at each cell; `source` is
-    executed in place of the chapter's whole notebook.
+    """Execute a chapter's notebook from `folder`, its parameters those given (complete), and keep it in the
+    folder `run`; gives the executed notebook. `follow` is told the state at each cell.
 
     What it writes lies apart until the chapter is whole, then takes its place. Where it fails, the run
     keeps what it had, `logs/` gets the notebook and the traceback, and a WastebookError names cell and error.
     """
-    complete = check_parameters(chapter, parameters)
     build = run / BUILD
     state: State = {"state": "running", "started": time.time()}
 
@@ -56,20 +57,20 @@ def run_chapter(
         write_text(build / f"{chapter}.json", json.dumps(state))
         follow(state)
 
-    with alone(build / f"{chapter}.lock"):
+    with exclusive_lock(build / f"{chapter}.lock"):
         stage, log = build / chapter, run / "logs" / f"{chapter}.log"
         shutil.rmtree(stage, ignore_errors=True)
         written = stage / "chapters" / f"{chapter}.ipynb"
-        for folder in (written.parent, log.parent):
-            folder.mkdir(parents=True, exist_ok=True)
+        for place in (written.parent, log.parent):
+            place.mkdir(parents=True, exist_ok=True)
         tell()
         try:
-            notebook = _execute(source or read_chapter(chapter), complete, run, stage, written, tell)
-            _finish(notebook, complete, log)
+            notebook = _execute(_with_values(source, parameters), run, stage, written, folder, tell)
+            _finish(notebook, log)
             nbformat.write(notebook, written)
             _move_in(stage, run, chapter)
         except Exception as error:
-            message = f"Chapter {chapter} failed {_reason(error, state)}"
+            message = f"Chapter {chapter} failed{_reason(error, state)}"
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 shutil.rmtree(stage)  # so that there is room to say so
             elif _keep_failure(written, log):
@@ -82,116 +83,98 @@ def run_chapter(
     return run / "chapters" / f"{chapter}.ipynb"
 
 
+def _with_values(source: NotebookNode, parameters: Mapping[str, Any]) -> NotebookNode:
+    """The notebook with these values in its parameters cell, annotations and comments kept."""
+    for cell in source.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            lines = cell.source.encode().split(b"\n")  # ast counts columns in bytes
+            for name, _, value in reversed(annotated(cell.source)):
+                first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
+                start, end = lines[first][: value.col_offset], lines[last][value.end_col_offset :]
+                if name != NEEDS:
+                    lines[first : last + 1] = [start + repr(parameters[name]).encode() + end]
+            cell.source = b"\n".join(lines).decode()
+    return source
+
+
 def _execute(
-    source: NotebookNode,
-    parameters: Mapping[str, Any],
-    run: Path,
-    stage: Path,
-    written: Path,
-    tell: Callable[..., None],
+    source: NotebookNode, run: Path, stage: Path, written: Path, folder: Path, tell: Callable[..., None]
 ) -> NotebookNode:
-    """The notebook executed by papermill, from the chapters' folder as in JupyterLab."""
+    """The notebook executed by papermill, from `folder` as in JupyterLab."""
     import papermill
     from traitlets.config import Config
 
-    papermill.execute.logger.setLevel("ERROR")  # its own look at the parameters misses `int | None`
     cells = sum(cell.cell_type == "code" for cell in source.cells)
     number = 0
 
     def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
         nonlocal number
-        if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", []):
+        if cell.cell_type == "code":
             number += 1
             tell(cell=number, cells=cells, name=_name(cell))
 
-    with TemporaryDirectory(prefix="wastebook-") as private:
-        config = Config(NotebookClient=Config(coalesce_streams=True))
-        if os.name == "posix":  # sockets in a private folder: no ports, no other users
+    with TemporaryDirectory(prefix="book-") as private:
+        config = Config()
+        if os.name == "posix" and len(private) < LONGEST_SOCKET:  # sockets of our own: no ports, no other users
             config.KernelManager = Config(transport="ipc", ip=f"{private}/kernel")
-        folders = dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"), private)
-        here = {"WASTEBOOK_RUN": str(run), "WASTEBOOK_STAGE": str(stage), "JUPYTER_PREFER_ENV_PATH": "1"}
-        with _environment(KERNEL | folders | here):
+        places = {"IPYTHONDIR": private, "JUPYTER_RUNTIME_DIR": private}
+        places |= {"WASTEBOOK_RUN": str(run), "WASTEBOOK_STAGE": str(stage)}
+        with patch.dict(os.environ, KERNEL | places):
             return papermill.execute_notebook(
                 source,
-                str(written)
-                .replace("{", "{{")
-                .replace("}", "}}"),  # papermill takes paths for format strings
-                parameters=dict(parameters),
-                cwd=paths.CHAPTERS,
+                str(written).replace("{", "{{").replace("}", "}}"),  # it takes paths for format strings
+                cwd=folder,
                 progress_bar=False,
                 start_timeout=START_SECONDS,
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it complains when it is interrupted
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it complains of ports and interrupts
+                coalesce_streams=True,
                 config=config,
                 on_cell_start=on_cell_start,
             )
 
 
-def _finish(notebook: NotebookNode, parameters: Mapping[str, Any], log: Path) -> None:
-    """Make an executed notebook ready for a page: the true parameters shown, alternative texts where Quarto
-    looks for them, nothing that changes from run to run. What was written to stderr goes to the log.
-    WastebookError where a figure or table is not there."""
+def _finish(notebook: NotebookNode, log: Path) -> None:
+    """Make an executed notebook ready for a page: alternative texts where Quarto looks for them, no HTML out
+    of names, nothing that changes from run to run. What was written to stderr goes to the log. WastebookError
+    where a figure or table is not there."""
     said = []
-    notebook.metadata.pop("papermill", None)
-    notebook.metadata.pop("widgets", None)
+    for part in (notebook, *notebook.cells):
+        for name in ("papermill", "execution", "widgets"):
+            part.metadata.pop(name, None)
     for cell in notebook.cells:
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
-        tags = cell.metadata.get("tags", [])
-        if "injected-parameters" in tags:
-            cell.metadata["tags"] = [*tags, "remove-cell"]
-            cell["id"] = "injected-parameters"
-        elif "parameters" in tags:
-            cell.source = _with_values(cell.source, parameters)
         if cell.cell_type != "code":
             continue
         said += [output.text for output in cell.outputs if output.get("name") == "stderr"]
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-        options, body = cell_options(cell.source)
-        shown = [mime for output in cell.outputs for mime in output.get("data", {})]
-        wanted = SHOWN.get(str(options.get("label", "")).partition("-")[0])
-        if wanted and not any(mime.startswith(wanted) for mime in shown):
-            raise WastebookError(
-                f"to show anything in its cell {options['label']}: expected {' or '.join(wanted)}."
-            )
-        pictures = [output.metadata.get("image/png", {}) for output in cell.outputs if "metadata" in output]
-        texts = [picture["alt"] for picture in pictures if "alt" in picture]
-        if texts:
-            options["fig-alt"] = texts[0] if len(texts) == 1 else texts
-            # JSON is YAML on one line, whatever quotes and colons the text has.
-            lines = [f"#| {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
-            cell.source = "\n".join([*lines, body])
+        for data in (output.data for output in cell.outputs if "data" in output):
+            if "text/markdown" in data:
+                data["text/markdown"] = CODE_OR_TAG.sub(lambda found: found["code"] or r"\<", data["text/markdown"])
+        _write_alternative_texts(cell)
     write_text(log, ANSI.sub("", "".join(said)))
+    for problem in check_notebook(notebook):
+        raise WastebookError(f"{problem[0].upper()}{problem[1:]}.")
 
 
-def cell_options(source: str) -> tuple[dict[str, Any], str]:
-    """The `#|` options at the top of a cell, and the code below them."""
-    lines = source.split("\n")
-    end = next((at for at, line in enumerate(lines) if not line.startswith("#|")), len(lines))
-    options = yaml.safe_load("\n".join(line[2:].removeprefix(" ") for line in lines[:end])) or {}
-    return options, "\n".join(lines[end:])
-
-
-def _with_values(source: str, parameters: Mapping[str, Any]) -> str:
-    """The parameters cell with the values the chapter was run with, annotations and comments kept."""
-    lines = source.encode().split(b"\n")  # ast counts columns in bytes
-    for name, _, value in reversed(annotated(source)):
-        first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
-        ending = lines[last][value.end_col_offset :]
-        lines[first : last + 1] = [
-            lines[first][: value.col_offset] + repr(parameters[name]).encode() + ending
-        ]
-    return b"\n".join(lines).decode()
+def _write_alternative_texts(cell: NotebookNode) -> None:
+    """Copy the texts that come with a cell's pictures into its options; several pictures get a caption each,
+    without which Quarto would not tell which is which."""
+    pictures = [output.metadata.get("image/png", {}) for output in cell.outputs if "metadata" in output]
+    texts = [picture["alt"] for picture in pictures if "alt" in picture]
+    if texts:
+        options, body = cell_options(cell.source)
+        options["fig-alt"] = texts[0] if len(texts) == 1 else texts
+        if len(texts) > 1:
+            options.setdefault("fig-subcap", True)
+        # JSON is YAML on one line, whatever quotes and colons the text has.
+        lines = [f"#| {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
+        cell.source = "\n".join([*lines, body])
 
 
 def _move_in(stage: Path, run: Path, chapter: str) -> None:
-    """Put a whole chapter in the place of the one before: by renames, and without a key until after them."""
-    (run / BUILD / f"{chapter}.key").unlink(missing_ok=True)
-    for part in (
-        f"results/{chapter}",
-        f"results/{chapter}.json",
-        f"models/{chapter}",
-        f"chapters/{chapter}.ipynb",
-    ):
+    """Put a whole chapter in the place of the one before: by renames, and not as done until after them."""
+    (run / BUILD / f"{chapter}.done").unlink(missing_ok=True)
+    parts = [f"results/{chapter}", f"results/{chapter}.json", f"models/{chapter}", f"chapters/{chapter}.ipynb"]
+    for part in parts:
         new, kept, replaced = stage / part, run / part, stage / "replaced" / part
         if kept.exists():
             replaced.parent.mkdir(parents=True, exist_ok=True)
@@ -205,9 +188,8 @@ def _keep_failure(written: Path, log: Path) -> bool:
     """Keep the notebook of a failed chapter, where it has one, beside its log, and its traceback there."""
     if not written.exists():
         return False
-    outputs = [
-        output for cell in nbformat.read(written, as_version=4).cells for output in cell.get("outputs", [])
-    ]
+    cells = nbformat.read(written, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
     said = [output.text for output in outputs if output.get("name") == "stderr"]
     said += ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
     write_text(log, ANSI.sub("", "".join(said)) + "\n")
@@ -226,37 +208,46 @@ def _reason(error: Exception, state: State) -> str:
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    place = f"in cell {state['cell']} ({state['name']})" if "cell" in state else "at its start"
+    place = f" in cell {state['cell']} ({state['name']}): " if "cell" in state else " at its start: "
     if isinstance(error, DeadKernelError):
-        return f"{place}: its kernel died, as when the memory is full. Try smaller parameters or fewer jobs."
+        return f"{place}its kernel died, as when the memory is full. Try smaller parameters or fewer jobs."
     if isinstance(error, PapermillExecutionError):
         value = "\n".join(ANSI.sub("", error.evalue).strip().split("\n")[:2])
-        return f"{place}: {value}" if error.ename == "WastebookError" else f"{place}: {error.ename}: {value}"
+        if error.ename == "WastebookError":
+            return place + value
+        at = AT_LINE.search(ANSI.sub("", "\n".join(error.traceback)))
+        return place + (f"line {at[1]}, `{at[2]}`: " if at else "") + f"{error.ename}: {value}"
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"{place}: no space left. Free some on that disk, or name a run on another with --run."
-    return f"{error}" if isinstance(error, WastebookError) else f"{place}: {type(error).__name__}: {error}"
+        return f"{place}no space left. Free some on that disk, or name a run on another with --run."
+    return f": {error}" if isinstance(error, WastebookError) else f"{place}{type(error).__name__}: {error}"
 
 
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """The process's environment with `values`, for the kernel to inherit."""
-    before = dict(os.environ)
-    os.environ.update(values)
+def main(job: Path) -> int:
+    """What Snakemake calls for a chapter: execute the `job` (a JSON file with `run_chapter`'s arguments) and
+    say on stderr where it stands; the exit code."""
+    told = json.loads(job.read_text(encoding="utf-8"))
+    chapter, run = told["chapter"], Path(told["run"])
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""
+
+    def say(text: str, end: str = "\n") -> None:
+        print(f"{clear}{chapter}: {text}", end=end, file=sys.stderr, flush=True)
+
+    def follow(state: State) -> None:
+        if clear and "cell" in state:
+            say(f"cell {state['cell']} of {state['cells']}, {state['name']}", end="")
+        elif not clear and "cell" not in state and state["state"] == "running":
+            say("running")
+        if state["state"] != "running":
+            say(f"{state['state']} in {state['seconds']:.0f} s")
+
     try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+        source = nbformat.read(told["source"], as_version=4)
+        run_chapter(source, chapter, told["parameters"], run, Path(told["source"]).parent, follow)
+    except WastebookError:
+        return 1  # the state has the message, for the build to say at the end
+    write_text(run / BUILD / f"{chapter}.done", str(time.time()))
+    return 0
 
 
-@contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Hold a lock (freed however the process ends); WastebookError where another process has it."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(lock, timeout=0):
-            yield
-    except Timeout as error:
-        raise WastebookError(
-            f"Another process is at work on {lock.with_suffix('')}: wait for it, or end it."
-        ) from error
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

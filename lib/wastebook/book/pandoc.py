@@ -1,9 +1,9 @@
 """The embedded renderer: the book's pages by Pandoc, with our filter for what Quarto adds, in a page of our
 own.
 
-It honours the part of Quarto that chapters may use: numbered sections, figures and tables with references
-between chapters, citations, callouts, tabsets, folded code, `#|` options, tags, and the shortcodes `var` and
-`include`.
+It honours the part of Quarto that chapters use: numbered sections, figures and tables with references between
+chapters, citations, callouts, folded code, includes and some `#|` options (echo, include, label, code-fold,
+captions and alternative texts).
 """
 
 import base64
@@ -20,23 +20,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
-import yaml
 from bs4 import BeautifulSoup, Tag
 from jinja2 import Environment, FileSystemLoader
 
-from wastebook.book.downloads import FOLDER
-from wastebook.book.execute import ANSI, cell_options
+from wastebook.book.execute import ANSI
+from wastebook.book.plan import cell_options
 from wastebook.errors import WastebookError
 
 PARTS = Path(str(files("wastebook.book"))) / "site"
-TAGS: dict[str, dict[str, Any]] = {  # those that Quarto knows
-    "remove-cell": {"include": False},
-    "hide-cell": {"include": False},
-    "hide-code": {"echo": False},
-    "hide-output": {"output": False},
-}
 PICTURES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
+INCLUDE = re.compile(r"\{\{< include (\S+) >\}\}")
 REFERENCE = re.compile(r'<a class="reference" data-form="(\w+)">([^<]+)</a>')
+HEADING = re.compile("^h[1-6]$")
 TEMPLATES = Environment(loader=FileSystemLoader(PARTS), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
@@ -55,7 +50,6 @@ class Target(NamedTuple):
 
 def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> None:
     """Make the site of the project `run` in the folder `stage`, two pages at a time."""
-    stage.mkdir(parents=True, exist_ok=True)
     pages = list(_pages(config))
     with ThreadPoolExecutor(2) as pool:
         bodies = list(pool.map(lambda page: _body(page, run, stage, config, pandoc), pages))
@@ -64,28 +58,19 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     for page, soup in zip(pages, soups, strict=True):
         for label, target in _targets(page, soup):
             if label in targets:
-                raise WastebookError(
-                    f"{page.source}: the label {label} is also in {targets[label].page.source}."
-                )
+                where = targets[label].page.source
+                raise WastebookError(f"{page.source}: the label {label} is also in {where}.")
             targets[label] = target
     titles = [_title(page, soup) for page, soup in zip(pages, soups, strict=True)]
     index: list[dict[str, str]] = []
     for at, (page, body) in enumerate(zip(pages, bodies, strict=True)):
         body = REFERENCE.sub(partial(_reference, page, targets), body)
         soup = BeautifulSoup(body, "html.parser")
-        text = TEMPLATES.get_template("template.html").render(
-            book=config["book"],
-            language=config.get("lang", "en"),
-            body=body,
-            contents=_contents(soup),
-            page=page,
-            pages=list(zip(pages, titles, strict=True)),
-            at=at,
-        )
+        facts = {"book": config["book"], "language": config.get("lang", "en"), "page": page, "body": body}
+        facts |= {"contents": list(_contents(soup)), "pages": list(zip(pages, titles, strict=True)), "at": at}
+        text = TEMPLATES.get_template("template.html").render(facts)
         (stage / page.address).write_text(text, encoding="utf-8")
         index += _entries(page, titles[at], soup)
-    if (run / FOLDER).is_dir():
-        shutil.copytree(run / FOLDER, stage / FOLDER)
     assets = stage / "assets"
     assets.mkdir()
     for name in ("style.css", "book.js"):
@@ -114,35 +99,23 @@ def _body(page: Page, run: Path, stage: Path, config: dict[str, Any], pandoc: st
     options = ["--to=html5", "--section-divs", f"--lua-filter={PARTS / 'filter.lua'}", "--citeproc"]
     options += [f"--bibliography={run / config['bibliography']}", "--metadata=link-citations"]
     options += [f"--metadata=lang:{config.get('lang', 'en')}", f"--metadata=chapter:{page.number}"]
-    return run_pandoc(pandoc, options, _shortcodes(text, file.parent, run), file)
+    return run_pandoc(pandoc, options, INCLUDE.sub(partial(_included, file.parent), text), file)
+
+
+def _included(folder: Path, match: re.Match[str]) -> str:
+    if not (folder / match[1]).is_file():
+        raise WastebookError(f"There is no {folder / match[1]} to include.")
+    return (folder / match[1]).read_text(encoding="utf-8")
 
 
 def run_pandoc(program: str, options: list[str], text: str, file: Path) -> str:
-    """What Pandoc makes of `text`, the Markdown of a `file`; WastebookError, naming it, where it cannot."""
-    command = [program, "--from=markdown", "--wrap=none", "--mathml", *options]
+    """What Pandoc makes of `text`, the Markdown of a `file`, in which HTML is text unless it is marked as raw;
+    WastebookError, naming the file, where it cannot."""
+    command = [program, "--from=markdown-raw_html", "--wrap=none", "--mathml", *options]
     done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
         raise WastebookError(f"Pandoc could not render {file}: {done.stderr.strip()[-500:]}")
     return done.stdout
-
-
-def _shortcodes(text: str, folder: Path, run: Path) -> str:
-    """The text with Quarto's `{{< include file >}}` and `{{< var chapter.name >}}` filled in."""
-    values = yaml.safe_load((run / "_variables.yml").read_text(encoding="utf-8"))
-
-    def value(match: re.Match[str]) -> str:
-        found: Any = values
-        for part in match[1].split("."):
-            found = found.get(part) if isinstance(found, dict) else None
-        return f"?var:{match[1]}" if found is None else str(found)
-
-    def included(match: re.Match[str]) -> str:
-        if not (folder / match[1]).is_file():
-            raise WastebookError(f"There is no {folder / match[1]} to include.")
-        return (folder / match[1]).read_text(encoding="utf-8")
-
-    text = re.sub(r"\{\{< include (\S+) >\}\}", included, text)
-    return re.sub(r"\{\{< var (\S+) >\}\}", value, text)
 
 
 # From a notebook's cells to Markdown ------------------------------------------------------------------------
@@ -156,42 +129,31 @@ def cells_as_markdown(file: Path, address: Path, defaults: dict[str, Any]) -> st
         if cell.cell_type == "markdown":
             parts.append(cell.source)
         elif cell.cell_type == "code":
-            parts += _code_cell(cell, number, address, defaults)
+            options, code = cell_options(cell.source)
+            options = defaults | options
+            name = options.get("label") or f"cell-{number}"
+            if options.get("include", True):
+                parts += _code_cell(cell, options, code, address.with_name(f"{address.stem}_files") / name)
     return "\n\n".join(parts)
 
 
-def _code_cell(
-    cell: nbformat.NotebookNode, number: int, address: Path, defaults: dict[str, Any]
-) -> Iterator[str]:
-    options, code = cell_options(cell.source)
-    for tag in cell.metadata.get("tags", []):
-        options = TAGS.get(tag, {}) | options
-    options = defaults | options
-    if not options.get("include", True):
-        return
+def _code_cell(cell: nbformat.NotebookNode, options: dict[str, Any], code: str, file: Path) -> Iterator[str]:
     if code and options.get("echo", True):
         folded = options.get("code-fold")
-        yield (_raw('<details class="code"><summary>Code</summary>') if folded else "") + _fence(
-            code, ".python"
-        )
-        if folded:
-            yield _raw("</details>")
-    if not options.get("output", True):
-        return
-    label = str(options.get("label", ""))
-    numbered = label.startswith(("fig-", "tbl-"))
-    displayed = [output for output in cell.outputs if output.output_type != "stream"]
-    pictures = enumerate(displayed)
+        opening = _raw('<details class="code"><summary>Code</summary>') if folded else ""
+        yield opening + _fence(code, ".python") + (_raw("</details>") if folded else "")
     for output in cell.outputs:
         if output.output_type == "stream" and output.name == "stdout":
             yield _fence(ANSI.sub("", output.text), ".output")
-    if displayed and numbered:
+    displayed = [output for output in cell.outputs if output.output_type != "stream"]
+    label = str(options.get("label", ""))
+    numbered = displayed and label.startswith(("fig-", "tbl-"))
+    if numbered:
         yield f"::: {{#{label}}}"
-    for at, output in pictures:
-        name = f"{label or f'cell-{number}'}-{at + 1}"
-        yield _output(output, options, at, address.with_name(f"{address.stem}_files") / name)
-    if displayed and numbered:
-        yield str(options.get(f"{label[:3]}-cap", "")).strip()
+    for at, output in enumerate(displayed):
+        yield _output(output, options, at, file)
+    if numbered:
+        yield f"{options.get(f'{label[:3]}-cap', '')}".strip()
         yield ":::"
 
 
@@ -203,21 +165,25 @@ def _output(output: nbformat.NotebookNode, options: dict[str, Any], at: int, fil
         return f"::: {{.scroll}}\n{shown}\n:::" if "<table" in shown else shown
     if "text/markdown" in data:
         return str(data["text/markdown"])
-    for kind, suffix in PICTURES.items():
-        if kind in data:
-            file.parent.mkdir(exist_ok=True)
-            file = file.with_name(f"{file.name}.{suffix}")
-            file.write_bytes(data[kind].encode() if suffix == "svg" else base64.b64decode(data[kind]))
-            about = output.metadata.get(kind, {})
-            given = options.get("fig-alt") or options.get("fig-cap") or ""
-            alt = about.get("alt") or (given[at] if isinstance(given, list) else given)
-            size = "".join(f' {side}="{about[side]}"' for side in ("width", "height") if side in about)
-            source = html.escape(f"{file.parent.name}/{file.name}")
-            image = f'<img src="{source}" alt="{html.escape(" ".join(alt.split()))}"{size}>'
-            return _raw(
-                f'<a class="lightbox" href="{source}">{image}</a>' if options.get("lightbox") else image
-            )
+    for kind in PICTURES.keys() & data.keys():
+        return _raw(_picture(data[kind], kind, output.metadata.get(kind, {}), options, at, file))
     return _fence(ANSI.sub("", data.get("text/plain", "")), ".output")
+
+
+def _picture(content: str, kind: str, about: dict, options: dict[str, Any], at: int, file: Path) -> str:
+    """A picture written to a file, as an image that opens large; one of several with its letter or caption."""
+    file.parent.mkdir(exist_ok=True)
+    file = file.with_name(f"{file.name}-{at + 1}.{PICTURES[kind]}")
+    file.write_bytes(content.encode() if kind.endswith("xml") else base64.b64decode(content))
+    given = options.get("fig-alt") or options.get("fig-cap") or ""
+    alt = " ".join((about.get("alt") or (given[at] if isinstance(given, list) else given)).split())
+    size = "".join(f' {side}="{about[side]}"' for side in ("width", "height") if side in about)
+    source = html.escape(f"{file.parent.name}/{file.name}")
+    image = f'<img src="{source}" alt="{html.escape(alt)}"{size}>'
+    image = f'<a class="lightbox" href="{source}">{image}</a>' if options.get("lightbox") else image
+    under = options.get("fig-subcap")
+    told = f"({chr(97 + at)})" + (f" {under[at]}" if isinstance(under, list) else "")
+    return f'{image}<p class="subcaption">{html.escape(told)}</p>' if under else image
 
 
 def _fence(text: str, kind: str) -> str:
@@ -244,9 +210,8 @@ def _reference(page: Page, targets: dict[str, Target], match: re.Match[str]) -> 
     if label not in targets:
         return f"<strong>?@{label}</strong>"  # as Quarto has it; the check of the site finds both
     target = targets[label]
-    kind = {"fig": "Figure", "tbl": "Table"}.get(label[:3]) or (
-        "Section" if "." in target.number else "Chapter"
-    )
+    section = "Section" if "." in target.number else "Chapter"
+    kind = {"fig": "Figure", "tbl": "Table"}.get(label[:3], section)
     text = f"{kind}\u00a0{target.number}" if form == "full" else target.number
     text = text if target.number else html.escape(target.title)
     address = "" if target.page == page else page.root + target.page.address
@@ -255,51 +220,34 @@ def _reference(page: Page, targets: dict[str, Target], match: re.Match[str]) -> 
 
 def _heading(section: Tag) -> str:
     """The text of a section's heading without its number."""
-    heading = section.find(re.compile("^h[1-6]$"))
+    heading = section.find(HEADING)
     if not isinstance(heading, Tag):
         return ""
-    parts = [part for part in heading.children if "header-section-number" not in _classes(part)]
-    return " ".join("".join(part.get_text() for part in parts).split())
-
-
-def _classes(element: Any) -> list[str]:
-    return list(element.get("class") or []) if isinstance(element, Tag) else []
+    numbers = [number.get_text() for number in heading.select(".header-section-number")]
+    return " ".join(heading.get_text().removeprefix("".join(numbers)).split())
 
 
 def _title(page: Page, soup: BeautifulSoup) -> str:
-    first = soup.select_one("section.level1")
-    if first is None:
-        raise WastebookError(
-            f"{page.source} has no title: its first cell must open with `# Title {{#sec-name}}`."
-        )
-    return _heading(first)
+    if first := soup.select_one("section.level1"):
+        return _heading(first)
+    raise WastebookError(f"{page.source} has no title: its first cell must open with `# Title {{#sec-name}}`.")
 
 
-def _contents(soup: BeautifulSoup) -> list[tuple[int, str, str, str]]:
-    """The page's sections: level (2 or 3), number, title, identifier."""
-    return [
-        (
-            int(section.name == "section" and _classes(section)[0][-1]),
-            str(section.get("data-number", "")),
-            _heading(section),
-            str(section["id"]),
-        )
-        for section in soup.select("section.level2[id], section.level3[id]")
-    ]
+def _contents(soup: BeautifulSoup) -> Iterator[tuple[int, str, str]]:
+    """The page's sections: level (2 or 3), title, identifier."""
+    for level_and_section in soup.select("section.level2[id], section.level3[id]"):
+        level = 2 if "level2" in level_and_section["class"] else 3
+        yield level, _heading(level_and_section), str(level_and_section["id"])
 
 
 def _entries(page: Page, title: str, soup: BeautifulSoup) -> Iterator[dict[str, str]]:
-    """What the search knows: an entry a section, its own text without code or that of the sections within."""
+    """What the search knows: an entry per section, its own text without code or that of the sections within."""
     for hidden in soup.select(".sourceCode, .code > summary, style, script, annotation"):
         hidden.extract()
     for section in reversed(soup.select("section[class^=level]")):
         heading = " ".join(filter(None, [str(section.get("data-number", "")), _heading(section)]))
-        if isinstance(top := section.find(re.compile("^h[1-6]$")), Tag):
+        if isinstance(top := section.find(HEADING), Tag):
             top.extract()
         text = re.sub(r" (?=[.,;:)])|(?<=\() ", "", " ".join(section.extract().get_text(" ").split()))
-        yield {
-            "page": f"{page.number} {title}".strip(),
-            "title": heading,
-            "text": text,
-            "address": f"{page.address}#{section['id']}",
-        }
+        where = {"page": f"{page.number} {title}".strip(), "address": f"{page.address}#{section['id']}"}
+        yield where | {"title": heading, "text": text}

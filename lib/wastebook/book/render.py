@@ -5,12 +5,13 @@ can anyone who has Quarto. A site is built beside the one that is there and take
 and checked.
 """
 
-import json
+import html
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,16 +20,18 @@ import pandas as pd
 import pypandoc
 import yaml
 
-from wastebook import paths
-from wastebook.answers.browser import write_try_it
-from wastebook.book import downloads, pandoc
-from wastebook.book.check import check_notebook, check_site
-from wastebook.book.execute import alone
-from wastebook.book.plan import BUILD, read_record
+from wastebook.book import pandoc
+from wastebook.book.check import Problem, check_notebook, check_site
+from wastebook.book.plan import LOCK, Book
 from wastebook.errors import WastebookError
+from wastebook.files import exclusive_lock, write_text
+from wastebook.paths import read_record
 
 OLDEST_QUARTO = (1, 8)
-SHARED = ("index.qmd", "try.qmd", "references.bib", "theme")
+PAGE, DOWNLOADS = "run.qmd", "downloads"  # what the press adds to every book
+PACKED_FROM = 2000  # rows: longer tables are compressed
+MOVED = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={0}"><title>Moved</title>'
+MOVED += '<main><a href="{0}">This page has moved.</a></main>\n'
 
 
 class Renderer(NamedTuple):
@@ -41,42 +44,61 @@ def find_renderer(renderer: str = "auto") -> Renderer:
     """The renderer to use: `quarto`, `pandoc` (the embedded one), or `auto`, Quarto if it is there and new
     enough.
 
-    Quarto is the program that the environment variable `QUARTO` names, or the one on the path. WastebookError
-    where `quarto` is asked for and missing or too old, or where the name is none of the three.
+    Quarto is the program that the environment variable `QUARTO` names, else the one on the path or beside
+    this Python. WastebookError where `quarto` is asked for and missing or too old.
     """
     if renderer not in ("auto", "quarto", "pandoc"):
         raise WastebookError(f"Unknown renderer {renderer}: use auto, quarto or pandoc.")
-    program = shutil.which(os.environ.get("QUARTO") or "quarto")
+    places = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])
+    program = shutil.which(os.environ.get("QUARTO") or "quarto", path=places)
     version = _version(program) if program and renderer != "pandoc" else ""
-    wanted = ".".join(map(str, OLDEST_QUARTO))
     if program and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= OLDEST_QUARTO:
         return Renderer("quarto", version, program)
     if renderer == "quarto":
-        found = (
-            f"{program} is {version or 'no working Quarto'}" if program else "There is no quarto on the path"
-        )
+        found = f"{program} is {version or 'no working Quarto'}" if program else "There is no quarto on the path"
+        wanted = ".".join(map(str, OLDEST_QUARTO))
         raise WastebookError(f"{found}: install Quarto {wanted} or newer, name it in QUARTO, or use pandoc.")
     return Renderer("pandoc", str(pypandoc.get_pandoc_version()), pypandoc.get_pandoc_path())
 
 
-def render(run: Path, renderer: str = "auto") -> Path:
+def _version(program: str) -> str:
+    """What the program answers to `--version`; empty where it does not work."""
+    command = [program, "--version"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def render(book: Book, run: Path, renderer: str = "auto") -> Path:
     """Make the site of a run from its executed chapters and results; gives its `site/index.html`.
 
     Any problem (see `check.py`) fails it with a WastebookError that names page and place, and leaves the last
     good site as it was.
     """
-    chosen = find_renderer(renderer)
     run = run.resolve()
     if not run.is_dir():
         raise WastebookError(f"There is no run folder {run}: build it first.")
-    config = write_project(run)
+    with exclusive_lock(run / LOCK):
+        return make_site(book, run, renderer)
+
+
+def make_site(book: Book, run: Path, renderer: str) -> Path:
+    """`render` for who holds the run's lock."""
+    chosen = find_renderer(renderer)
+    config = write_project(book, run)
 
     def make(stage: Path) -> None:
         if chosen.name == "quarto":
             render_with_quarto(chosen.program, run, stage, "html", run / "logs" / "quarto.log")
         else:
             pandoc.render_site(run, stage, config, chosen.program)
-        write_try_it(run, stage)
+            shutil.copytree(run / DOWNLOADS, stage / DOWNLOADS)
+        for old, new in config.get("redirects", {}).items():
+            if not (stage / old).exists():
+                target = os.path.relpath(new, Path(old).parent)
+                write_text(stage / old, MOVED.format(html.escape(target)))
+        book.finish(run, stage)
 
     replace_site(run / "site", _chapters(run), make)
     return run / "site" / "index.html"
@@ -85,69 +107,49 @@ def render(run: Path, renderer: str = "auto") -> Path:
 def replace_site(site: Path, notebooks: list[Path], make: Callable[[Path], None]) -> None:
     """Check the executed `notebooks`, have `make` make their site in the folder it is given, beside `site`,
     check that, and put it in its place in one step. WastebookError, and the last good one as it was, where
-    there are problems or another process is at it."""
-    with alone(site.parent / BUILD / f"{site.name}.lock"):
-        stage, replaced = (site.with_name(f".{site.name}-{which}") for which in ("new", "old"))
-        if replaced.exists() and not site.exists():  # an earlier run was stopped between the two moves below
-            replaced.rename(site)
-        for leftover in (stage, replaced):
-            shutil.rmtree(leftover, ignore_errors=True)
-        try:
-            problems = [problem for notebook in notebooks for problem in check_notebook(notebook)]
-            if not problems:
-                make(stage)
-                problems = check_site(stage)
-            if problems:
-                listed = "\n".join(f"  {problem.page}: {problem.what}" for problem in problems[:20])
-                more = f"\n  and {len(problems) - 20} more" if len(problems) > 20 else ""
-                raise WastebookError(
-                    f"No {site.name} made for {site.parent.name}: {len(problems)} problem(s)\n{listed}{more}"
-                )
-            if site.exists():
-                site.rename(replaced)
-            stage.rename(site)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+    there are problems."""
+    stage, replaced = (site.with_name(f".{site.name}-{which}") for which in ("new", "old"))
+    if replaced.exists() and not site.exists():  # an earlier run was stopped between the two moves below
+        replaced.rename(site)
+    for leftover in (stage, replaced):
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        read = {file.name: nbformat.read(file, as_version=4) for file in notebooks}
+        problems = [Problem(name, what) for name, notebook in read.items() for what in check_notebook(notebook)]
+        if not problems:
+            make(stage)
+            problems = check_site(stage)
+        if problems:
+            lines = [f"No {site.name} made for {site.parent.name}: {len(problems)} problem(s)"]
+            lines += [f"  {problem.page}: {problem.what}" for problem in problems[:20]]
+            raise WastebookError("\n".join(lines + [f"  and {len(problems) - 20} more"] * (len(problems) > 20)))
+        if site.exists():
+            site.rename(replaced)
+        stage.rename(site)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
-def write_project(run: Path) -> dict[str, Any]:
+def write_project(book: Book, run: Path) -> dict[str, Any]:
     """Make the run folder a Quarto project: the book's own, with the chapters that the run holds, as
-    executed.
-
-    Writes `_quarto.yml`, `_variables.yml` (the chapters' single values, for `{{< var 01-exploration.photos
-    >}}`), `_results.md` (their headlines, for the front page), `run.qmd` with `downloads/`, and copies of the
-    pages and files all runs share. Gives what `_quarto.yml` holds.
-    """
+    executed, its pages and a page on the run with what can be taken along. Gives what `_quarto.yml` holds."""
     chapters = _chapters(run)
     if not chapters:
         raise WastebookError(f"{run} holds no executed chapters: run one there first.")
-    config = yaml.safe_load((paths.PROJECT / "_quarto.yml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((book.root / "_quarto.yml").read_text(encoding="utf-8"))
     config["execute"]["enabled"] = False
-    pages = [page for page in config["book"]["chapters"] if not page.endswith(".ipynb")]
-    config["book"]["chapters"] = [
-        pages[0],
-        *(f"chapters/{chapter.name}" for chapter in chapters),
-        *pages[1:],
-        downloads.PAGE,
-    ]
-    config["project"]["resources"] = [f"{downloads.FOLDER}/**"]
-    downloads.write_downloads(run, chapters)
-    values = {
-        chapter.stem: json.loads(kept.read_text(encoding="utf-8"))
-        for chapter in chapters
-        if (kept := run / "results" / f"{chapter.stem}.json").exists()
-    }
-    for name, content in (("_quarto.yml", config), ("_variables.yml", values)):
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        (run / name).write_text(text, encoding="utf-8")
-    (run / "_results.md").write_text(_results(run, chapters, values), encoding="utf-8")
-    for name in SHARED:
-        source = paths.PROJECT / name
-        if source.is_dir():
-            shutil.copytree(source, run / name, dirs_exist_ok=True)
-        else:
-            shutil.copyfile(source, run / name)
+    first, *pages = [page for page in config["book"]["chapters"] if not page.endswith(".ipynb")]
+    config["book"]["chapters"] = [first, *(f"chapters/{file.name}" for file in chapters), *pages, PAGE]
+    config["project"]["resources"] = [f"/{DOWNLOADS}/**"]
+    write_text(run / "_quarto.yml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    for name in [first, *pages, config["bibliography"], *book.root.glob("_*.md")]:
+        shutil.copy(book.root / name, run)
+    theme = Path(config["book"]["favicon"]).parts[0]
+    shutil.copytree(book.root / theme, run / theme, dirs_exist_ok=True)
+    _write_downloads(run, chapters)
+    write_text(run / PAGE, "\n".join(_run_page(read_record(run), run / DOWNLOADS)) + "\n")
+    book.decorate(run)
     return config
 
 
@@ -155,43 +157,60 @@ def _chapters(run: Path) -> list[Path]:
     return sorted((run / "chapters").glob("[!._]*.ipynb"))
 
 
-def _results(run: Path, chapters: list[Path], values: dict[str, Any]) -> str:
-    """The front page's summary: which data, and a line a chapter with the `headline` it recorded, if any."""
-    names = list(read_record(run).get("data", {}))
-    lines = []
-    if names:
-        lines = ["Data in this copy: " + ", ".join(f"`{name}`" for name in names) + ".", ""]
-    if any(map(paths.is_drawn, names)):
-        lines += [
-            "::: {.callout-note}",
-            "## Drawn, not photographed",
-            "The sample's pictures are drawn by the library,",
-        ]
-        lines += ["so its figures show that the method works, not how it does on waste.", ":::", ""]
+def _write_downloads(run: Path, chapters: list[Path]) -> None:
+    """Each table of the results as CSV, each chapter as a notebook with the run's parameters and without
+    outputs, and what models say of themselves."""
+    folder = run / DOWNLOADS
+    shutil.rmtree(folder, ignore_errors=True)
     for chapter in chapters:
-        cells = nbformat.read(chapter, as_version=4).cells
-        title = re.search(r"^# ([^{\n]+)", cells[0].source if cells else "", re.MULTILINE)
-        headline = values.get(chapter.stem, {}).get("headline", [])
-        told = ": " + " ".join([headline] if isinstance(headline, str) else headline) if headline else ""
-        lines.append(f"- [{title[1].strip() if title else chapter.stem}](chapters/{chapter.name}){told}")
-    return "\n".join([*lines, *_beside_published(run)]) + "\n"
+        notebook = nbformat.read(chapter, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        (folder / chapter.stem).mkdir(parents=True)
+        nbformat.write(notebook, folder / chapter.stem / chapter.name)
+        for file in sorted((run / "results" / chapter.stem).glob("*.parquet")):
+            table = pd.read_parquet(file)
+            suffix = ".csv.gz" if len(table) > PACKED_FROM else ".csv"
+            table.to_csv(folder / chapter.stem / f"{file.stem}{suffix}", index=False, float_format="%.5g")
+    for card in sorted((run / "models").glob("*/*.md")):
+        (folder / "cards").mkdir(exist_ok=True)
+        shutil.copyfile(card, folder / "cards" / card.name)
 
 
-def _beside_published(run: Path) -> list[str]:
-    """What others published, the reference and this run as a table, as far as the run has scores of real
-    photos to set beside it."""
-    file = run / "results" / "07-comparison" / "beside.parquet"
-    if not file.exists():
-        return []
-    beside = pd.read_parquet(file)
-    rows = beside[beside["this_run"].notna() & ~beside["dataset"].map(paths.is_drawn)]
-    if rows.empty:
-        return []
-    names = ["work", "model", "metric", "published", "reference", "this_run"]
-    rows = rows[names].assign(metric=rows["metric"].str.replace("_", " ")).fillna("—")
-    lines = [f"| {' | '.join(map(str, row))} |" for row in rows.itertuples(index=False)]
-    head = ["", "| work | model | metric | published | reference | this run |", "| --- " * len(names) + "|"]
-    return [*head, *lines, "", ": What others published, the reference kept with the source, and this run."]
+def _run_page(record: dict[str, Any], folder: Path) -> Iterator[str]:
+    yield "# This run {.unnumbered}\n\nHow this copy of the book was made, and what you can take along.\n"
+    facts = {name: record.get(name) for name in ("written", "commit")} | record.get("hardware", {})
+    yield from _rows("Environment", ("what", "value"), facts.items())
+    data = list(record.get("data", {}).values())
+    yield from _rows("Data", tuple(data[0]) if data else (), (one.values() for one in data))
+    yield from _rows("Versions", ("package", "version"), record.get("versions", {}).items())
+    yield "## Downloads\n"
+    for part in sorted(folder.iterdir()):
+        links = [
+            # HTML: renderers take a Markdown link to a notebook for one to its page.
+            f'`<a href="{DOWNLOADS}/{part.name}/{file.name}" download="">{file.name}</a>`{{=html}} '
+            f"({max(1, round(file.stat().st_size / 1e3)):,} KB)"
+            for file in sorted(part.iterdir())
+        ]
+        yield f"- **{part.name}**: {', '.join(links)}"
+
+
+def _rows(title: str, names: tuple[str, ...], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    """A section with a table, or nothing where it would be empty."""
+    lines = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
+    if lines:
+        names = tuple(name.replace("_", " ") for name in names)
+        yield f"## {title}\n\n| {' | '.join(names)} |\n|{' --- |' * len(names)}"
+        yield "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return "yes" if value else "—"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"`{value[:16]}`" if re.fullmatch("[0-9a-f]{64}", str(value)) else str(value).replace("_", " ")
 
 
 def render_with_quarto(program: str, project: Path, stage: Path, to: str, log: Path) -> None:
@@ -200,20 +219,8 @@ def render_with_quarto(program: str, project: Path, stage: Path, to: str, log: P
     command = [program, "render", str(project), "--to", to]
     command += ["--output-dir", os.path.relpath(stage, project)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
-    log.parent.mkdir(exist_ok=True)
-    log.write_text(done.stdout + done.stderr, encoding="utf-8")
+    write_text(log, done.stdout + done.stderr)
     if done.returncode or not (stage / "index.html").exists():
-        said = next(
-            (line for line in done.stderr.splitlines() if "ERROR" in line), f"exit code {done.returncode}"
-        )
+        errors = (line for line in done.stderr.splitlines() if "ERROR" in line)
+        said = next(errors, f"exit code {done.returncode}")
         raise WastebookError(f"Quarto could not render {project}: {said}\nSee {log}")
-
-
-def _version(program: str) -> str:
-    """What the program answers to `--version`; empty where it does not work."""
-    try:
-        return subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=60
-        ).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""

@@ -1,0 +1,147 @@
+"""What the press is told of this book: which data it needs, what else makes a chapter stale, and what its pages
+have beyond those of any book."""
+
+import hashlib
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from wastebook import paths
+from wastebook.book.plan import Book, Parameters, Prepared, Values
+from wastebook.files import file_hash, write_text
+
+DATA_SETS, PHOTOS, WEIGHTS = ("dataset", "binary_dataset"), "photos_dir", "weights"  # parameters with a place
+COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna pandas
+pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision""".split()
+
+SERVERS = {"imagenet.yml": "https://huggingface.co", "keras.yml": "https://storage.googleapis.com/keras-applications/"}
+
+
+def resolve(name: str, value: Any) -> Any:
+    """A place that a parameter names (a folder or file, unless it is a data set of ours), made absolute:
+    chapters run in another folder."""
+    if name in (*DATA_SETS, PHOTOS, WEIGHTS) and value and not (paths.CARDS / f"{value}.yml").exists():
+        place = Path(value).expanduser().resolve()
+        return str(place) if place.exists() else value
+    return value
+
+
+def prepare(parameters: Parameters) -> Prepared:
+    """Make ready each data set that the parameters ask for: photos at hand, checked and searched for copies,
+    which several chapters at once would else each do. A chapter's hash is of the tables of its photos, and of
+    a folder's files."""
+    from wastebook.data import fingerprint, open_dataset  # slow: not before all is checked
+    from wastebook.data.copies import list_files
+    from wastebook.photos.duplicates import find_duplicates
+    from wastebook.photos.quality import check_photos, readable_photos
+
+    facts: dict[str, Any] = {}
+    tables: dict[str, str] = {}
+    named = {name for values in parameters.values() for role in DATA_SETS if (name := values.get(role))}
+    for name in sorted(named):
+        dataset = open_dataset(name)
+        asked = [values for values in parameters.values() if values.get("dataset") == name]
+        if any(values.get("photos_per_class") is None for values in asked):  # a chapter looks at all of them
+            problems = check_photos(dataset.photos, dataset.root)
+            find_duplicates(readable_photos(dataset.photos, problems), dataset.root)
+        tables[name] = hashlib.sha256(dataset.photos.to_csv(index=False).encode()).hexdigest()
+        facts[dataset.name] = {"name": dataset.name, "photos": len(dataset.photos)}
+        drawn = bool(dataset.card.get("drawn"))
+        facts[dataset.name] |= {"fingerprint": fingerprint(dataset.photos), "drawn": drawn}
+    hashes = {}
+    for chapter, values in parameters.items():
+        files = list_files(Path(values[PHOTOS])) if values.get(PHOTOS) else {}
+        stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
+        hashes[chapter] = repr(([tables[values[role]] for role in DATA_SETS if values.get(role)], stamps))
+    return Prepared({"data": facts}, hashes)
+
+
+def ingredients(chapter: str, values: Values) -> Any:
+    """What else makes a chapter stale: the cards and tables in `data/`, and the weights that it may use."""
+    tables = {
+        file.relative_to(paths.CARDS).as_posix(): file_hash(file)
+        for file in sorted(paths.CARDS.rglob("*.*"))
+        if file.suffix in (".csv", ".yml", ".json")
+    }
+    return [tables, weights_found(values[WEIGHTS]) if WEIGHTS in values else None]
+
+
+def weights_found(weights: str = "auto") -> dict[str, str]:
+    """What the parameter `weights` can come to here: the hash of the file that it names, or of each in
+    `WASTEBOOK_WEIGHTS`; where it is `auto` and a file is not among them, also whether its server answers."""
+    if weights not in ("auto", "imagenet"):
+        return {weights: file_hash(Path(weights))} if Path(weights).is_file() else {}
+    places = paths.own_copies("WASTEBOOK_WEIGHTS")
+    files = sorted({file for place in places for file in [place, *place.glob("**/*.*")] if file.is_file()})
+    found = {file.name: file_hash(file) for file in files}
+    return found | (_servers(frozenset(found)) if weights == "auto" else {})
+
+
+@cache
+def _servers(at_hand: frozenset[str]) -> dict[str, str]:
+    """Whether each server of weights answers from which a file is to be had that is not at hand."""
+    from wastebook.learning.weights import server_answers
+
+    urls = {}
+    for file, url in SERVERS.items():
+        cards = yaml.safe_load((paths.CARDS / "weights" / file).read_text(encoding="utf-8"))
+        if not at_hand.issuperset(card["file"] for card in cards):
+            urls[url] = str(server_answers(url))
+    return urls
+
+
+def decorate(run: Path) -> None:
+    """Write what the front page includes: which data, and a line per chapter with the `headline` it recorded."""
+    data = paths.read_record(run).get("data", {})
+    lines = ["Data in this copy: " + ", ".join(f"`{name}`" for name in data) + ".", ""] if data else []
+    for chapter in sorted((run / "chapters").glob("[!._]*.ipynb")):
+        cells = nbformat.read(chapter, as_version=4).cells
+        title = re.search(r"^# ([^{\n]+)", cells[0].source if cells else "", re.MULTILINE)
+        kept = run / "results" / f"{chapter.stem}.json"
+        headline = json.loads(kept.read_text(encoding="utf-8")).get("headline", []) if kept.exists() else []
+        told = " ".join([headline] if isinstance(headline, str) else headline)
+        link = f"[{title[1].strip() if title else chapter.stem}](chapters/{chapter.name})"
+        lines.append(f"- {link}{': ' if told else ''}{told}")
+    write_text(run / "_results.md", "\n".join(lines) + "\n")
+    write_text(run / "_try.md", '```{=html}\n<script src="try-it/try.js" defer></script>\n```\n')
+
+
+def describe(run: Path) -> str:
+    """Which run a deck tells of, on which data, and what must be known before its numbers are believed."""
+    record = paths.read_record(run)
+    data = record.get("data", {})
+    made = f" of {record['written'][:10]}" if "written" in record else ""
+    told = f"The run {run.name}{made}{', on ' * bool(data)}{' and '.join(data)}."
+    if any(facts.get("drawn") for facts in data.values()):
+        told += " Its pictures are drawn, not photographed: it shows that the method works, not how well."
+    values = (json.loads(file.read_text(encoding="utf-8")) for file in run.glob("results/*.json"))
+    if any(kept.get("weights") == "random" for kept in values):
+        told += " Some of its networks have random weights: they have never learned to see."
+    return told
+
+
+def finish(run: Path, site: Path) -> None:
+    """Put the page "Try it" to work."""
+    from wastebook.answers.browser import write_try_it
+
+    write_try_it(run, site)
+
+
+BOOK = Book(
+    paths.PROJECT,
+    library=Path(__file__).parent,
+    apart=("answers", "book", "cli.py", "edition.py"),
+    distribution="wastebook",
+    computes=tuple(COMPUTES),
+    resolve=resolve,
+    prepare=prepare,
+    ingredients=ingredients,
+    decorate=decorate,
+    describe=describe,
+    finish=finish,
+)

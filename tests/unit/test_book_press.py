@@ -1,0 +1,190 @@
+"""The press alone prints a book about something else: two notebooks on the weather, planned, executed, rendered and
+checked, without a module of ours that knows of waste."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from wastebook import paths
+
+PRINT = """
+import json, sys
+from pathlib import Path
+from wastebook.book.build import build
+from wastebook.book.plan import Book, Prepared
+from wastebook.errors import WastebookError
+
+def prepare(parameters):
+    return Prepared({"data": {"rain": {"name": "rain", "days": 3}}}, {name: "rain" for name in parameters})
+
+def finish(run, site):
+    (site / "finished.txt").write_text("yes")
+
+def decorate(run):
+    (run / "_summary.md").write_text("It rained, see @fig-rain.")
+
+root, *settings = sys.argv[1:]
+book = Book(Path(root), prepare=prepare, decorate=decorate, finish=finish, computes=("numpy",))
+try:
+    outcome = build(book, Path(root) / "run", "quick", settings, renderer="pandoc")
+except WastebookError as error:
+    sys.exit(str(error))
+known = {"data", "photos", "learning", "evaluation", "report", "answers", "edition", "cli"}
+loaded = {name.split(".")[1] for name in sys.modules if name.startswith("wastebook.")}
+print(json.dumps(outcome | {"loaded": sorted(loaded & known)}))
+"""
+RAIN = """#| label: fig-rain
+#| fig-cap: Rain by day
+from base64 import b64encode
+from IPython.display import display
+picture = '{svg}'
+display({{"image/svg+xml": picture}}, metadata={{"image/png": {{"alt": f"It rained for {{days}} days."}}}}, raw=True)"""
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle r="4"/></svg>'
+KEEP = """#| include: false
+import json, os, pathlib, time
+time.sleep(wait)
+kept = pathlib.Path(os.environ["WASTEBOOK_STAGE"], "results", "01-rain.json")
+kept.parent.mkdir(exist_ok=True)
+kept.write_text(json.dumps({"days": days}))
+assert days >= 0, "no rain below zero\""""
+SUN = """#| echo: false
+import json, os, pathlib
+from IPython.display import Markdown
+kept = json.loads(pathlib.Path(os.environ["WASTEBOOK_RUN"], "results", "01-rain.json").read_text())
+Markdown(f"After {kept['days']} days of rain the sun shone on <script>alert(1)</script>, `a < b`.")"""
+QUARTO = {
+    "project": {"type": "book"},
+    "lang": "en",
+    "bibliography": "sources.bib",
+    "execute": {"enabled": True},
+    "book": {
+        "title": "Weather",
+        "favicon": "theme/icon.svg",
+        "chapters": ["index.qmd", "chapters/01-rain.ipynb", "chapters/02-sun.ipynb"],
+    },
+    "format": {"html": {"code-fold": True, "lightbox": True}},
+    "redirects": {"chapters/00-drizzle.html": "chapters/01-rain.html"},
+}
+
+
+def write_chapter(root, name, title, parameters, *sources):
+    cells = [new_markdown_cell(f"# {title} {{#sec-{name[3:]}}}\n\nOn the weather [@luke1802]. See @sec-rain.")]
+    cells.append(new_code_cell(parameters, metadata={"tags": ["parameters"]}))
+    cells += [new_code_cell(source) for source in sources]
+    for at, cell in enumerate(cells):
+        cell["id"] = f"cell-{at}"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), root / "chapters" / f"{name}.ipynb")
+
+
+class Weather:
+    """A book about the weather, in a folder of its own."""
+
+    def __init__(self, root: Path):
+        self.root, self.run = root, root / "run"
+        (root / "chapters" / "profiles").mkdir(parents=True)
+        (root / "theme").mkdir()
+        (root / "theme" / "icon.svg").write_text(SVG)
+        (root / "chapters" / "profiles" / "quick.yml").write_text("rain: {days: 3}\n")
+        (root / "_quarto.yml").write_text(yaml.safe_dump(QUARTO))
+        (root / "index.qmd").write_text("# The weather {.unnumbered}\n\n{{< include _summary.md >}}\n")
+        source = "@book{luke1802, author={Howard, Luke}, title={On the Modification of Clouds}, date={1802}}\n"
+        (root / "sources.bib").write_text(source)
+        shutil.copy(paths.PROJECT / "Snakefile", root)
+        parameters = 'needs: list[str] = []\ndays: int = 1  # that it rains\nwait: float = 0.0  # seconds'
+        write_chapter(root, "01-rain", "Rain", parameters, RAIN.format(svg=SVG), KEEP)
+        self.write_sun()
+
+    def write_sun(self, *more):
+        write_chapter(self.root, "02-sun", "Sun", 'needs: list[str] = ["01-rain"]  # what it reads', SUN, *more)
+
+    def start(self, *settings):
+        return subprocess.Popen(
+            [sys.executable, "-c", PRINT, str(self.root), *settings],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def print(self, *settings):
+        """The state of each chapter, the whole outcome, and what was said on the way."""
+        process = self.start(*settings)
+        stdout, stderr = process.communicate(timeout=180)
+        assert process.returncode == 0, stderr
+        outcome = json.loads(stdout)
+        assert outcome["loaded"] == []
+        return {name: entry["state"] for name, entry in outcome["chapters"].items()}, outcome, stderr
+
+
+@pytest.fixture(scope="module")
+def weather(tmp_path_factory):
+    return Weather(tmp_path_factory.mktemp("the {weather} & more"))
+
+
+def main_of(page):
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select_one("main")
+
+
+def test_an_interrupted_build_leaves_nothing_running(weather):
+    process = weather.start("rain.wait=100")
+    state = weather.run / ".build" / "01-rain.json"
+    while not state.exists() or json.loads(state.read_text()).get("cell") != 3:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert not psutil.wait_procs(family, timeout=20)[1]
+    assert not (weather.run / "chapters").exists()
+
+
+def test_the_book_is_printed(weather):
+    states, outcome, said = weather.print()
+    assert states == {"01-rain": "done", "02-sun": "done"}
+    lines = said.strip().split("\n")
+    assert [line.partition(" in ")[0] for line in lines] == [
+        "01-rain: running", "01-rain: done", "02-sun: running", "02-sun: done"
+    ]  # fmt: skip
+    site = Path(outcome["page"]).parent
+    assert "It rained, see Figure\u00a01.1." in main_of(site / "index.html").get_text()
+    rain = main_of(site / "chapters" / "01-rain.html")
+    assert rain.select_one("#fig-rain img")["alt"] == "It rained for 3 days."
+    assert "days: int = 3  # that it rains" in rain.get_text()
+    assert "kept" not in rain.get_text() and rain.select_one("#ref-luke1802")
+    sun = main_of(site / "chapters" / "02-sun.html")
+    assert "After 3 days of rain" in sun.get_text() and "Chapter\u00a01" in sun.get_text()
+    assert "<script>alert(1)</script>, a < b." in sun.get_text() and not sun.select("script")
+    assert 'url=01-rain.html"' in (site / "chapters" / "00-drizzle.html").read_text()
+    assert (site / "finished.txt").exists()
+    record = yaml.safe_load((weather.run / "run.yml").read_text())
+    assert record["parameters"] == {"01-rain": {"days": 3, "wait": 0.0}, "02-sun": {}}
+    assert record["data"]["rain"]["days"] == 3 and record["versions"]["numpy"]
+
+
+def test_only_what_changed_is_run_again(weather):
+    assert weather.print()[0] == {"01-rain": "reused", "02-sun": "reused"}
+    weather.write_sun("1 + 1")
+    assert weather.print()[0] == {"01-rain": "reused", "02-sun": "done"}
+    assert weather.print("rain.days=4")[0] == {"01-rain": "done", "02-sun": "done"}
+
+
+def test_a_failed_chapter_fails_the_build_and_nothing_else(weather):
+    states, outcome, said = weather.print("rain.days=-1")
+    assert states == {"01-rain": "failed", "02-sun": "skipped"}
+    (error,) = outcome["errors"]
+    assert error.startswith("Chapter 01-rain failed in cell 3 (import json, os, pathlib, time): line 7, `assert days")
+    assert "AssertionError: no rain below zero" in error and outcome["page"] is None
+    assert json.loads((weather.run / "results" / "01-rain.json").read_text()) == {"days": 4}
+    assert (weather.run / "site" / "index.html").exists()
