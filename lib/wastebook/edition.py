@@ -4,11 +4,13 @@ have beyond those of any book."""
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 import yaml
 
 from wastebook import paths
@@ -107,8 +109,23 @@ def decorate(run: Path) -> None:
         told = " ".join([headline] if isinstance(headline, str) else headline)
         link = f"[{title[1].strip() if title else chapter.stem}](chapters/{chapter.name})"
         lines.append(f"- {link}{': ' if told else ''}{told}")
-    write_text(run / "_results.md", "\n".join(lines) + "\n")
+    write_text(run / "_results.md", "\n".join([*lines, *_published(run, data)]) + "\n")
     write_text(run / "_try.md", '```{=html}\n<script src="try-it/try.js" defer></script>\n```\n')
+
+
+def _published(run: Path, data: dict[str, Any]) -> Iterator[str]:
+    """What others published, the reference and this run as a table, where the run has scores of real photos."""
+    file = run / "results" / "07-comparison" / "beside.parquet"
+    if file.exists():
+        beside = pd.read_parquet(file)
+        real = [name for name, facts in data.items() if not facts.get("drawn")]
+        rows = beside[beside["this_run"].notna() & beside["dataset"].isin(real)]
+        columns = ["work", "what", "metric", "published", "reference", "this_run"]
+        if len(rows):
+            yield f"\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}".replace("_", " ")
+            for row in rows[columns].fillna("—").itertuples(index=False):
+                yield f"| {' | '.join(map(str, row))} |".replace("_", " ")
+            yield "\n: What others published, the reference kept with the source, and this run."
 
 
 def describe(run: Path) -> str:

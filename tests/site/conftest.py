@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from wastebook.answers import browser as try_it
 from wastebook.book.render import find_renderer, render
+from wastebook.edition import BOOK
 from wastebook.errors import WastebookError
 
 
@@ -59,7 +60,7 @@ def run_with_model(kept_runs: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def try_page(run_with_model: Path) -> Path:
     """The page "Try it" with model and engine; skipped where the engine cannot be had."""
-    site = render(run_with_model, "pandoc").parent
+    site = render(BOOK, run_with_model, "pandoc").parent
     if not (site / try_it.FOLDER / "engine.js").exists():
         pytest.skip("onnxruntime-web cannot be had: no npm registry, and none in WASTEBOOK_DATA")
     return site / "try.html"
@@ -87,7 +88,7 @@ def app_address(kept_runs: Path) -> Iterator[str]:
 
 def _rendered(run: Path, renderer: str) -> Path:
     write_run(run, **{"01-first": first_chapter(), "02-second": second_chapter()})
-    return render(run, renderer).parent
+    return render(BOOK, run, renderer).parent
 
 
 @pytest.fixture(scope="session")

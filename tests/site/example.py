@@ -1,4 +1,4 @@
-"""A small run folder whose two chapters use all that a chapter may use."""
+"""A small run folder whose two chapters use all that a chapter may use, and the book that it is of."""
 
 import base64
 import json
@@ -15,16 +15,12 @@ from wastebook.report.tables import table
 
 FIRST = """# Looking at photos {#sec-first}
 
-What is in the photos, and is @sec-second right about them? Residual networks [@he2016] come
-later.^[A *footnote*.]"""
+What is in the photos, and is @sec-second right about them? Residual networks [@he2016] come later."""
 
 PROSE = """## How many there are {#sec-counts}
 
-{{< var 01-first.photos >}} photos. @fig-counts and @tbl-counts say so, @fig-second and @tbl-typed agree;
-see also [@fig-counts; @fig-vector], @tbl-house and @sec-details.
-The mean $\\bar{x} = \\frac{1}{n} \\sum_i x_i$ is
-
-$$\\operatorname{var}(x) = \\frac{1}{n} \\sum_{i=1}^{n} (x_i - \\bar{x})^2.$$
+@fig-counts and @tbl-counts say so, @fig-second and @fig-pair agree; see also [@fig-counts; @fig-vector], @tbl-house
+and @sec-details. The mean is $\\bar{x} = \\frac{1}{n} \\sum_i x_i$.
 
 ::: {.callout-note}
 ## A title of its own
@@ -35,27 +31,14 @@ With `code` and a [link](02-second.ipynb).
 A tip without a title.
 :::
 
-::: {.callout-caution collapse="true"}
-## Folded away
-Until it is opened.
-:::
-
-::: {.panel-tabset}
-## Cardboard
-Brown, and mostly flat.
-
-## Glass
-See-through; a *hippopotamus* hides here for the search.
-:::
-
 ### In detail {#sec-details}
+
+A *hippopotamus* hides here for the search.
 
 | class | photos |
 | ----- | -----: |
 | glass | 501    |
 | metal | 410    |
-
-: Typed by *hand* {#tbl-typed}
 
 1. One
 2. Two, with <https://example.org>
@@ -99,7 +82,6 @@ def first_chapter() -> nbformat.NotebookNode:
         cells=[
             new_markdown_cell(FIRST),
             code("photos_per_class: int = 40  # how many photos of each class", tags="parameters"),
-            code("photos_per_class = 12", tags="injected-parameters remove-cell"),
             code(
                 "#| echo: false\nnotice('sample')",
                 shown({"text/html": callout("The *sample*, drawn by `wastebook`, not photos.", "warning")}),
@@ -132,14 +114,12 @@ def first_chapter() -> nbformat.NotebookNode:
                 shown({"text/markdown": "Made of **results**: see @fig-counts.", "text/plain": "..."}),
             ),
             code("#| include: false\nhidden_by_include = 1"),
-            code("hidden_by_tag = 1", [new_output("stream", name="stdout", text="kept")], "hide-code"),
             code(
-                "shown_code = 1", [new_output("stream", name="stdout", text="hidden_output")], "hide-output"
+                labelled.format("fig-pair", "fig", "Two pictures of one cell")
+                + '#| fig-alt: ["A blue bar.", "An orange bar."]\n#| fig-subcap: true\nshow_both()',
+                figure("#0072B2") + figure("#D55E00"),
             ),
-            code(
-                "#| output: false\nalso_shown = 1",
-                [new_output("stream", name="stdout", text="hidden_output")],
-            ),
+            code("#| echo: false\nhidden_code = 1", [new_output("stream", name="stdout", text="kept")]),
             code("tqdm()", [new_output("stream", name="stderr", text="hidden_warning")]),
         ]
     )

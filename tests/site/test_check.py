@@ -24,6 +24,8 @@ PROBLEMS = {
     '<script src="https://cdn.example/x.js"></script>': "loads from another host: https://cdn.example/x.js",
     '<link rel="stylesheet" href="//cdn.example/x.css">': "loads from another host: //cdn.example/x.css",
     '<img src="https://x.example/y.png" alt="y">': "loads from another host: https://x.example/y.png",
+    '<p onclick="x()">x</p>': 'a script in an attribute: <p onclick="x()">x</p>',
+    '<a href="javascript:x()">x</a>': 'a script in an attribute: <a href="javascript:x()">x</a>',
     "<style>p { background: url(//x.example/y) }</style>": "loads from another host: url(//x.example/y",
 }
 

@@ -95,9 +95,9 @@ def make_site(book: Book, run: Path, renderer: str) -> Path:
             pandoc.render_site(run, stage, config, chosen.program)
             shutil.copytree(run / DOWNLOADS, stage / DOWNLOADS)
         for old, new in config.get("redirects", {}).items():
-            if not (stage / old).exists():
-                target = os.path.relpath(new, Path(old).parent)
-                write_text(stage / old, MOVED.format(html.escape(target)))
+            if (stage / new).exists() and not (stage / old).exists():
+                target = html.escape(os.path.relpath(new, Path(old).parent))
+                write_text(stage / old, MOVED.format(target))
         book.finish(run, stage)
 
     replace_site(run / "site", _chapters(run), make)
