@@ -40,8 +40,6 @@ def main() -> None:
     try:
         commands()
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("wastebook"):
-            raise
         _fail(f"The package {error.name} is not installed: pip install -r requirements.lock")
     except WastebookError as error:
         _fail(str(error))
@@ -204,11 +202,10 @@ def start_app(
     from wastebook.answers.predictor import MOST_BYTES, find_models
 
     find_models(run)  # so that a run that is gone is said here
-    page = Path(__file__).parent / "answers" / "app.py"
     options = {"port": port, "address": address, "maxUploadSize": MOST_BYTES >> 20, "headless": "true"}
-    command = [sys.executable, "-m", "streamlit", "run", str(page), "--browser.gatherUsageStats=false"]
+    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).parent / "answers" / "app.py")]
     command += [f"--server.{name}={value}" for name, value in options.items()]
-    command += ["--client.toolbarMode=minimal"]
+    command += ["--client.toolbarMode=minimal", "--browser.gatherUsageStats=false"]
     os.environ["WASTEBOOK_APP_RUN"] = run or ""
     os.execv(sys.executable, command)
 
@@ -280,21 +277,17 @@ def doctor(as_json: Json = False) -> None:
     found, machine, renderer = versions(declared_packages(BOOK)), hardware(), find_renderer()
     missing = [package for package, version in found.items() if version == "missing"]
     cache, data_sets = paths.cache_folder(), describe_datasets().to_dict("records")
-    cores = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB"
     rows = [
         ("packages", f"all {len(found)}" * (not missing), f"pip install {' '.join(missing)}"),
         *((package, found.get(package), "") for package in KEY_PACKAGES),
-        ("machine", cores, ""),
+        ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB", ""),
         ("accelerator", machine["accelerator"], "none: the processor does the work"),
         ("renderer", f"{renderer.name} {renderer.version}, {renderer.program}", ""),
         *((f"data: {one['name']}", one["where"] * one["at_hand"], one["where"]) for one in data_sets),
         ("weights", ", ".join(weights_found("imagenet")), "downloaded, or named in WASTEBOOK_WEIGHTS"),
         ("cache", f"{cache}, {shutil.disk_usage(cache).free / 1024**3:.0f} GB free", ""),
     ]
-    table = [
-        {"what": what, "state": "ok" if here else "not here", "found": here or otherwise}
-        for what, here, otherwise in rows
-    ]
+    table = [{"what": a, "state": "ok" if b else "not here", "found": b or c} for a, b, c in rows]
     if as_json:
         _print_json({"ready": not missing, "found": table})
     else:

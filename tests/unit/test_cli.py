@@ -124,9 +124,7 @@ def test_chapter_takes_the_parameters_of_its_run(call, monkeypatch, tmp_path):
     monkeypatch.setattr("wastebook.book.build.parameters_of", lambda notebook: known)
     ran = []
     monkeypatch.setattr("wastebook.book.build.run_chapter", lambda *arguments: ran.append(arguments[1:4]))
-    monkeypatch.setattr(
-        edition, "BOOK", edition.BOOK._replace(prepare=lambda parameters: plan.Prepared({}, {}))
-    )
+    monkeypatch.setattr(edition, "BOOK", edition.BOOK._replace(prepare=lambda parameters: ({}, {})))
     record = {"parameters": {"01-exploration": {"count": 7, "gone": 1}}}
     write_text(tmp_path / "mine" / "run.yml", yaml.safe_dump(record))
 

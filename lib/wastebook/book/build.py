@@ -22,8 +22,21 @@ import psutil
 import yaml
 
 from wastebook.book.execute import State, run_chapter
-from wastebook.book.plan import BUILD, LOCK, Book, Parameters, Text, check_parameters, find_chapter, ingredients
-from wastebook.book.plan import needs_of, parameters_of, plan, read_chapter, versions
+from wastebook.book.plan import (
+    BUILD,
+    LOCK,
+    Book,
+    Parameters,
+    Text,
+    check_parameters,
+    find_chapter,
+    ingredients,
+    needs_of,
+    parameters_of,
+    plan,
+    read_chapter,
+    versions,
+)
 from wastebook.book.render import find_renderer, make_site
 from wastebook.errors import WastebookError
 from wastebook.files import exclusive_lock, write_text
@@ -68,8 +81,8 @@ def build(
 def execute_chapter(
     book: Book, run: Path, name: str, given: Sequence[str], tell: Callable[[str], None]
 ) -> Path:
-    """Execute one chapter into the folder `run`, with the parameters `given` (`name=value`) over those that the
-    run was made with; gives the executed notebook. `tell` is told where it stands."""
+    """Execute one chapter into the folder `run`, with the parameters `given` (`name=value`) over those of the
+    run; gives the executed notebook. `tell` is told where it stands."""
     chapter = find_chapter(book, name)
     source = read_chapter(book, chapter)
     recorded = read_record(run).get("parameters", {}).get(chapter, {})
@@ -141,7 +154,7 @@ def _write_graph(book: Book, run: Path, parameters: Parameters, data: Mapping[st
 
 
 def _run_snakemake(book: Book, run: Path, graph: Path) -> int:
-    """Have Snakemake run the chapters of `graph`; its exit code. However this ends, nothing is left running."""
+    """Have Snakemake run the chapters of `graph`; its exit code. Nothing is left running, however it ends."""
     facts = json.loads(graph.read_text(encoding="utf-8"))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(book.root / "Snakefile")]
     command += ["--directory", str(run), "--configfile", str(graph)]
