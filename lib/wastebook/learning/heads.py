@@ -175,16 +175,6 @@ def _solutions(features: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[float
         yield l2, weight if basis is None else weight @ basis.T, bias
 
 
-@contextmanager
-def near_enough() -> Iterator[None]:
-    """For a path of penalties: no warning where a step has not wholly converged (the next goes on from
-    there), and one thread each, which would wait for one another longer than they work. Enter it once around
-    threads: they share the filters."""
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
-
-
 def head_probabilities(head: Head, plain: np.ndarray) -> np.ndarray:
     """(N, K) float64 class probabilities of (N, D) features."""
     return _softmax(plain.astype(np.float64) @ head.weight.T.astype(np.float64) + head.bias)
