@@ -404,7 +404,9 @@ def doctor(as_json: Json = False) -> None:
     datasets = describe_datasets().to_dict("records")
     weights = ", ".join(weights_found("imagenet"))
     rows = [
-        _row("packages", f"all {len(found)}" * (not missing), f"pip install {' '.join(missing)}", needed=True),
+        _row(
+            "packages", f"all {len(found)}" * (not missing), f"pip install {' '.join(missing)}", needed=True
+        ),
         *(_row(package, found.get(package), "missing") for package in KEY_PACKAGES),
         _row("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB"),
         _row("accelerator", machine["accelerator"], "none: the processor does the work"),

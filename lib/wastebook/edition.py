@@ -1,4 +1,4 @@
-"""What the press is told of this book: which data it needs, what else makes a chapter stale, and what its pages
+"""What the press is told of this book: which data it needs, what else makes a chapter stale, what its pages
 have beyond those of any book."""
 
 import hashlib
@@ -18,10 +18,13 @@ from wastebook.book.plan import Book, Parameters, Prepared, Values
 from wastebook.files import file_hash, write_text
 
 DATA_SETS, PHOTOS, WEIGHTS = ("dataset", "binary_dataset"), "photos_dir", "weights"  # parameters with a place
-COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna pandas
-pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision""".split()
+COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna
+pandas pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision"""
 
-SERVERS = {"imagenet.yml": "https://huggingface.co", "keras.yml": "https://storage.googleapis.com/keras-applications/"}
+SERVERS = {
+    "imagenet.yml": "https://huggingface.co",
+    "keras.yml": "https://storage.googleapis.com/keras-applications/",
+}
 
 
 def resolve(name: str, value: Any) -> Any:
@@ -98,7 +101,7 @@ def _servers(at_hand: frozenset[str]) -> dict[str, str]:
 
 
 def decorate(run: Path) -> None:
-    """Write what the front page includes: which data, and a line per chapter with the `headline` it recorded."""
+    """Write what the front page includes: which data, and per chapter the `headline` that it recorded."""
     data = paths.read_record(run).get("data", {})
     lines = ["Data in this copy: " + ", ".join(f"`{name}`" for name in data) + ".", ""] if data else []
     for chapter in sorted((run / "chapters").glob("[!._]*.ipynb")):
@@ -114,7 +117,7 @@ def decorate(run: Path) -> None:
 
 
 def _published(run: Path, data: dict[str, Any]) -> Iterator[str]:
-    """What others published, the reference and this run as a table, where the run has scores of real photos."""
+    """What others published, the reference and this run as a table, where this run has real photos."""
     file = run / "results" / "07-comparison" / "beside.parquet"
     if file.exists():
         beside = pd.read_parquet(file)
@@ -154,7 +157,7 @@ BOOK = Book(
     library=Path(__file__).parent,
     apart=("answers", "book", "cli.py", "edition.py"),
     distribution="wastebook",
-    computes=tuple(COMPUTES),
+    computes=tuple(COMPUTES.split()),
     resolve=resolve,
     prepare=prepare,
     ingredients=ingredients,

@@ -52,17 +52,12 @@ def _hash_of(file: Path, size: int, changed: int) -> str:
 def exclusive_lock(lock: Path) -> Iterator[None]:
     """Hold a lock (freed however the process ends); WastebookError where another process has it."""
     lock.parent.mkdir(parents=True, exist_ok=True)
-    held = FileLock(lock, timeout=0)
     try:
-        held.acquire()
+        with FileLock(lock, timeout=0):
+            yield
     except Timeout as error:
-        raise WastebookError(
-            f"Another process is at work on {lock.with_suffix('')}: wait for it, or end it."
-        ) from error
-    try:
-        yield
-    finally:
-        held.release()
+        work = lock.with_suffix("")
+        raise WastebookError(f"Another process is at work on {work}: wait for it, or end it.") from error
 
 
 @contextmanager
@@ -73,18 +68,5 @@ def explain_full_disk(place: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
             raise
-        raise WastebookError(
-            f"No space left for {place}: free some, or set WASTEBOOK_CACHE to a folder with more room for "
-            "what is cached."
-        ) from error
-
-
-@contextmanager
-def exclusive_lock(lock: Path) -> Iterator[None]:
-    """Hold a lock (freed however the process ends); WastebookError where another process has it."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(lock, timeout=0):
-            yield
-    except Timeout as error:
-        raise WastebookError(f"Another process is at work on {lock.parent}: wait for it, or end it.") from error
+        way = "free some, or, for what is cached, set WASTEBOOK_CACHE to a folder with more room"
+        raise WastebookError(f"No space left for {place}: {way}.") from error

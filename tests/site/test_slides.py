@@ -5,20 +5,19 @@ import shutil
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from matplotlib.text import Text
 from playwright.sync_api import Browser, expect
 
 from wastebook import cli, paths
 from wastebook.book import deck as slides
 from wastebook.book.render import find_renderer
 from wastebook.data import Dataset
+from wastebook.edition import BOOK
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import score
 
@@ -52,7 +51,7 @@ def write_results(run: Path, sample: Dataset) -> Path:
         (run / "results" / f"{chapter}.json").write_text(json.dumps(values), encoding="utf-8")
         for name, table in tables[chapter].items():
             table.to_parquet(run / "results" / chapter / f"{name}.parquet")
-    record = {"data": {"sample": {"photos": len(photos)}}}
+    record = {"data": {"sample": {"photos": len(photos), "drawn": True}}}
     record["parameters"] = {"01-exploration": {"dataset": str(sample.root)}}
     (run / "run.yml").write_text(yaml.safe_dump(record), encoding="utf-8")
     return run
@@ -76,7 +75,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, sample: Dataset) -> Path:
 
 @pytest.fixture(scope="module")
 def pandoc_deck(run: Path) -> Path:
-    return slides.render_slides(run, "pandoc")
+    return slides.render_slides(BOOK, run, "pandoc")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +85,7 @@ def quarto_deck(tmp_path_factory: pytest.TempPathFactory, sample: Dataset) -> Pa
     except WastebookError as error:
         pytest.skip(str(error))
     run = write_results(tmp_path_factory.mktemp("quarto") / "run", sample)
-    return slides.render_slides(run, "quarto")
+    return slides.render_slides(BOOK, run, "quarto")
 
 
 @pytest.fixture(params=["pandoc_deck", pytest.param("quarto_deck", marks=pytest.mark.quarto)])
@@ -104,7 +103,7 @@ def shown(deck: Path) -> list:
 
 def titles() -> dict[str, set[str]]:
     """The chapters that each slide needs, by its title, as the deck's source has them."""
-    cells = nbformat.read(slides.SOURCE / "index.ipynb", as_version=4).cells
+    cells = nbformat.read(paths.CHAPTERS / "slides" / "index.ipynb", as_version=4).cells
     headed = [cell for cell in cells if cell.source.startswith("## ")]
     return {
         cell.source.split("\n")[0].removeprefix("## ").partition(" {")[0]: set(cell.metadata.get("tags", []))
@@ -195,36 +194,22 @@ def test_what_fails_names_its_place_and_leaves_the_last_good_deck(
     (run / "results" / "02-baseline" / "scores.parquet").unlink()
     shutil.copytree(pandoc_deck.parent, run / "slides")
     with pytest.raises(WastebookError, match=r"02-baseline/scores\.parquet.*run chapter 02-baseline"):
-        slides.render_slides(run, "pandoc")
+        slides.render_slides(BOOK, run, "pandoc")
     assert (run / "slides" / "index.html").read_bytes() == pandoc_deck.read_bytes()
 
 
 def test_a_run_without_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     with pytest.raises(WastebookError, match="no results"):
-        slides.render_slides(tmp_path, "pandoc")
+        slides.render_slides(BOOK, tmp_path, "pandoc")
     monkeypatch.setattr(paths, "RUNS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["wastebook", "slides", "never-built"])
     with pytest.raises(SystemExit) as end:
-        cli.app()
+        cli.main()
     assert end.value.code == 1 and "never-built" in capsys.readouterr().err
 
 
-def test_letters_are_large_enough_for_a_room() -> None:
-    figure, axes = plt.subplots()
-    axes.plot([1, 2], label="line")
-    axes.legend(fontsize=6)
-    axes.set_title("title", fontsize=20)
-    figure.draw_without_rendering()
-    slides.enlarged(figure)
-    figure.draw_without_rendering()
-    sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text()]
-    assert min(sizes) >= slides.LEAST and max(sizes) == pytest.approx(20 * slides.LARGER)
-    assert tuple(figure.get_size_inches() * figure.dpi) == pytest.approx(slides.ROOM)
-    plt.close(figure)
-
-
 def test_the_source_is_kept_without_outputs() -> None:
-    notebook = nbformat.read(slides.SOURCE / "index.ipynb", as_version=4)
+    notebook = nbformat.read(paths.CHAPTERS / "slides" / "index.ipynb", as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:
         assert cell.cell_type != "code" or (not cell.outputs and cell.execution_count is None)

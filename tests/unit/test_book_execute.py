@@ -64,7 +64,9 @@ def test_a_whole_chapter(book):
         "(stage / 'models' / '01-first' / 'model.txt').write_text('weights');",
     ]
     followed = []
-    executed = run_chapter(run, *sources, parameters={"count": 5}, follow=lambda state: followed.append({**state}))
+    executed = run_chapter(
+        run, *sources, parameters={"count": 5}, follow=lambda state: followed.append({**state})
+    )
 
     assert executed == run / "chapters" / "01-first.ipynb"
     assert (run / "results" / "01-first.json").read_text() == "5"
@@ -143,8 +145,14 @@ def test_a_failure_keeps_the_last_good_chapter(book):
             "Chapter 01-first failed in cell 2 (tbl-a): Mend it.\nSo.",
         ),
         ("import os\nos._exit(9)", "Chapter 01-first failed in cell 2 (import os): its kernel died"),
-        ("#| label: fig-none\n1 + 1", "Chapter 01-first failed: Cell 3 is named fig-none but shows nothing: expected image/."),
-        ("raise MemoryError", "Chapter 01-first failed in cell 2 (raise MemoryError): line 1, `raise MemoryError`: MemoryError"),
+        (
+            "#| label: fig-none\n1 + 1",
+            "Chapter 01-first failed: Cell 3 is named fig-none but shows nothing: expected image/.",
+        ),
+        (
+            "raise MemoryError",
+            "Chapter 01-first failed in cell 2 (raise MemoryError): line 1, `raise MemoryError`: MemoryError",
+        ),
     ],
 )
 def test_what_a_failure_says(book, source, message):

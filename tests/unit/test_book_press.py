@@ -1,8 +1,7 @@
-"""The press alone prints a book about something else: two notebooks on the weather, planned, executed, rendered and
-checked, without a module of ours that knows of waste."""
+"""The press alone prints a book about something else: two notebooks on the weather and a deck, planned, executed,
+rendered and checked, without a module of ours that knows of waste."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,8 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from wastebook import paths
+from wastebook.book.deck import render_slides
+from wastebook.book.plan import Book
 
 PRINT = """
 import json, sys
@@ -50,7 +51,8 @@ RAIN = """#| label: fig-rain
 from base64 import b64encode
 from IPython.display import display
 picture = '{svg}'
-display({{"image/svg+xml": picture}}, metadata={{"image/png": {{"alt": f"It rained for {{days}} days."}}}}, raw=True)"""
+told = {{"image/png": {{"alt": f"It rained for {{days}} days."}}}}
+display({{"image/svg+xml": picture}}, metadata=told, raw=True)"""
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle r="4"/></svg>'
 KEEP = """#| include: false
 import json, os, pathlib, time
@@ -64,6 +66,13 @@ import json, os, pathlib
 from IPython.display import Markdown
 kept = json.loads(pathlib.Path(os.environ["WASTEBOOK_RUN"], "results", "01-rain.json").read_text())
 Markdown(f"After {kept['days']} days of rain the sun shone on <script>alert(1)</script>, `a < b`.")"""
+SLIDES = [
+    new_markdown_cell("---\ntitle: The weather\nauthor: A cloud\n---"),
+    new_code_cell("#| echo: false\nfrom IPython.display import Markdown"),
+    new_markdown_cell("## It rained", metadata={"tags": ["01-rain"]}),
+    new_code_cell("Markdown('In **short**.')", metadata={"tags": ["01-rain"]}),
+    new_markdown_cell("## It will snow", metadata={"tags": ["03-snow"]}),
+]
 QUARTO = {
     "project": {"type": "book"},
     "lang": "en",
@@ -80,13 +89,17 @@ QUARTO = {
 
 
 def write_chapter(root, name, title, parameters, *sources):
-    cells = [new_markdown_cell(f"# {title} {{#sec-{name[3:]}}}\n\nOn the weather [@luke1802]. See @sec-rain.")]
+    cells = [
+        new_markdown_cell(f"# {title} {{#sec-{name[3:]}}}\n\nOn the weather [@luke1802]. See @sec-rain.")
+    ]
     cells.append(new_code_cell(parameters, metadata={"tags": ["parameters"]}))
     cells += [new_code_cell(source) for source in sources]
     for at, cell in enumerate(cells):
         cell["id"] = f"cell-{at}"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), root / "chapters" / f"{name}.ipynb")
+    nbformat.write(
+        new_notebook(cells=cells, metadata={"kernelspec": kernel}), root / "chapters" / f"{name}.ipynb"
+    )
 
 
 class Weather:
@@ -100,15 +113,19 @@ class Weather:
         (root / "chapters" / "profiles" / "quick.yml").write_text("rain: {days: 3}\n")
         (root / "_quarto.yml").write_text(yaml.safe_dump(QUARTO))
         (root / "index.qmd").write_text("# The weather {.unnumbered}\n\n{{< include _summary.md >}}\n")
-        source = "@book{luke1802, author={Howard, Luke}, title={On the Modification of Clouds}, date={1802}}\n"
+        source = (
+            "@book{luke1802, author={Howard, Luke}, title={On the Modification of Clouds}, date={1802}}\n"
+        )
         (root / "sources.bib").write_text(source)
         shutil.copy(paths.PROJECT / "Snakefile", root)
-        parameters = 'needs: list[str] = []\ndays: int = 1  # that it rains\nwait: float = 0.0  # seconds'
+        parameters = "needs: list[str] = []\ndays: int = 1  # that it rains\nwait: float = 0.0  # seconds"
         write_chapter(root, "01-rain", "Rain", parameters, RAIN.format(svg=SVG), KEEP)
         self.write_sun()
 
     def write_sun(self, *more):
-        write_chapter(self.root, "02-sun", "Sun", 'needs: list[str] = ["01-rain"]  # what it reads', SUN, *more)
+        write_chapter(
+            self.root, "02-sun", "Sun", 'needs: list[str] = ["01-rain"]  # what it reads', SUN, *more
+        )
 
     def start(self, *settings):
         return subprocess.Popen(
@@ -181,10 +198,32 @@ def test_only_what_changed_is_run_again(weather):
 
 
 def test_a_failed_chapter_fails_the_build_and_nothing_else(weather):
-    states, outcome, said = weather.print("rain.days=-1")
+    states, outcome, _ = weather.print("rain.days=-1")
     assert states == {"01-rain": "failed", "02-sun": "skipped"}
     (error,) = outcome["errors"]
-    assert error.startswith("Chapter 01-rain failed in cell 3 (import json, os, pathlib, time): line 7, `assert days")
+    assert error.startswith(
+        "Chapter 01-rain failed in cell 3 (import json, os, pathlib, time): line 7, `assert days"
+    )
     assert "AssertionError: no rain below zero" in error and outcome["page"] is None
     assert json.loads((weather.run / "results" / "01-rain.json").read_text()) == {"days": 4}
     assert (weather.run / "site" / "index.html").exists()
+
+
+def test_a_deck_of_what_was_kept(tmp_path):
+    weather = Weather(tmp_path)
+    (weather.run / "results").mkdir(parents=True)
+    (weather.run / "results" / "01-rain.json").write_text("{}")
+    folder = weather.root / "chapters" / "slides"
+    folder.mkdir()
+    (folder / "deck.css").touch()
+    config = {"project": {"type": "default"}, "execute": {"echo": False}, "format": {"revealjs": {"hash": True}}}
+    (folder / "_quarto.yml").write_text(yaml.safe_dump(config))
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=SLIDES, metadata={"kernelspec": kernel}), folder / "index.ipynb")
+    write_chapter(weather.root, "03-snow", "Snow", "needs: list[str] = []")
+    page = render_slides(Book(weather.root), weather.run, "pandoc")
+    slides = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select(".slides > section")
+    assert [slide.find(["h1", "h2"]).get_text() for slide in slides] == ["The weather", "It rained"]
+    assert slides[0].select_one(".subtitle").get_text() == "The run run."
+    assert slides[1].select_one("strong").get_text() == "short"
+    assert (page.parent / "assets" / "reveal.js").exists()

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from wastebook.evaluation.metrics import METRICS
 from wastebook.learning.predictions import Model
+from wastebook.photos.collection import Collection
 from wastebook.photos.duplicates import find_duplicates
 from wastebook.report import cards
 
@@ -21,7 +22,7 @@ MODEL = Model("resnet18", "32x48")
 def model_file(tmp_path):
     """An ONNX file with what the library writes into its metadata."""
     data = {"name": "sample", "title": "Drawn sample", "photos": 1072, "fingerprint": "f" * 64, "drawn": True}
-    facts = {"name": "ResNet18", "classes": ["cardboard", "glass"], **MODEL._asdict()}
+    facts = {"name": MODEL.id, "classes": ["cardboard", "glass"], **MODEL.columns, "image_size": [32, 48]}
     facts["weights"] = {"name": "resnet18", "weights": "random", "note": "of clay", "sha256": "a" * 64}
     facts["card"] = {"data": data, "temperature": 1.25, "threshold": 0.6, "scores": {}}
     end = helper.make_tensor_value_info("photo", TensorProto.FLOAT, [1])
@@ -45,7 +46,7 @@ def scores():
 def test_a_model_card_says_what_the_model_is(tmp_path, model_file, scores):
     file = cards.write_model_card(model_file, tmp_path / "cards", scores)
     card = ModelCard.load(file)
-    assert file.name == "02-baseline-resnet18-32x48.md" and card.data.model_name == "ResNet18"
+    assert file.name == "02-baseline-resnet18-32x48.md" and card.data.model_name == "ResNet18, 32 x 48"
     assert [result.metric_type for result in card.data.eval_results] == list(METRICS)
     assert {result.dataset_split for result in card.data.eval_results} == {"test (grouped)"}
     for text in ("temperature of 1.25", "cardboard, glass", "0.800", "1,072 photos", "Note: of clay", "32x48",
@@ -62,34 +63,47 @@ def test_a_model_without_scores_and_data_without_a_card_have_a_card_too(
     assert "Licence: not given" in text and "model-index" not in text
 
 
-def test_a_data_set_card_says_what_was_found(tmp_path, sample):
+@pytest.fixture
+def collection(sample):
+    """The sample as a chapter has it, with what was found in it."""
     pairs = find_duplicates(sample.photos, sample.root)
-    card = DatasetCard.load(cards.write_dataset_card(sample, tmp_path, pairs, pd.DataFrame()))
-    assert card.data.license == "mit" and card.data.pretty_name == sample.card["title"]
-    assert f"{(pairs['kind'] == 'exact').sum()} exact" in card.text
-    counts = sample.photos.query("label == 'glass'")["split"].value_counts()
+    shown = {
+        "photos": sample.photos.head(9),
+        "pairs": pairs,
+        "files": sample.photos,
+        "problems": pd.DataFrame(),
+    }
+    return Collection(**sample._asdict() | shown, title=sample.card["title"])
+
+
+def test_a_data_set_card_says_what_was_found(tmp_path, collection):
+    card = DatasetCard.load(cards.write_dataset_card(collection, tmp_path))
+    assert card.data.license == "mit" and card.data.pretty_name == collection.title
+    assert "72 of 360 photos" in card.text
+    assert f"{(collection.pairs['kind'] == 'exact').sum()} exact" in card.text
+    counts = collection.files.query("label == 'glass'")["split"].value_counts()
     lines = card.text.splitlines()
     line = next(line for line in lines if line.startswith("| glass"))
     assert line == f"| glass | {counts['test']} | {counts['train']} | {counts['validation']} |"
     assert "| --- | ---: | ---: | ---: |" in lines
 
 
-def test_a_folder_of_ones_own_has_a_card_too(tmp_path, sample):
-    bare = sample.card | {"licence": "", "citation": "", "homepage": ""}
-    own = sample._replace(name="own", card=bare, photos=sample.photos.assign(split=None))
-    none = pd.DataFrame(columns=["kind", "same_label"])
-    text = cards.write_dataset_card(own, tmp_path, none, pd.DataFrame()).read_text()
+def test_a_folder_of_ones_own_has_a_card_too(tmp_path, collection):
+    bare = collection.card | {"licence": "", "citation": "", "homepage": ""}
+    files, none = collection.files.assign(split=None), collection.pairs.head(0)
+    own = collection._replace(name="own", card=bare, files=files, pairs=none)
+    text = cards.write_dataset_card(own, tmp_path).read_text()
     assert "Licence: not given" in text and "the same: none" in text
     assert yaml.safe_load(text.split("---")[1])["task_categories"] == ["image-classification"]
 
 
-def test_the_checklist_is_filled_from_the_run(sample):
+def test_the_checklist_is_filled_from_the_run(collection):
     models = pd.DataFrame({"model": ["a", "b"], "seeds": [2, 2], "accuracy_low": 0.7, "accuracy_high": 0.9})
     record = {"commit": "0123456789abcdef+", "versions": {"python": "3.11"}, "hardware": {"cores": 2}}
-    told = cards.checklist(record, sample, models, {"random": 5, "grouped": 0})
+    told = cards.checklist(record, collection, models, {"random": 5, "grouped": 0})
     answers = told.set_index("question")["answer"]
     assert answers["Which code?"] == "commit 0123456789ab with changes"
     assert answers["Test photos of an object known from train"] == "5 under random and 0 under grouped"
     assert "49.69" in answers["How far does it carry?"] and "20.0" in answers["Is luck shown?"]
     assert "unknown, 2 cores" in answers["Which software and machine?"]
-    assert not cards.checklist({}, sample, models, {})["answer"].str.contains("{", regex=False).any()
+    assert not cards.checklist({}, collection, models, {})["answer"].str.contains("{", regex=False).any()

@@ -22,13 +22,21 @@ import psutil
 import yaml
 
 from wastebook.book.execute import State
-from wastebook.book.plan import BUILD, LOCK, Book, Parameters, ingredients, needs_of, plan, read_chapter, versions
+from wastebook.book.plan import (
+    BUILD,
+    LOCK,
+    Book,
+    Parameters,
+    ingredients,
+    needs_of,
+    plan,
+    read_chapter,
+    versions,
+)
 from wastebook.book.render import find_renderer, make_site
 from wastebook.errors import WastebookError
 from wastebook.files import exclusive_lock, write_text
 from wastebook.paths import read_record
-
-
 
 
 def build(
@@ -52,7 +60,9 @@ def build(
         before = {chapter: _state(run, chapter) for chapter in parameters}
         graph = _write_graph(book, run, parameters, data, min(jobs or 2, len(parameters), joblib.cpu_count()))
         code = _run_snakemake(book, run, graph)
-        states = _outcome(run, {chapter: needs_of(read_chapter(book, chapter)) for chapter in parameters}, before)
+        states = _outcome(
+            run, {chapter: needs_of(read_chapter(book, chapter)) for chapter in parameters}, before
+        )
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
         if code and not errors:
             raise WastebookError(f"Snakemake ended with exit code {code}, before any chapter failed.")
@@ -104,7 +114,12 @@ def _write_graph(book: Book, run: Path, parameters: Parameters, data: Mapping[st
         write_text(run / BUILD / f"{chapter}.job", json.dumps(job))
         made_from = ingredients(book, chapter, values, data.get(chapter, ""))
         chapters[chapter] = {"needs": needs_of(read_chapter(book, chapter)), "ingredients": made_from}
-    graph = {"chapters": chapters, "python": sys.executable, "jobs": jobs, "threads": joblib.cpu_count() // jobs}
+    graph = {
+        "chapters": chapters,
+        "python": sys.executable,
+        "jobs": jobs,
+        "threads": joblib.cpu_count() // jobs,
+    }
     write_text(run / BUILD / "graph.json", json.dumps(graph, indent=2))
     return run / BUILD / "graph.json"
 
@@ -139,7 +154,9 @@ def _outcome(
         state = _state(run, chapter)
         if state and state != before[chapter]:
             if state["state"] == "running":
-                message = f"Chapter {chapter} was ended from outside, as when the memory is full. Try --jobs 1."
+                message = (
+                    f"Chapter {chapter} was ended from outside, as when the memory is full. Try --jobs 1."
+                )
                 state |= {"state": "failed", "message": message}
         elif any(states[need]["state"] in ("failed", "skipped") for need in needs[chapter]):
             state = {"state": "skipped"}

@@ -95,7 +95,9 @@ def _content(soup: BeautifulSoup) -> Iterator[str]:
     if main.select(".cell-output-error"):
         yield "a cell in error"
     for tag in main.select(":not(script)"):
-        if any(name.startswith("on") or str(value).startswith("javascript:") for name, value in tag.attrs.items()):
+        if any(
+            name.startswith("on") or str(value).startswith("javascript:") for name, value in tag.attrs.items()
+        ):
             yield f"a script in an attribute: {str(tag)[:80]}"
     identifiers = {str(tag["id"]) for tag in main.select("[id]")}
     for citation in main.select("[data-cites]"):

@@ -38,7 +38,9 @@ def render_slides(book: Book, run: Path, renderer: str = "auto") -> Path:
         config = yaml.safe_load((folder / "_quarto.yml").read_text(encoding="utf-8"))
         config["execute"]["enabled"] = False
         config["subtitle"] = book.describe(run)
-        write_text(executed.with_name("_quarto.yml"), yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_text(
+            executed.with_name("_quarto.yml"), yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        )
         shutil.copy(folder / STYLE, executed.parent)
         shutil.copytree(book.root / "theme", run / "theme", dirs_exist_ok=True)
 

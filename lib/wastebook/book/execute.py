@@ -26,7 +26,9 @@ LONGEST_SOCKET = 90  # characters of a path; with what is added to it macOS take
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 AT_LINE = re.compile(r"^-+> (\d+) *(.*)$", re.MULTILINE)  # how IPython points at a failing line
 # In Markdown, outside code: what would begin a tag, and what makes code into raw HTML.
-CODE_OR_TAG = re.compile(r"(?P<code>(`+)[^`].*?(?<!`)\2(?!`))(?:\{=\w+\})?|<(?=[a-z/!?])(?!https?:)", re.I | re.S)
+CODE_OR_TAG = re.compile(
+    r"(?P<code>(`+)[^`].*?(?<!`)\2(?!`))(?:\{=\w+\})?|<(?=[a-z/!?])(?!https?:)", re.I | re.S
+)
 # A page must not depend on the order of a set, nor hold a line for each step of a progress bar. Compiled
 # modules are kept whatever the environment says: without them a chapter takes ten seconds more to start.
 KERNEL = {"PYTHONHASHSEED": "0", "TQDM_DISABLE": "1", "PYTHONDONTWRITEBYTECODE": ""}
@@ -115,7 +117,9 @@ def _execute(
 
     with TemporaryDirectory(prefix="book-") as private:
         config = Config()
-        if os.name == "posix" and len(private) < LONGEST_SOCKET:  # sockets of our own: no ports, no other users
+        if (
+            os.name == "posix" and len(private) < LONGEST_SOCKET
+        ):  # sockets of our own: no ports, no other users
             config.KernelManager = Config(transport="ipc", ip=f"{private}/kernel")
         places = {"IPYTHONDIR": private, "JUPYTER_RUNTIME_DIR": private}
         places |= {"WASTEBOOK_RUN": str(run), "WASTEBOOK_STAGE": str(stage)}
@@ -148,7 +152,9 @@ def _finish(notebook: NotebookNode, log: Path) -> None:
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         for data in (output.data for output in cell.outputs if "data" in output):
             if "text/markdown" in data:
-                data["text/markdown"] = CODE_OR_TAG.sub(lambda found: found["code"] or r"\<", data["text/markdown"])
+                data["text/markdown"] = CODE_OR_TAG.sub(
+                    lambda found: found["code"] or r"\<", data["text/markdown"]
+                )
         _write_alternative_texts(cell)
     write_text(log, ANSI.sub("", "".join(said)))
     for problem in check_notebook(notebook):
@@ -173,7 +179,12 @@ def _write_alternative_texts(cell: NotebookNode) -> None:
 def _move_in(stage: Path, run: Path, chapter: str) -> None:
     """Put a whole chapter in the place of the one before: by renames, and not as done until after them."""
     (run / BUILD / f"{chapter}.done").unlink(missing_ok=True)
-    parts = [f"results/{chapter}", f"results/{chapter}.json", f"models/{chapter}", f"chapters/{chapter}.ipynb"]
+    parts = [
+        f"results/{chapter}",
+        f"results/{chapter}.json",
+        f"models/{chapter}",
+        f"chapters/{chapter}.ipynb",
+    ]
     for part in parts:
         new, kept, replaced = stage / part, run / part, stage / "replaced" / part
         if kept.exists():

@@ -230,7 +230,9 @@ def _heading(section: Tag) -> str:
 def _title(page: Page, soup: BeautifulSoup) -> str:
     if first := soup.select_one("section.level1"):
         return _heading(first)
-    raise WastebookError(f"{page.source} has no title: its first cell must open with `# Title {{#sec-name}}`.")
+    raise WastebookError(
+        f"{page.source} has no title: its first cell must open with `# Title {{#sec-name}}`."
+    )
 
 
 def _contents(soup: BeautifulSoup) -> Iterator[tuple[int, str, str]]:

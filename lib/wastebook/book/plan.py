@@ -7,11 +7,8 @@ import importlib.metadata
 import json
 import platform
 import re
-import shutil
-import subprocess
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,8 +19,6 @@ from nbformat import NotebookNode
 from pydantic import TypeAdapter, ValidationError
 
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.files import write_text
-from wastebook.paths import read_record
 
 SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 BUILD = ".build"  # in a run: what is under way; of a chapter its stage, `.json` (state), `.job`, `.done`

@@ -55,7 +55,9 @@ def find_renderer(renderer: str = "auto") -> Renderer:
     if program and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= OLDEST_QUARTO:
         return Renderer("quarto", version, program)
     if renderer == "quarto":
-        found = f"{program} is {version or 'no working Quarto'}" if program else "There is no quarto on the path"
+        found = (
+            f"{program} is {version or 'no working Quarto'}" if program else "There is no quarto on the path"
+        )
         wanted = ".".join(map(str, OLDEST_QUARTO))
         raise WastebookError(f"{found}: install Quarto {wanted} or newer, name it in QUARTO, or use pandoc.")
     return Renderer("pandoc", str(pypandoc.get_pandoc_version()), pypandoc.get_pandoc_path())
@@ -115,14 +117,18 @@ def replace_site(site: Path, notebooks: list[Path], make: Callable[[Path], None]
         shutil.rmtree(leftover, ignore_errors=True)
     try:
         read = {file.name: nbformat.read(file, as_version=4) for file in notebooks}
-        problems = [Problem(name, what) for name, notebook in read.items() for what in check_notebook(notebook)]
+        problems = [
+            Problem(name, what) for name, notebook in read.items() for what in check_notebook(notebook)
+        ]
         if not problems:
             make(stage)
             problems = check_site(stage)
         if problems:
             lines = [f"No {site.name} made for {site.parent.name}: {len(problems)} problem(s)"]
             lines += [f"  {problem.page}: {problem.what}" for problem in problems[:20]]
-            raise WastebookError("\n".join(lines + [f"  and {len(problems) - 20} more"] * (len(problems) > 20)))
+            raise WastebookError(
+                "\n".join(lines + [f"  and {len(problems) - 20} more"] * (len(problems) > 20))
+            )
         if site.exists():
             site.rename(replaced)
         stage.rename(site)

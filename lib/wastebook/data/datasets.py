@@ -50,9 +50,9 @@ def open_dataset(name: str | Path) -> Dataset:
     else:
         root = Path(name).expanduser().resolve()
         if not root.is_dir():
+            near = did_you_mean(name, cards)
             raise WastebookError(
-                f"No data set and no folder is called {name!r}. {did_you_mean(name, cards)} A folder of your "
-                "own goes by its path."
+                f"No set or folder is called {name!r}. {near} Your own folder goes by its path."
             )
         photos = _own_photos(root)
         labels = sorted(photos["label"].unique())
@@ -139,16 +139,10 @@ def _own_photos(root: Path) -> pd.DataFrame:
     tops = {file.parts[0] for file in files if len(file.parts) > 1}
     by_split = bool(tops) and all(top.casefold() in SPLIT_FOLDERS for top in tops)
     depth = 1 if by_split else 0
-    rows = [
-        (
-            str(file),
-            unicodedata.normalize("NFC", file.parts[depth]),
-            SPLIT_FOLDERS[file.parts[0].casefold()] if by_split else None,
-        )
-        for file in files
-        if len(file.parts) > depth + 1
-    ]
-    photos = _as_photos(rows)
+    inside = [file for file in files if len(file.parts) > depth + 1]
+    labels = [unicodedata.normalize("NFC", file.parts[depth]) for file in inside]
+    splits = [SPLIT_FOLDERS[file.parts[0].casefold()] if by_split else None for file in inside]
+    photos = _as_photos(list(zip(map(str, inside), labels, splits, strict=True)))
     _check_classes(root, photos["label"].value_counts(), bool(files), tops)
     return photos
 
@@ -162,9 +156,7 @@ def _check_classes(root: Path, counts: pd.Series, photos: bool, tops: set[str]) 
         shape = "one folder of photos per class, or TRAIN and TEST folders over them"
         raise WastebookError(f"{root} has {has}: it should hold {shape}.")
     for label in counts.index[counts < 2]:
-        raise WastebookError(
-            f"Class {label!r} in {root} has a single photo: add some, or move its folder out."
-        )
+        raise WastebookError(f"Class {label!r} in {root} has a single photo: add some, or move it out.")
     for top in sorted(root.iterdir()):
         if top.is_dir() and top.name not in tops and is_photo(f"{top.name}/x.jpg"):
             raise WastebookError(f"{top} has no photos: add some, or move the folder out.")

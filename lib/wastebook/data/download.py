@@ -29,17 +29,15 @@ def fetch(name: str) -> Path:
         return draw_sample(name, seed=card["seed"])
     copy, doubts = find_copy(card, paths.own_copies("WASTEBOOK_DATA"))
     if copy is None:
+        get = _from_kaggle if "kaggle" in card else lambda card: download_file(card["files"][0])
         try:
-            place = _kept(card) or (
-                _from_kaggle(card) if "kaggle" in card else download_file(card["files"][0])
-            )
+            place = _kept(card) or get(card)
         except (requests.RequestException, ValueError) as error:
             raise WastebookError(_ways_out(card, error, doubts)) from error
         copy, doubts = find_copy(card, [place])
         if copy is None:
-            raise WastebookError(
-                f"{place} is not {card['title']} ({'; '.join(doubts)}): delete it, try again."
-            )
+            seen = "; ".join(doubts)
+            raise WastebookError(f"{place} is not {card['title']} ({seen}): delete it, try again.")
     return unpacked(copy, card)
 
 
@@ -128,11 +126,10 @@ def _ways_out(card: Card, error: Exception, doubts: list[str]) -> str:
     seen = f" In WASTEBOOK_DATA: {'; '.join(doubts)}." if doubts else ""
     reason = " ".join(str(error).split())[:120]
     if isinstance(error, requests.RequestException) and error.request is not None:
-        host = urlsplit(str(error.request.url)).hostname
-        answer = error.response
-        reason = (
-            f"no connection to {host}" if answer is None else f"{host}: {answer.status_code} {answer.reason}"
-        )
+        host, answer = urlsplit(str(error.request.url)).hostname, error.response
+        reason = f"no connection to {host}"
+        if answer is not None:
+            reason = f"{host}: {answer.status_code} {answer.reason}"
     return (
         f"{card['title']} is not on this machine and could not be downloaded ({reason}).{seen}\n"
         f"Set WASTEBOOK_DATA to a folder or zip of it, got from {card['homepage']}, or use `sample`."

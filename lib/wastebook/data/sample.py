@@ -23,7 +23,7 @@ from wastebook.data.cards import Card, load_cards
 from wastebook.data.drawing import THINGS, Field, Random
 from wastebook.data.splits import split_photos
 
-VERSION = 2  # raise it when the pictures change: it is in the name of the folder they are kept in
+VERSION = 3  # raise it when the pictures change: it is in the name of the folder they are kept in
 WIDTH, HEIGHT = 512, 384
 Y, X = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
 
@@ -42,80 +42,57 @@ def _photograph(shot: Shot, seed: int) -> tuple[bytes, list[int]]:
     make, scene, take = (
         np.random.default_rng((seed, shot.thing, *part)) for part in ((0,), (1,), (2, shot.take))
     )
-    turn, size = scene.uniform(0, 2 * np.pi), scene.uniform(1.0, 1.4)
+    turn, size, sun = scene.uniform((0, 1, 0), (2 * np.pi, 1.4, 2 * np.pi))
     centre = np.array((WIDTH, HEIGHT)) / 2 + scene.uniform(-1, 1, 2) * (45, 30)
-    sun, low = scene.uniform(0, 2 * np.pi), scene.uniform(0.45, 0.75)
     if shot.take and not shot.same_view:
         turn, size = turn + take.uniform(-0.5, 0.5), size * take.uniform(0.88, 1.1)
         centre, sun = centre + take.uniform(-30, 30, 2), sun + take.uniform(-0.5, 0.5)
     if size > 1.1:  # longer than the frame is high: it lies along it
         turn = np.arctan2(0.55 * np.sin(turn), np.cos(turn))
-    kinds = THINGS[shot.label]
+    low = scene.uniform(0.45, 0.75)
     lean = np.sqrt(1 - low * low)
     light = np.array((lean * np.cos(sun - turn), lean * np.sin(sun - turn), low))
-    surface = kinds[make.integers(len(kinds))].make(make, light)
-
+    kinds = THINGS[shot.label]
+    surface = kinds[make.integers(len(kinds))](make, light)
     cosine, sine = size * np.cos(turn), size * np.sin(turn)
     matrix = np.array([[cosine, -sine, 0], [sine, cosine, 0]])
     matrix[:, 2] = centre - matrix[:, :2] @ (np.array(surface.cover.shape[::-1]) / 2)
+    cover, colour, through = (cv2.warpAffine(field, matrix, (WIDTH, HEIGHT)) for field in surface)
 
-    def put(field: Field) -> Field:
-        return cv2.warpAffine(field, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
-
-    cover = put(surface.cover)
     rows, columns = (np.flatnonzero((cover > 0.5).any(axis=axis)) for axis in (1, 0))
     box = [int(side) for side in (columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1)]
-    dense = cover if surface.through is None else cover * (1 - 0.8 * put(surface.through[..., 1]))
-    shade = _shade(dense, scene, sun, low)
+    board = np.array((0.83, 0.82, 0.80)) + scene.uniform(-0.025, 0.025, 3)
+    board = board * _shade(cover * (1 - 0.8 * through[..., 1]), scene, sun, low)[..., None]
     slope = scene.uniform(0.05, 0.22) * (X * np.cos(sun) + Y * np.sin(sun))
     light_there = (1 + slope) * (1 - scene.uniform(0.02, 0.14) * (X * X + Y * Y))
-    board = np.array((0.83, 0.82, 0.80)) + scene.uniform(-0.025, 0.025, 3)
-    warmth = scene.uniform(-0.06, 0.06) + take.uniform(-0.02, 0.02)
-    exposure = scene.uniform(0.68, 1.02) * take.uniform(0.85, 1.15)
-    gains = exposure * np.array((1 + warmth, 1 + take.uniform(-0.015, 0.015), 1 - warmth))
-    focus, grain = take.uniform(0.4, 1.0), take.uniform(0.01, 0.035)
-    pixels = np.empty((HEIGHT, WIDTH, 3), np.uint8)
-    for channel in range(3):  # one by one: small enough to stay in a processor's cache
-        plane = board[channel] * shade
-        seen = put(surface.colour[..., channel])
-        if surface.through is not None:
-            seen += plane * put(surface.through[..., channel])
-        seen -= plane
-        seen *= cover
-        plane += seen
-        plane *= gains[channel] * light_there
-        pixels[..., channel] = _exposed(cv2.GaussianBlur(plane, (0, 0), focus), take, grain)
+    picture = board + cover[..., None] * (colour + board * through - board)
+    pixels = _expose(picture * light_there[..., None], scene, take)
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "JPEG", quality=int(take.integers(84, 94)))
     return content.getvalue(), box
 
 
 def _shade(dense: Field, scene: Random, sun: float, low: float) -> Field:
-    """How bright the board is: a shadow, soft away from the light, dark where the thing lies, and stains."""
+    """How bright the board is: a shadow, soft away from the light, dark where the thing lies."""
     small = cv2.resize(dense, (WIDTH // 4, HEIGHT // 4), interpolation=cv2.INTER_AREA)
     away = -scene.uniform(5, 11) * (1.3 - low) * np.array((np.cos(sun), np.sin(sun)))
     moved = cv2.warpAffine(small, np.array([[1, 0, away[0]], [0, 1, away[1]]]), small.shape[::-1])
-    soft = cv2.GaussianBlur(moved, (0, 0), scene.uniform(2.0, 5.0))
-    dark = scene.uniform(0.25, 0.5) * soft + 0.3 * cv2.GaussianBlur(small, (0, 0), 1.5)
-    stains = cv2.resize(scene.uniform(-1, 1, (7, 9)), small.shape[::-1], interpolation=cv2.INTER_CUBIC)
-    shade = (1 - dark) * (1 + 0.015 * stains)
-    return cv2.resize(shade, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+    soft = scene.uniform(0.25, 0.5) * cv2.GaussianBlur(moved, (0, 0), scene.uniform(2.0, 5.0))
+    dark = soft + 0.3 * cv2.GaussianBlur(small, (0, 0), 1.5)
+    return cv2.resize(1 - dark, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
 
 
-def _exposed(plane: Field, take: Random, grain: float) -> np.ndarray:
-    """What the sensor makes of one colour's light, as uint8: the shoulder of its curve, and grain."""
-    np.clip(plane, 0.02, 1.3, out=plane)
-    plane *= 1.32 - 0.32 * plane
-    speckles = take.integers(0, 256, (2, HEIGHT, WIDTH), np.uint8)
-    noise = np.sqrt(plane)
-    noise *= grain / 255 * (speckles[0].astype(np.int16) - speckles[1])
-    plane += noise
-    plane *= 255
-    plane += 0.5
-    return np.clip(plane, 0, 255, out=plane).astype(np.uint8)
+def _expose(picture: Field, scene: Random, take: Random) -> np.ndarray:
+    """What the camera makes of the light, as uint8: exposed, a little warm, out of focus and grainy."""
+    exposure = scene.uniform(0.68, 1.02) * take.uniform(0.85, 1.15)
+    warmth = scene.uniform(-0.06, 0.06) + take.uniform(-0.02, 0.02)
+    gains = exposure * np.array((1 + warmth, 1 + take.uniform(-0.015, 0.015), 1 - warmth))
+    picture = np.clip(cv2.GaussianBlur(picture * gains, (0, 0), take.uniform(0.4, 1.0)), 0.02, 1.3)
+    picture *= 1.32 - 0.32 * picture
+    speckles = take.integers(0, 256, (2, HEIGHT, WIDTH, 3), np.uint8)
+    grain = take.uniform(0.01, 0.035) / 255 * (speckles[0].astype(np.int16) - speckles[1])
+    return np.clip(255 * (picture + np.sqrt(picture) * grain) + 0.5, 0, 255).astype(np.uint8)
 
-
-# The set
 
 # Which class takes a copy of whose photo, as TrashNet (and the Waste Classification data) have it.
 EXACT_PAIRS = {
@@ -134,8 +111,8 @@ def draw_sample(
 ) -> Path:
     """Draw the sample `name` (`sample` or `sample-binary`) into the cache, once, and give its folder.
 
-    It holds a folder a class of JPEGs, 512 x 384, in the card's proportions: `photos` of them (by default the
-    card's number), of which `near_duplicates` (by default one in fifteen, at most half) show another photo's
+    It holds a folder per class of JPEGs, 512 x 384, in the card's proportions: `photos` of them (by default
+    the card's number), of which `near_duplicates` (by default one in fifteen, at most half) show another's
     thing once more, every second one in the very same view at another exposure, and a few
     `exact_duplicates` are another's bytes; and `broken` more files that are not the pictures they say.
     Beside them `boxes.parquet` (see `true_boxes`) and `splits.csv`, a split of each file name, made as one
@@ -148,25 +125,30 @@ def draw_sample(
 
     def fill(folder: Path) -> None:
         plan = _plan(card, np.random.default_rng(seed), photos, near_duplicates, exact_duplicates)
-        with ThreadPoolExecutor(joblib.cpu_count()) as pool:
-            drawn = pool.map(lambda shot: _photograph(shot, seed), plan.values())
-            boxes = []
-            progress = tqdm(drawn, desc=f"Drawing {name}", total=len(plan), disable=None)
-            for path, (content, box) in zip(plan, progress, strict=True):
-                (folder / path).parent.mkdir(exist_ok=True)
-                (folder / path).write_bytes(content)
-                boxes.append((path, *box, plan[path].thing))
-        columns = ["path", "x", "y", "width", "height", "thing"]
-        pd.DataFrame(boxes, columns=columns).to_parquet(folder / "boxes.parquet")
-        files = pd.DataFrame({"path": list(plan), "label": [path.split("/")[0] for path in plan]})
-        split = split_photos(files, "random", seed)
-        split["file"] = split["path"].str.split("/").str[1]
-        split[["file", "split"]].to_csv(folder / "splits.csv", index=False)
+        _write_sample(plan, folder, seed)
         for number in range(broken):
             whole = folder / next(iter(plan))
             _spoil(whole.read_bytes(), number, whole.with_name(f"broken{number + 1}.jpg"))
 
     return fill_once(cache_folder("datasets") / key, fill)
+
+
+def _write_sample(plan: dict[str, Shot], folder: Path, seed: int) -> None:
+    """The photos of a plan, their boxes, and a split of their names."""
+    boxes = []
+    with ThreadPoolExecutor(joblib.cpu_count()) as pool:
+        drawn = pool.map(lambda shot: _photograph(shot, seed), plan.values())
+        progress = tqdm(drawn, desc="Drawing the sample", total=len(plan), disable=None)
+        for path, (content, box) in zip(plan, progress, strict=True):
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_bytes(content)
+            boxes.append((path, *box, plan[path].thing))
+    columns = ["path", "x", "y", "width", "height", "thing"]
+    pd.DataFrame(boxes, columns=columns).to_parquet(folder / "boxes.parquet")
+    files = pd.DataFrame({"path": list(plan), "label": [path.split("/")[0] for path in plan]})
+    split = split_photos(files, "random", seed)
+    split["file"] = split["path"].str.split("/").str[1]
+    split[["file", "split"]].to_csv(folder / "splits.csv", index=False)
 
 
 def true_boxes(root: Path) -> pd.DataFrame | None:

@@ -35,20 +35,17 @@ def split_photos(photos: pd.DataFrame, scheme: str, seed: int) -> pd.DataFrame:
         if (photos["split"] == "validation").any():
             return photos
         train = photos["split"] == "train"
-        photos.loc[train, "split"] = _deal(
-            photos[train], ("train", "validation"), group_numbers(photos[train]), seed
-        )
+        groups = group_numbers(photos[train])
+        photos.loc[train, "split"] = _deal(photos[train], ("train", "validation"), groups, seed)
         return photos
     if scheme == "grouped" and photos["group"].isna().any():
-        raise WastebookError(
-            "The photos are not grouped yet: give them to `group_photos` before a `grouped` split."
-        )
+        raise WastebookError("The photos are not grouped yet: `group_photos` comes before a `grouped` split.")
     groups = group_numbers(photos) if scheme == "grouped" else np.arange(len(photos))
     return photos.assign(split=_deal(photos, tuple(FRACTIONS), groups, seed))
 
 
 def group_numbers(photos: pd.DataFrame) -> np.ndarray:
-    """A number a group for each row (`path, group`; a photo may have several), 0 and up in the order of the
+    """A number per group for each row (`path, group`; a photo may have several), 0 and up in the order of the
     rows; a photo without a group is one of its own."""
     named = "group " + photos["group"].astype("string")
     return pd.factorize(named.fillna("photo " + photos["path"].astype("string")))[0]

@@ -10,14 +10,15 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from wastebook.learning.backbones import Backbone, accelerator, for_inference, forward, use_bf16
+from wastebook.learning.backbones import Backbone, prepare_forward
 from wastebook.learning.features import BATCH_SIZE
 
+ROUNDS = 3  # of timing, of which the median is taken
 NAMED = {nn.Conv2d: "convolution", nn.MaxPool2d: "max pooling", nn.Linear: "linear layer"}
 
 
 def list_modules(backbone: Backbone, class_count: int) -> pd.DataFrame:
-    """A row a stage of the network, photo to answer, the new head of `class_count` outputs last.
+    """A row per stage of the network, photo to answer, the new head of `class_count` outputs last.
 
     `module` (its name in the network), `made_of` (its blocks and layers), `channels, height, width` of what
     it gives (1 x 1 once pooled), `parameters`, `learns` (only the head does where the backbone is frozen).
@@ -43,14 +44,13 @@ def list_modules(backbone: Backbone, class_count: int) -> pd.DataFrame:
         if rows and only_adjusts and size.items() <= rows[-1].items():
             rows[-1]["parameters"] += parameters
         else:
-            row = {"module": name, "made_of": _contents(module), **size, "parameters": parameters}
-            rows.append(row | {"learns": False})
-    head = nn.Linear(backbone.feature_width, class_count)
-    rows.append(
-        {"module": "head", "made_of": _contents(head), "channels": class_count, "height": 1, "width": 1}
-    )
-    rows[-1] |= {"parameters": sum(tensor.numel() for tensor in head.parameters()), "learns": True}
-    return pd.DataFrame(rows)
+            made_of = _contents(module)
+            rows.append(
+                {"module": name, "made_of": made_of, **size, "parameters": parameters, "learns": False}
+            )
+    weights = (backbone.feature_width + 1) * class_count
+    head = ("head", _contents(nn.Linear(1, 1)), class_count, 1, 1, weights, True)
+    return pd.DataFrame([*rows, dict(zip(rows[0], head, strict=True))])
 
 
 def _contents(module: nn.Module) -> str:
@@ -75,37 +75,29 @@ def _stages(network: nn.Module) -> dict[str, nn.Module]:
     return stages
 
 
-ROUNDS = 3  # of which the median is taken
-
-
 def measure_cost(backbone: Backbone, class_count: int, precision: str = "auto") -> pd.DataFrame:
-    """One row: `model, image_size` (text), `parameters` and `multiply_adds` (a photo; both with a linear head
-    of `class_count` outputs), `depth` (convolutions and linear layers in a row, without those on shortcuts),
-    `feature_width, megabytes` (weights in fp32), `milliseconds` (a photo, in batches as features are
-    extracted)."""
-    network = backbone.network
-    head = backbone.feature_width * class_count
-    height, width = backbone.image_size
-    parameters = sum(parameter.numel() for parameter in network.parameters()) + head + class_count
+    """One row: `network, image_size` as in a `Model`, `parameters` and `multiply_adds` (per photo; both with
+    a linear head of `class_count` outputs), `depth` (convolutions and linear layers in a row, without those
+    on shortcuts), `feature_width, megabytes` (weights in fp32), `milliseconds` (per photo, in batches as
+    features are extracted)."""
+    network, width = backbone.network, backbone.feature_width
+    parameters = sum(parameter.numel() for parameter in network.parameters()) + (width + 1) * class_count
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(torch.zeros(1, 3, height, width))
+        network(torch.zeros(1, 3, *backbone.image_size))
     weighted = [name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    depth = 1 + sum("downsample" not in name and "shortcut" not in name for name in weighted)
-    device = accelerator()
-    fast, bf16 = for_inference(backbone).to(device), use_bf16(precision, device)
-    pixels = np.zeros((BATCH_SIZE, height, width, 3), dtype=np.uint8)
-    seconds = []
+    _, forward = prepare_forward(backbone, precision)
+    pixels, seconds = np.zeros((BATCH_SIZE, *backbone.image_size, 3), dtype=np.uint8), []
     for _ in range(ROUNDS + 1):  # the first, a warm-up, is left out
         started = time.perf_counter()
-        forward(fast, backbone, pixels, device, bf16)
+        forward(pixels)
         seconds.append(time.perf_counter() - started)
     row = {
-        "model": backbone.name,
-        "image_size": f"{height} x {width}",
+        "network": backbone.name,
+        "image_size": "x".join(map(str, backbone.image_size)),
         "parameters": parameters,
-        "multiply_adds": counter.get_total_flops() // 2 + head,
-        "depth": depth,
-        "feature_width": backbone.feature_width,
+        "multiply_adds": counter.get_total_flops() // 2 + width * class_count,
+        "depth": 1 + sum("downsample" not in name and "shortcut" not in name for name in weighted),
+        "feature_width": width,
         "megabytes": parameters * 4 / 1e6,
         "milliseconds": 1000 * float(np.median(seconds[1:])) / BATCH_SIZE,
     }

@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,13 +127,12 @@ def for_inference(backbone: Backbone) -> nn.Module:
     convolution before it (a sixth faster, up to rounding) where that leaves the features as they were."""
     folded = copy.deepcopy(backbone.network)
     for parent in folded.modules():
-        name, before = "", None
-        for after, layer in list(parent.named_children()):
-            fits = isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d)
-            if fits and before.out_channels == layer.num_features:
+        children: list[tuple[str, Any]] = list(parent.named_children())
+        for (name, before), (after, layer) in pairwise(children):
+            pair = isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d)
+            if pair and before.out_channels == layer.num_features:
                 setattr(parent, name, nn.utils.fuse_conv_bn_eval(before, layer))
                 setattr(parent, after, getattr(layer, "act", nn.Identity()))  # timm's activate too
-            name, before = after, layer
     probe = torch.randn(2, 3, *backbone.image_size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         same = torch.allclose(backbone.network(probe), folded(probe), rtol=1e-3, atol=1e-3)
@@ -259,7 +259,8 @@ def _load_weights(backbone: Backbone, file: Path) -> Backbone:
         tensors = timm.models.load_state_dict(str(file), use_ema=False)
     except Exception as error:  # damaged files raise errors of many kinds; none of them is executed
         raise WastebookError(f"{file} holds no weights that can be read ({type(error).__name__}).") from error
-    classifier = backbone.network.pretrained_cfg.get("classifier") or ()  # type: ignore[union-attr]
+    facts: Any = backbone.network.pretrained_cfg
+    classifier = facts.get("classifier") or ()
     classifiers = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     own = {name: each for name, each in tensors.items() if not name.startswith(classifiers)}
     expected = backbone.network.state_dict()

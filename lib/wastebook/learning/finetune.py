@@ -84,24 +84,16 @@ def finetune(
     It learns from photos of `train`, another draw of the transform each epoch. After every epoch the averaged
     weights are scored on `validation`: the most accurate (then the least loss) are kept. Each epoch is kept
     in the cache: called again with the same arguments it goes on from there, or gives at once what it gave.
-    Gives the backbone and head tuned, the head with the history of the second phase and the seconds of both.
-    WastebookError where a class is absent, a batch is larger than the data, an argument is out of range, or
-    another process trains the same.
+    The head has the history of this phase and the seconds of both. WastebookError where an argument does not
+    suit the photos, the training diverges, or another process trains the same.
     """
     settings = Settings(**options)
     settings.check(photos, head.classes)
     train, validation = (photos[photos["split"] == split] for split in ("train", "validation"))
     training = _Training(backbone, head, settings, seed, precision, len(train))
-    facts = (
-        VERSION,
-        settings,
-        seed,
-        training.bf16,
-        training.device.type,
-        head.classes,
-        head.weight.tobytes(),
-    )
-    facts += (backbone.sha256, backbone.image_size, fingerprint(train), fingerprint(validation))
+    facts: list[Any] = [VERSION, settings, seed, training.bf16, training.device.type, head.classes]
+    facts += [head.weight.tobytes(), backbone.sha256, backbone.image_size]
+    facts += [fingerprint(train), fingerprint(validation)]
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
     file = cache_folder("finetuned") / f"{backbone.name}-{key}.pt"
     with exclusive_lock(file.with_suffix(".lock")):
@@ -131,11 +123,10 @@ class _Training:
         self.rows: list[tuple] = []
         layer = nn.Linear(backbone.feature_width, len(head.classes))
         layer.load_state_dict({"weight": torch.tensor(head.weight), "bias": torch.tensor(head.bias)})
-        self.classifier: Any = nn.ModuleDict({"network": copy.deepcopy(backbone.network), "head": layer})
-        self.classifier.to(self.device, memory_format=torch.channels_last)
-        self.average = ModelEmaV3(
-            self.classifier, AVERAGING, use_warmup=True, warmup_gamma=10, warmup_power=1
-        )
+        parts: Any = nn.ModuleDict({"network": copy.deepcopy(backbone.network), "head": layer})
+        self.classifier = parts.to(self.device, memory_format=torch.channels_last)
+        rising: Any = {"use_warmup": True, "warmup_gamma": 10, "warmup_power": 1}  # over fewer steps at first
+        self.average = ModelEmaV3(self.classifier, AVERAGING, **rising)
         self.optimiser = torch.optim.AdamW(self._groups(), weight_decay=settings.weight_decay)
         whole, warm_up = settings.epochs * self.steps + 1, self.steps  # the rate rises for an epoch
         self.schedule = CosineLRScheduler(self.optimiser, whole, warmup_t=warm_up, t_in_epochs=False)
@@ -150,10 +141,8 @@ class _Training:
     def _groups(self) -> list[dict[str, Any]]:
         """The head and the top blocks with their rates; all below is frozen."""
         network, rate = self.classifier["network"].requires_grad_(False), self.settings.learning_rate
-        named, blocks = (
-            dict(network.named_parameters()),
-            group_parameters(network, network.group_matcher(True)),
-        )
+        named = dict(network.named_parameters())
+        blocks = group_parameters(network, network.group_matcher(coarse=True))
         groups = [{"params": list(self.classifier["head"].parameters()), "lr": rate}]
         for below, number in enumerate(sorted(blocks, reverse=True)[: self.settings.blocks]):
             learning = [named[name].requires_grad_(True) for name in blocks[number]]
@@ -173,9 +162,8 @@ class _Training:
             keys = [f"{sha256} {transform}-{self.seed}-{epoch}" for sha256 in train["sha256"]]
 
             def load(rows: np.ndarray, keys: list[str] = keys) -> tuple[np.ndarray, np.ndarray]:
-                return np.stack([transform_photo(seen[row], transform, keys[row]) for row in rows]), wanted[
-                    rows
-                ]
+                views = [transform_photo(seen[row], transform, keys[row]) for row in rows]
+                return np.stack(views), wanted[rows]
 
             learned = self.learn(parallel_map(load, np.array_split(order, self.steps)))
             validated = self.validate(np.stack(held_out), expected)
@@ -208,9 +196,9 @@ class _Training:
             for start in range(0, len(pixels), self.at_once):
                 numbers = wanted[start : start + self.at_once].to(self.device)
                 logits = self.logits(pixels[start : start + self.at_once].to(self.device))
-                loss = functional.cross_entropy(
-                    logits, numbers, label_smoothing=self.settings.label_smoothing, reduction="sum"
-                ) / len(wanted)
+                smoothing = self.settings.label_smoothing
+                loss = functional.cross_entropy(logits, numbers, label_smoothing=smoothing)
+                loss = loss * (len(numbers) / len(wanted))
                 loss.backward()
                 total, right = total + loss.item(), right + int((logits.argmax(1) == numbers).sum())
         except RuntimeError as error:
@@ -235,10 +223,9 @@ class _Training:
     def validate(self, pixels: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
         """Loss and accuracy of the averaged weights."""
         network, head = (self.average.module[name] for name in ("network", "head"))  # type: ignore[index]
-        batches = np.array_split(pixels, math.ceil(len(pixels) / BATCH_SIZE))
-        features = [
-            backbones.forward(network, self.backbone, batch, self.device, self.bf16) for batch in batches
-        ]
+        how = (self.device, self.bf16)
+        parts = np.array_split(pixels, math.ceil(len(pixels) / BATCH_SIZE))
+        features = [backbones.forward(network, self.backbone, part, *how) for part in parts]
         with torch.inference_mode():
             logits = head(torch.from_numpy(np.concatenate(features)).to(self.device)).cpu()
             loss = functional.cross_entropy(logits, torch.from_numpy(wanted)).item()

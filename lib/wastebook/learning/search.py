@@ -50,23 +50,21 @@ def search_head(
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
     wanted, largest = class_numbers(photos.loc[validation, "label"], classes), int(train.sum())
     sizes = tuple(size for size in SPACE["batch_size"].choices if size <= largest) or (largest,)  # type: ignore[attr-defined]
-    told = hashlib.sha256(features[:, train].tobytes() + plain[validation].tobytes())
+    space = SPACE | {"batch_size": CategoricalDistribution(sizes)}
     facts = [photos.loc[rows, ["sha256", "label"]].to_csv(index=False) for rows in (train, validation)]
+    told = hashlib.sha256(features[:, train].tobytes() + plain[validation].tobytes())
     told.update(repr((epochs, classes, *facts)).encode())  # other data or epochs are another study
     study = _open_study(study_file, f"{model.id}, seed {seed}, {told.hexdigest()[:16]}")
     while (done := len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))) < trials:
         # A sampler of its own per trial: one that is resumed draws what it would have drawn.
         study.sampler = optuna.samplers.TPESampler(seed=1000 * seed + done)
-        trial, started = (
-            study.ask(SPACE | {"batch_size": CategoricalDistribution(sizes)}),
-            time.perf_counter(),
-        )
+        trial, started = study.ask(space), time.perf_counter()
         head = train_head(features, plain, photos, classes, model, seed, epochs=epochs, **trial.params)
         guessed = head_probabilities(head, plain[validation]).argmax(axis=1)
         trial.set_user_attr("seconds", time.perf_counter() - started)
         study.tell(trial, float(f1_score(wanted, guessed, average="macro")))
-    # A journal may hold more from a longer search before: the same `trials` give the same study.
-    first = optuna.create_study(study_name=model.id, direction="maximize")
+    # A journal may hold more, from a longer search before.
+    first = optuna.create_study(direction="maximize")
     first.add_trials(study.get_trials(states=(TrialState.COMPLETE,))[:trials])
     return first
 

@@ -49,8 +49,9 @@ def deal_photos(photos: pd.DataFrame, scheme: str, seeds: Sequence[int]) -> Deal
 
     Examples
     --------
-    >>> photos = pd.DataFrame({"path": [f"{at:02}.jpg" for at in range(60)], "label": ["glass", "metal"] * 30})
-    >>> list(deal_photos(photos.assign(group=pd.NA, split=pd.NA), "random", seeds=[0, 1]))
+    >>> photos = pd.DataFrame({"path": [f"{at:02}.jpg" for at in range(60)]})
+    >>> photos = photos.assign(label=["glass", "metal"] * 30, group=pd.NA, split=pd.NA)
+    >>> list(deal_photos(photos, "random", seeds=[0, 1]))
     [('random', 0), ('random', 1)]
     """
     schemes = [scheme]
@@ -160,30 +161,14 @@ def search_heads(
     >>> study, trials = search_heads(model, features, features[0], deals, classes, folder, 20, 15)
     ... # doctest: +SKIP
     """
-    searches = {
-        (scheme, seed): search_head(
-            features,
-            plain,
-            photos,
-            classes,
-            model,
-            folder / f"{model.id}-{scheme}-{seed}.journal",
-            trials,
-            seed,
-            epochs,
-        )
-        for (scheme, seed), photos in deals.items()
-    }
-    heads = {
-        (scheme, seed): train_head(
-            features, plain, deals[scheme, seed], classes, model, seed, epochs=epochs, **search.best_params
-        )
-        for (scheme, seed), search in searches.items()
-    }
-    tables = [
-        _trials_table(search).assign(scheme=scheme, seed=seed) for (scheme, seed), search in searches.items()
-    ]
+    searches, heads = {}, {}
+    for (scheme, seed), photos in deals.items():
+        given = (features, plain, photos, classes, model)
+        file = folder / f"{model.id}-{scheme}-{seed}.journal"
+        search = searches[scheme, seed] = search_head(*given, file, trials, seed, epochs)
+        heads[scheme, seed] = train_head(*given, seed, epochs=epochs, **search.best_params)
     study = _study(model, plain, deals, heads)._replace(searches=searches)
+    tables = [_trials_table(search, *key) for key, search in searches.items()]
     return study, pd.concat(tables, ignore_index=True).assign(**model.columns)
 
 
@@ -249,10 +234,10 @@ def parameter_importance(searches: Mapping[tuple[str, int], optuna.Study]) -> pd
     return pd.DataFrame(found).mean().sort_values(ascending=False)
 
 
-def _trials_table(search: optuna.Study) -> pd.DataFrame:
+def _trials_table(search: optuna.Study, scheme: str, seed: int) -> pd.DataFrame:
     table = search.trials_dataframe(attrs=("number", "state", "value", "user_attrs", "params"))
     table = table.rename(columns=lambda name: name.removeprefix("user_attrs_").removeprefix("params_"))
-    return table.assign(state=table["state"].str.lower())
+    return table.assign(state=table["state"].str.lower(), scheme=scheme, seed=seed)
 
 
 def _has_official_split(photos: pd.DataFrame, seed: int) -> bool:

@@ -43,7 +43,7 @@ def read_photo(file: Path, largest: int = LARGEST) -> np.ndarray:
     file
         A picture in any format that Pillow knows.
     largest
-        Pixels, width times height, above which a picture is refused before it is decoded.
+        Pixels above which a picture is refused before it is decoded.
 
     Returns
     -------
@@ -56,12 +56,11 @@ def read_photo(file: Path, largest: int = LARGEST) -> np.ndarray:
 
     Examples
     --------
-    >>> read_photo(Path("gone.jpg"))
+    >>> read_photo(Path("gone.jpg"))  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
-    wastebook.photos.decode.PhotoError: gone.jpg: unreadable: the file cannot be opened (No such file ...
+    PhotoError: gone.jpg: unreadable: the file cannot be opened (No such file or directory).
     """
-    content = _content(file)
-    picture = _open(file, content, largest)
+    content, picture = _open(file, largest)
     if picture.format == "JPEG" and picture.mode in ("RGB", "L") and content.endswith(END_OF_JPEG):
         # The same pixels as Pillow's in half the time, upright too; but cut-off files it fills with grey.
         photo = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -77,7 +76,7 @@ def read_photo(file: Path, largest: int = LARGEST) -> np.ndarray:
 
 def open_picture(file: Path) -> Image.Image:
     """The photo's header by Pillow (format, mode, size), nothing decoded. PhotoError as `read_photo`'s."""
-    return _open(file, _content(file), LARGEST)
+    return _open(file, LARGEST)[1]
 
 
 def is_animated(file: Path) -> bool:
@@ -94,12 +93,9 @@ def decode_photos(files: Iterable[Path], size: tuple[int, int] | None = None) ->
     Decoded ahead on all cores, a few photos at a time, so memory does not grow with their number.
     PhotoError at the first file that cannot be read.
     """
-
-    def decode(file: Path) -> np.ndarray:
-        photo = read_photo(file)
-        return photo if size is None else resize_antialiased(photo, size)
-
-    return parallel_map(decode, files)
+    if size is None:
+        return parallel_map(read_photo, files)
+    return parallel_map(lambda file: resize_antialiased(read_photo(file), size), files)
 
 
 def resize_antialiased(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -140,22 +136,19 @@ def progress(description: str, total: int, photos: Iterable[np.ndarray] | None =
     return tqdm(photos, desc=description, total=total, unit="photo", disable=not watched)
 
 
-def _content(file: Path) -> bytes:
+def _open(file: Path, largest: int) -> tuple[bytes, Image.Image]:
+    """A file's bytes, and Pillow's picture of them, of which only the header is read."""
     try:
         content = file.read_bytes()
     except OSError as error:
         raise PhotoError(file, "unreadable", f"the file cannot be opened ({error.strerror})") from None
     if not content:
         raise PhotoError(file, "empty", "the file has no bytes")
-    return content
-
-
-def _open(file: Path, content: bytes, largest: int) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(content))
         if picture.width * picture.height > largest:
             raise Image.DecompressionBombError
-        return picture
+        return content, picture
     except Image.DecompressionBombError:
         raise PhotoError(file, "huge", f"it has more than {largest // 1_000_000} million pixels") from None
     except Exception as error:  # Pillow's plugins raise many kinds of error for broken headers

@@ -56,16 +56,17 @@ def find_duplicates(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     - `object`: the same object or print photographed again, within a class: SIFT keypoints (Lowe, 2004; as
       RootSIFT, Arandjelović and Zisserman, 2012) of which at least 8 agree on one rotation, scale and shift
       (RANSAC); the similarity is how many do. Only the photos with most words in common are compared (Sivic
-      and Zisserman, 2003; a word from two halves of a descriptor, Babenko and Lempitsky, 2012). The same
-      word or table printed on two things is no object: colours must agree as well. Nor is a watermark: where
-      nothing is turned but by right angles, the pictures must agree when laid over one another. A lower
-      bound: plain glass and metal leave few keypoints.
+      and Zisserman, 2003; a word from two halves of a descriptor, Babenko and Lempitsky, 2012). Colours must
+      agree as well, since one word may be printed on two things; and the pictures laid over one another,
+      where nothing is turned but by right angles, since it may be a watermark. A lower bound.
 
     `same_split` is missing where there is no official split. Photos that cannot be read are compared by their
     bytes only. Kept on disk by content, so the second call is instant.
     """
     facts = (VERSION, sorted(photos[["path", "label", "sha256"]].itertuples(index=False, name=None)))
-    pairs = cached_table("duplicates", facts, lambda: _search(photos.reset_index(drop=True), root))
+    pairs = cached_table(
+        "duplicates", facts, lambda: _search(photos.sort_values("path", ignore_index=True), root)
+    )
     known = photos.set_index("path")[["label", "split"]]
     a, b = (known.loc[pairs[side]].reset_index(drop=True) for side in ("path_a", "path_b"))
     same_split = (a["split"] == b["split"]).astype("boolean").mask(a["split"].isna() | b["split"].isna())

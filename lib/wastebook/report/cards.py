@@ -11,8 +11,9 @@ import pandas as pd
 from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
 
 from wastebook import paths
-from wastebook.data import Dataset, fingerprint, how_many, load_cards
-from wastebook.report.sentences import format_count, format_percent, format_score, join_names
+from wastebook.data import fingerprint, load_cards
+from wastebook.photos.collection import Collection
+from wastebook.report.sentences import format_count, format_percent, format_score, join_names, name_model
 
 TEMPLATES, TASK = Path(__file__).parent, "image-classification"
 LICENCES = {"MIT": "mit", "CC BY-SA 4.0": "cc-by-sa-4.0", "CC0": "cc0-1.0"}  # as the hub writes them
@@ -21,10 +22,11 @@ WEIGHTS = {"imagenet": "ImageNet's", "random": "random: it has never learned to 
 
 def write_model_card(file: Path, folder: Path, scores: pd.DataFrame) -> Path:
     """The card of the model in an ONNX `file` of a chapter, from the facts in its metadata and from those
-    `scores` that are of its data set and its id (the file's stem): `<chapter>-<id>.md` in `folder`."""
+    `scores` that are of its data set and id, as `<chapter>-<id>.md` in `folder`."""
     facts = json.loads({entry.key: entry.value for entry in onnx.load(file).metadata_props}["wastebook"])
-    data, size = facts["card"]["data"], facts["image_size"]
-    own = scores[(scores["model"] == file.stem) & (scores["dataset"] == data["name"])].to_dict("records")
+    data, size = facts["card"]["data"], "x".join(map(str, facts["image_size"]))
+    title = name_model(facts | {"image_size": size})
+    own = scores[(scores["model"] == facts["name"]) & (scores["dataset"] == data["name"])].to_dict("records")
     results = [
         EvalResult(
             *(TASK, data["name"], data["title"], row["metric"], round(row["value"], 4)),
@@ -37,49 +39,47 @@ def write_model_card(file: Path, folder: Path, scores: pd.DataFrame) -> Path:
         library_name="wastebook",
         pipeline_tag=TASK,
         tags=["waste", TASK, facts["network"]],
-        model_name=facts["name"],
+        model_name=title,
         eval_results=results or None,
     )
-    told = {"data": data, "about": load_cards().get(data["name"], {}), "kinds": WEIGHTS}
-    told |= {"size": size if isinstance(size, str) else "x".join(map(str, size))}
+    told = {"title": title, "size": size, "data": data, "kinds": WEIGHTS}
+    told |= {"about": load_cards().get(data["name"], {})}
     told |= {"scores": [row | {"text": format_score(pd.Series(row))} for row in own]}
     card = ModelCard.from_template(head, str(TEMPLATES / "model_card.md"), **facts | told)
     card.save(written := folder / f"{file.parent.name}-{file.stem}.md")
     return written
 
 
-def write_dataset_card(data: Dataset, folder: Path, duplicates: pd.DataFrame, problems: pd.DataFrame) -> Path:
-    """The card of a data set as it was at hand, as `dataset-<name>.md` in `folder`; `duplicates` and
-    `problems` as `find_duplicates` and `check_photos` give them."""
+def write_dataset_card(data: Collection, folder: Path) -> Path:
+    """The card of a data set as it was at hand, as `dataset-<name>.md` in `folder`."""
     head = DatasetCardData(
         language="en",
         license=LICENCES.get(data.card["licence"]),
-        pretty_name=data.card["title"],
+        pretty_name=data.title,
         task_categories=[TASK],
     )
-    counts = data.photos.groupby("label")["split"].value_counts(dropna=False).unstack(fill_value=0)
-    pairs = duplicates.reindex(columns=["kind"])["kind"].value_counts()
-    told = {"how_many": how_many(data), "content": fingerprint(data.photos), "problems": len(problems)}
-    told |= {"splits": [str(name) for name in counts]}
+    counts = data.files.groupby("label")["split"].value_counts(dropna=False).unstack(fill_value=0)
+    pairs, across = data.pairs["kind"].value_counts(), ~data.pairs["same_label"].astype(bool)
+    told = {"here": len(data.files), "content": fingerprint(data.files), "problems": len(data.problems)}
+    told |= {"splits": [str(name) for name in counts], "across": int(across.sum())}
     told |= {"counts": {label: list(map(format_count, row)) for label, row in counts.iterrows()}}
     told |= {"pairs": join_names(f"{format_count(number)} {kind}" for kind, number in pairs.items())}
-    told |= {"across": int((~duplicates["same_label"].astype(bool)).sum()) if len(duplicates) else 0}
     card = DatasetCard.from_template(head, str(TEMPLATES / "dataset_card.md"), **data.card | told)
     card.save(written := folder / f"dataset-{data.name}.md")
     return written
 
 
 def checklist(
-    record: Mapping[str, Any], data: Dataset, models: pd.DataFrame, known: Mapping[str, int]
+    record: Mapping[str, Any], data: Collection, models: pd.DataFrame, known: Mapping[str, int]
 ) -> pd.DataFrame:
     """A row per question of REFORMS (Kapoor et al. 2024) that this book can answer for itself: `module,
     question, answer`, from the run's record, its data and models (`all_models`), and how many test photos
     show an object known from train under each scheme (`known`)."""
-    commit, counts = str(record.get("commit") or "not under Git"), data.photos["label"].value_counts()
+    commit, counts = str(record.get("commit") or "not under Git"), data.files["label"].value_counts()
     published = pd.read_csv(paths.CARDS / "published.csv").query("data.str.startswith('RealWaste')")["value"]
     facts = {
         "data": data,
-        "photos": how_many(data),
+        "here": len(data.files),
         "commit": f"{commit[:12]}{' with changes' * commit.endswith('+')}",
         "versions": len(record.get("versions", {})),
         "hardware": {"processor": "unknown", "cores": "?", "accelerator": None} | record.get("hardware", {}),

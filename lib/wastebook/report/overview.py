@@ -25,8 +25,6 @@ TOLD = {  # what a model costs, to read: the column and its unit
     "training, s": ("seconds", 1),
     "energy, J": ("joules", 1),
 }
-ANSWERS = ["dataset", "question", "model_a", "model_b", "difference", "low", "high", "p_holm"]
-ANSWERS += ["macro_f1", "only_a", "only_b", "p_mcnemar"]
 SAID = {"better": "Yes", "worse": "No, it is worse", "undecided": "That cannot be told"}
 
 
@@ -66,9 +64,9 @@ def all_models(chapter: Chapter, needs: Iterable[str], watts: float) -> pd.DataF
     scores = test_scores(chapter, needs)
     keys = ["dataset", "scheme", *MODEL, "chapter", "n", "seeds"]
     endings = {"value": "", "low": "_low", "high": "_high"}
-    wide = scores.pivot(index=keys, columns="metric", values=list(endings))
-    wide.columns = pd.Index([f"{metric}{endings[name]}" for name, metric in wide.columns])
-    table = wide.reset_index()
+    table = scores.pivot(index=keys, columns="metric", values=list(endings))
+    table.columns = table.columns.map(lambda pair: f"{pair[1]}{endings[pair[0]]}")
+    table = table.reset_index()
     dataset_of = scores.drop_duplicates("chapter").set_index("chapter")["dataset"]
     costs, seconds = _costs(chapter, needs, dataset_of), _seconds(chapter, needs, dataset_of)
     table = table.merge(costs, on=["dataset", "network", "image_size"], how="left")
@@ -108,7 +106,9 @@ def answer_questions(
     `compare_models`), `macro_f1` (its difference, as text), `only_a, only_b, p_mcnemar` (see `mcnemar`).
     Each test's p are corrected for all questions (Holm).
     """
-    parts = [pd.DataFrame(columns=ANSWERS)]
+    columns = ["dataset", "question", "model_a", "model_b", "difference", "low", "high", "p_holm"]
+    columns += ["macro_f1", "only_a", "only_b", "p_mcnemar"]
+    parts = [pd.DataFrame(columns=columns)]
     for dataset, asked in questions.items():
         table = predictions.get(dataset, pd.DataFrame(columns=["model", "scheme"]))
         table = table[table["scheme"] == leading.get(dataset)]
@@ -120,7 +120,7 @@ def answer_questions(
             f1 = [format_points(row, unit="") for _, row in both[both["metric"] == "macro_f1"].iterrows()]
             found = both[both["metric"] == "accuracy"].reset_index(drop=True).join(exact)
             found = found.assign(dataset=dataset, question=list(asked), macro_f1=f1, p_holm=found["p"])
-            parts.append(found[ANSWERS])
+            parts.append(found[columns])
     answers = pd.concat(parts[1:] or parts, ignore_index=True)
     for p in ("p_holm", "p_mcnemar"):
         answers[p] = multipletests(answers[p], method="holm")[1] if len(answers) else answers[p]
@@ -129,17 +129,14 @@ def answer_questions(
 
 def answers_table(answers: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """`answer_questions` to read; `names` of the models for people, by id (see `name_models`)."""
-    return pd.DataFrame(
-        {
-            "models": answers["model_a"].map(names) + " − " + answers["model_b"].map(names),
-            "accuracy": [format_points(row, unit="") for _, row in answers.iterrows()],
-            "macro F1": answers["macro_f1"],
-            "p": answers["p_holm"],
-            "only first right": answers["only_a"],
-            "only second": answers["only_b"],
-            "McNemar's p": answers["p_mcnemar"],
-        }
-    )
+    shown = {
+        "models": answers["model_a"].map(names) + " − " + answers["model_b"].map(names),
+        "accuracy": [format_points(row, unit="") for _, row in answers.iterrows()],
+        "macro F1": answers["macro_f1"],
+        "p": answers["p_holm"],
+    }
+    counts = {"only_a": "only first right", "only_b": "only second", "p_mcnemar": "McNemar's p"}
+    return pd.DataFrame(shown).join(answers[list(counts)].rename(columns=counts))
 
 
 def answer_in_words(row: pd.Series, names: Mapping[str, str]) -> str:

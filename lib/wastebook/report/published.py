@@ -8,7 +8,8 @@ from wastebook import paths
 from wastebook.evaluation.metrics import METRICS
 from wastebook.learning.predictions import MODEL
 from wastebook.report.figures.style import BINARY_ORDER, CLASS_ORDER
-from wastebook.report.sentences import format_count, format_score, name_models, select_row
+from wastebook.report.sentences import format_count, format_score, name_models
+from wastebook.report.tables import tabulate_scores
 
 # What a set of classes may be compared with, by the beginning of `data` in `data/published.csv`.
 COMPARABLE = {frozenset(CLASS_ORDER): ("TrashNet", "RealWaste"), frozenset(BINARY_ORDER): ("Waste Class",)}
@@ -27,21 +28,16 @@ def published_for(classes: Iterable[str]) -> pd.DataFrame:
 def side_by_side(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Accuracy and macro F1 on test with their intervals, a row per model and scheme, and below the published
     ones of the same models, each with the protocol that made it."""
-    test, rows = scores[scores["split"] == "test"], []
-    names = name_models(test)
-    for (model, scheme), part in test.groupby(["model", "scheme"], sort=False):
-        photos, seeds = int(part["n"].iloc[0]), int(part["seeds"].iloc[0])
-        protocol = (
-            f"this run: {scheme} split, {format_count(photos)} photos in {seeds} seed{'s' * (seeds > 1)}"
-        )
-        found = {metric: format_score(select_row(part, metric=metric)) for metric in SHOWN}
-        rows.append({"model": names[model], "protocol": protocol, **found})
-    theirs = _of_same_models(published, test)
-    theirs = theirs[theirs["statistic"].isin(SHOWN)]
-    for (work, what, data), part in theirs.groupby(["work", "what", "data"], sort=False):
-        found = {row["statistic"]: f"{row['value']:.3f}" for _, row in part.iterrows()}
-        rows.append({"model": what, "protocol": f"{work}: {data}", **found})
-    return pd.DataFrame(rows, columns=["model", "protocol", *SHOWN])
+    ours = scores[(scores["split"] == "test") & scores["metric"].isin(SHOWN)]
+    theirs = _of_same_models(published, ours).drop(columns="model").rename(columns={"what": "model"})
+    theirs = theirs.assign(protocol=theirs["work"] + ": " + theirs["data"])
+    seeds = ours["seeds"].map(lambda number: f"{number} seed{'s' * (number > 1)}")
+    protocol = (
+        "this run: " + ours["scheme"] + " split, " + ours["n"].map(format_count) + " photos in " + seeds
+    )
+    ours = ours.assign(model=ours["model"].map(name_models(ours)), protocol=protocol)
+    both = pd.concat([ours, theirs[theirs["metric"].isin(SHOWN)]])
+    return tabulate_scores(both, ["model", "protocol"])
 
 
 def describe_published(row: pd.Series, published: pd.DataFrame) -> str:
@@ -57,7 +53,7 @@ def describe_published(row: pd.Series, published: pd.DataFrame) -> str:
 
 def with_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """The scores with the published ones of the same models and metrics as rows of the scheme `published`."""
-    theirs = _of_same_models(published, scores).rename(columns={"statistic": "metric"})
+    theirs = _of_same_models(published, scores)
     theirs = theirs.loc[theirs["metric"].isin(scores["metric"]), [*MODEL, "metric", "value"]]
     return (
         pd.concat([scores, theirs.assign(scheme="published")], ignore_index=True) if len(theirs) else scores
@@ -89,8 +85,9 @@ def _plain_models(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_same_models(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """The published rows of models that `scores` has too, with those models' columns."""
-    return published.merge(_plain_models(scores), on=["network", "head"])
+    """The published rows of models that `scores` has too, with those models' columns, as scores: `metric`."""
+    same = published.merge(_plain_models(scores), on=["network", "head"])
+    return same.rename(columns={"statistic": "metric"})
 
 
 def _place(value: float, row: pd.Series) -> str:

@@ -70,10 +70,7 @@ def compare_runs(first: Path, second: Path) -> dict[str, Any]:
     `differ` (those beyond their intervals), `largest` (the most different of all), `only_first` and
     `only_second` (models that the other lacks) and `notes` on what else is not alike. WastebookError where
     they share nothing."""
-    tables, facts = (
-        [scores_of(place) for place in (first, second)],
-        [_facts(place) for place in (first, second)],
-    )
+    tables, facts = list(map(scores_of, (first, second))), list(map(_facts, (first, second)))
     both = compare_scores(*tables)
     if both.empty:
         raise WastebookError(f"{first} and {second} have no score in common: they cannot be compared.")
@@ -98,28 +95,22 @@ def write_reference(run: Path) -> list[Path]:
     record = paths.read_record(run)
     data, written = _real_data(run, record), []
     for results in sorted(path for path in (run / "results").iterdir() if path.is_dir()):
-        parameters, state = (
-            record["parameters"].get(results.name, {}),
-            run / ".build" / f"{results.name}.json",
-        )
-        main = Path(str(parameters.get("dataset", ""))).name
+        parameters = record["parameters"].get(results.name, {})
+        main, state = Path(str(parameters.get("dataset", ""))).name, run / ".build" / f"{results.name}.json"
         facts = {name: record.get(name) for name in ("written", *MADE_WITH)} | {"parameters": parameters}
         facts["seconds"] = json.loads(state.read_text()).get("seconds") if state.exists() else None
-        for dataset, tables in _small_tables(results, main).items():
-            if dataset not in data:
-                continue
+        tables_of = _small_tables(results, main)
+        for dataset in [name for name in tables_of if name in data]:
             folder = paths.REFERENCE / dataset / results.name
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            for name, table in tables.items():
+            for name, table in tables_of[dataset].items():
                 table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
             values = results.with_suffix(".json")
             if dataset == main and values.exists():
                 shutil.copyfile(values, folder / "values.json")
-            text = yaml.safe_dump(
-                facts | {"data": {dataset: data[dataset]}}, sort_keys=False, allow_unicode=True
-            )
-            write_text(folder / "run.yml", text)
+            facts["data"] = {dataset: data[dataset]}
+            write_text(folder / "run.yml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
             written.append(folder)
     return written
 
@@ -146,7 +137,7 @@ def _small_tables(results: Path, main: str) -> dict[str, dict[str, pd.DataFrame]
         table = pd.read_parquet(file)
         for dataset, part in table.groupby("dataset") if "dataset" in table else [(main, table)]:
             if 0 < len(part) <= MOST_ROWS:
-                found.setdefault(dataset, {})[file.stem] = part
+                found.setdefault(str(dataset), {})[file.stem] = part
     return found
 
 
