@@ -22,20 +22,13 @@ COPIES = {
     "object": "stands in train, the same object or print",
 }
 SIGNS = {"overlay": "watermark or text", "drawn": "drawing or chart", "discarded": "thrown away"}
+LOOKED = "looked at"
 
 
 def read_judgements(dataset: str, what: str) -> pd.DataFrame:
     """What somebody who looked at a data set's photos wrote down (see `data/audit/README.md`), or no row."""
     file = paths.CARDS / "audit" / f"{dataset}-{what}.csv"
     return pd.read_csv(file) if file.exists() else pd.DataFrame()
-
-
-def list_seen(dataset: str) -> pd.DataFrame:
-    """Test photos drawn at random that somebody looked at, `path, finding`: a row per finding (`SIGNS`), and
-    one where `finding` is missing for a photo without any. No row where nobody looked."""
-    looked = read_judgements(dataset, "looked-at").reindex(columns=["path", *SIGNS]).rename(columns=SIGNS)
-    seen = looked.melt("path", var_name="finding").query("value == 1")
-    return looked[["path"]].merge(seen[["path", "finding"]], how="left")
 
 
 def without_refuted(pairs: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
@@ -74,13 +67,14 @@ def find_twins(deals: Deals, pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def list_oddities(photos: pd.DataFrame, pairs: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
-    """Every odd photo once per finding: `finding, path, label, split, because`.
+def list_oddities(data: Collection, photos: pd.DataFrame) -> pd.DataFrame:
+    """Every odd one of the `photos`, dealt out, once per finding: `finding, path, label, split, because`.
 
-    Of test, those with a twin in train, by kind of copy (`COPIES`) and by any; any photo with a copy on its
-    own side or under another label (`because` names the twin or copy); and what `check_photos` found.
+    Of test, those with a twin outside it, by kind of copy (`COPIES`) and by any; any photo with a copy on its
+    own side or under another label (`because` names the twin or copy); what `check_photos` found; and what
+    somebody saw in photos drawn at random (`SIGNS`), all of which are `LOOKED`.
     """
-    pairs = pairs_among(photos, pairs)
+    pairs = pairs_among(photos, data.pairs)
     both = pd.concat([pairs, pairs.rename(columns={"path_a": "path_b", "path_b": "path_a"})])
     in_test = (photos["split"] == "test").set_axis(photos["path"])
     own_side = both["path_a"].map(in_test) == both["path_b"].map(in_test)
@@ -89,8 +83,11 @@ def list_oddities(photos: pd.DataFrame, pairs: pd.DataFrame, problems: pd.DataFr
     copies = {"copy on its own side": both[own_side], "under two labels": both[~both["same_label"]]}
     for finding, rows in copies.items():
         found[finding] = photos["path"].map(rows.drop_duplicates("path_a").set_index("path_a")["path_b"])
-    for problem, rows in problems.groupby("problem"):
+    for problem, rows in data.problems.groupby("problem"):
         found[f"file {problem}"] = photos["path"].map(rows.set_index("path")["detail"])
+    seen = read_judgements(data.name, "looked-at").reindex(columns=["path", *SIGNS]).assign(**{LOOKED: 1})
+    for sign, finding in (SIGNS | {LOOKED: LOOKED}).items():
+        found[finding] = photos["path"].where(photos["path"].isin(seen.loc[seen[sign] == 1, "path"]))
     facts = photos[["path", "label", "split"]]
     tables = [facts.assign(finding=finding, because=because) for finding, because in found.items()]
     listed = pd.concat(tables, ignore_index=True).dropna(subset="because")
@@ -102,16 +99,18 @@ def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int
 
     A row per finding that some photo has: `finding, photos, value, low, high` (the share of them recognised,
     with Wilson's 95 % interval), `others` (of all the other photos, in the same proportions of classes), and
-    `worth, worth_low, worth_high`: accuracy on all minus that without them (see `subset_differences`).
+    `worth, worth_low, worth_high`: accuracy on all minus that without them (see `subset_differences`). What
+    was seen (`SIGNS`) is held against those photos alone that were looked at.
     """
-    right = predictions["label"] == predictions["predicted"]
+    looked = predictions["path"].isin(oddities.loc[oddities["finding"] == LOOKED, "path"])
     rows = []
-    for finding, part in oddities.groupby("finding", sort=False):
-        odd = predictions["path"].isin(part["path"])
+    for finding, part in oddities[oddities["finding"] != LOOKED].groupby("finding", sort=False):
+        table = predictions[looked] if finding in SIGNS.values() else predictions
+        right, odd = table["label"] == table["predicted"], table["path"].isin(part["path"])
         if odd.any():
-            others = predictions.loc[odd, "label"].map(right[~odd].groupby(predictions["label"]).mean())
+            others = table.loc[odd, "label"].map(right[~odd].groupby(table["label"]).mean())
             low, high = map(float, share_interval(right[odd].sum(), odd.sum()))
-            worth = subset_differences(predictions, ~odd, ("accuracy",), draws).iloc[0, -3:]
+            worth = subset_differences(table, ~odd, ("accuracy",), draws).iloc[0, -3:]
             rows.append((finding, odd.sum(), right[odd].mean(), low, high, others.mean(), *worth))
     columns = ["finding", "photos", "value", "low", "high", "others", "worth", "worth_low", "worth_high"]
     return pd.DataFrame(rows, columns=columns)

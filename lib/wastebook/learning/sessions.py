@@ -45,6 +45,13 @@ def file_numbers(photos: pd.DataFrame) -> np.ndarray:
     return photos["path"].str.extract(r"(\d+)\D*$")[0].astype("float").fillna(0).to_numpy()
 
 
+def split_by_number(photos: pd.DataFrame) -> bool:
+    """Whether every test photo of a class has a higher number than all the others of that class."""
+    of_class = [photos["label"], photos["split"] == "test"]
+    spans = pd.Series(file_numbers(photos), index=photos.index).groupby(of_class).agg(["min", "max"])
+    return bool((spans.xs(False, level=1)["max"] < spans.xs(True, level=1)["min"]).all())
+
+
 def name_sessions(photos: pd.DataFrame, searches: pd.DataFrame, count: int) -> pd.Series:
     """What the run of file numbers that each photo is in shows: `searches` has `label, first, last, shows`.
     Where nobody has said, which of `count` equal runs of its class it is in (`run 1`)."""
