@@ -43,12 +43,17 @@ HOMES = {  # the module of each name that a chapter uses
 }
 MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_deals`
     "data": "data",
+    "decode": "photos.decode",
+    "anatomy": "learning.anatomy",
+    "export": "learning.export",
     "predictions": "learning.predictions",
     "sessions": "learning.sessions",
+    "study": "learning.study",
     "audit": "evaluation.audit",
     "comparison": "evaluation.comparison",
     "trust": "evaluation.trust",
     "figures": "report.figures",
+    "published": "report.published",
     "sentences": "report.sentences",
 }
 __all__ = [*HOMES, "figures"]
