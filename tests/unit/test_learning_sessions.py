@@ -6,6 +6,7 @@ import pytest
 
 from wastebook.errors import WastebookError
 from wastebook.learning import sessions
+from wastebook.learning.predictions import Model
 
 CLASSES = ["organic", "recyclable"]
 
@@ -53,6 +54,7 @@ def test_two_collections_are_told_apart():
     features = random.normal(size=(200, 5)).astype(np.float32)
     assert abs(sessions.domain_auc(features, ours) - 0.5) < 0.15
     assert sessions.domain_auc(features + 3 * ours[:, None], ours) > 0.99
+    assert np.isnan(sessions.domain_auc(features[95:], ours[95:]))
 
 
 def test_what_cannot_be_solved_is_refused():
@@ -65,5 +67,22 @@ def test_what_cannot_be_solved_is_refused():
 
 def test_sessions_are_named_where_somebody_has_looked():
     searches = pd.DataFrame({"label": ["organic"], "first": [3], "last": [5], "shows": ["apples"]})
-    names = sessions.name_sessions(numbered(), searches)
-    assert names.dropna().to_dict() == {2: "apples", 3: "apples", 4: "apples"}
+    names = sessions.name_sessions(numbered(), searches, 2)
+    assert list(names[:7]) == ["run 1", "run 1", "apples", "apples", "apples", "run 1", "run 1"]
+    assert list(names[20:]) == ["run 1"] * 10 + ["run 2"] * 10
+
+
+def test_heads_under_every_deal():
+    photos = numbered()
+    photos.loc[sessions.file_numbers(photos) > 15, "split"] = "test"
+    assert sessions.split_by_number(photos)
+    target = (photos["label"] == CLASSES[1]).to_numpy()
+    features = (target[:, None] + np.random.default_rng(0).normal(size=(40, 3))).astype(np.float32)
+    model, deals = Model("resnet18", "8x8", head="exact"), {("official", 3): photos}
+    answers, paths = sessions.solve_session_heads(model, features, deals, CLASSES, 3)
+    assert answers["split"].value_counts().to_dict() == {"validation": 30, "test": 10}
+    assert set(answers["seed"]) == {3} and list(paths["l2"]) == list(sessions.PENALTIES)
+    shuffled, _ = sessions.solve_session_heads(model, features, deals, CLASSES, 3, shuffled=True)
+    assert not np.allclose(shuffled["p_organic"], answers["p_organic"])
+    photos.loc[0, "split"] = "test"
+    assert not sessions.split_by_number(photos)
