@@ -51,7 +51,6 @@ MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_
     "figures": "report.figures",
     "published": "report.published",
     "sentences": "report.sentences",
-    "tables": "report.tables",
 }
 __all__ = [*HOMES, "figures"]
 
