@@ -5,6 +5,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,8 +133,7 @@ def solve_head(
     learned, held_out = (learned - mean) / scale, (plain[validation] - mean) / scale
     rows: list[tuple[float, ...]] = []
     best: tuple[Any, ...] = (np.inf,)
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough: the next step goes on from there
+    with near_enough():
         for l2, weight, bias in _solutions(learned, wanted):
             train_loss, _ = _loss_and_accuracy(_softmax(learned @ weight.T + bias), wanted)
             loss, accuracy = _loss_and_accuracy(_softmax(held_out @ weight.T + bias), targets[validation])
@@ -147,6 +147,15 @@ def solve_head(
     parameters, seconds = {"l2": l2, "views": len(features)}, time.perf_counter() - started
     path = pd.DataFrame(rows, columns=["l2", "train_loss", "validation_loss", "validation_accuracy"])
     return Head(*folded, classes, pd.DataFrame(columns=HISTORY), parameters, seconds), path
+
+
+@contextmanager
+def near_enough() -> Iterator[None]:
+    """No warning of a solution that has not wholly converged, and one thread for each, which would wait for
+    one another longer than they work. Enter it once around threads: they share the filters."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def _solutions(features: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
