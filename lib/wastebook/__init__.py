@@ -45,12 +45,17 @@ MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_
     "data": "data",
     "anatomy": "learning.anatomy",
     "export": "learning.export",
+    "predictions": "learning.predictions",
     "study": "learning.study",
     "comparison": "evaluation.comparison",
     "trust": "evaluation.trust",
+    "cards": "report.cards",
     "figures": "report.figures",
+    "overview": "report.overview",
     "published": "report.published",
+    "reference": "report.reference",
     "sentences": "report.sentences",
+    "paths": "paths",
 }
 __all__ = [*HOMES, "figures"]
 
