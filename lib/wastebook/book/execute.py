@@ -51,20 +51,18 @@ def run_chapter(
     What it writes lies apart until the chapter is whole, then takes its place. Where it fails, the run
     keeps what it had, `logs/` gets the notebook and the traceback, and a WastebookError names cell and error.
     """
-    build = run / BUILD
     state: State = {"state": "running", "started": time.time()}
+    stage, log = run / BUILD / chapter, run / "logs" / f"{chapter}.log"
+    written = stage / "chapters" / f"{chapter}.ipynb"
 
     def tell(**news: Any) -> None:
         state.update(news)
-        write_text(build / f"{chapter}.json", json.dumps(state))
+        write_text(run / BUILD / f"{chapter}.json", json.dumps(state))
         follow(state)
 
-    with exclusive_lock(build / f"{chapter}.lock"):
-        stage, log = build / chapter, run / "logs" / f"{chapter}.log"
+    with exclusive_lock(run / BUILD / f"{chapter}.lock"):
         shutil.rmtree(stage, ignore_errors=True)
-        written = stage / "chapters" / f"{chapter}.ipynb"
-        for place in (written.parent, log.parent):
-            place.mkdir(parents=True, exist_ok=True)
+        written.parent.mkdir(parents=True)
         tell()
         try:
             notebook = _execute(_with_values(source, parameters), run, stage, written, folder, tell)
@@ -72,11 +70,9 @@ def run_chapter(
             nbformat.write(notebook, written)
             _move_in(stage, run, chapter)
         except Exception as error:
-            message = f"Chapter {chapter} failed{_reason(error, state)}"
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                shutil.rmtree(stage)  # so that there is room to say so
-            elif _keep_failure(written, log):
-                message += f"\nMore is in {log}"
+            message = (
+                f"Chapter {chapter} failed{_reason(error, state)}{_keep_failure(error, stage, written, log)}"
+            )
             tell(state="failed", seconds=time.time() - state["started"], message=message)
             raise WastebookError(message) from error
         shutil.rmtree(stage)
@@ -195,17 +191,20 @@ def _move_in(stage: Path, run: Path, chapter: str) -> None:
             new.rename(kept)
 
 
-def _keep_failure(written: Path, log: Path) -> bool:
-    """Keep the notebook of a failed chapter, where it has one, beside its log, and its traceback there."""
+def _keep_failure(error: Exception, stage: Path, written: Path, log: Path) -> str:
+    """Keep the notebook of a failed chapter, where it has one, beside its log, and its traceback there; gives
+    where that is, to be said."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        shutil.rmtree(stage)  # so that there is room to say so
     if not written.exists():
-        return False
+        return ""
     cells = nbformat.read(written, as_version=4).cells
     outputs = [output for cell in cells for output in cell.get("outputs", [])]
     said = [output.text for output in outputs if output.get("name") == "stderr"]
-    said += ["\n".join(output.traceback) for output in outputs if output.output_type == "error"]
-    write_text(log, ANSI.sub("", "".join(said)) + "\n")
+    said += ["\n".join(output.traceback) + "\n" for output in outputs if output.output_type == "error"]
+    write_text(log, ANSI.sub("", "".join(said)))
     written.replace(log.with_suffix(".ipynb"))
-    return True
+    return f"\nMore is in {log}"
 
 
 def _name(cell: NotebookNode) -> str:

@@ -109,7 +109,7 @@ def _included(folder: Path, match: re.Match[str]) -> str:
 
 
 def run_pandoc(program: str, options: list[str], text: str, file: Path) -> str:
-    """What Pandoc makes of `text`, the Markdown of a `file`, in which HTML is text unless it is marked as raw;
+    """What Pandoc makes of `text`, the Markdown of a `file`, in which HTML is text unless marked as raw;
     WastebookError, naming the file, where it cannot."""
     command = [program, "--from=markdown-raw_html", "--wrap=none", "--mathml", *options]
     done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8")
@@ -171,7 +171,7 @@ def _output(output: nbformat.NotebookNode, options: dict[str, Any], at: int, fil
 
 
 def _picture(content: str, kind: str, about: dict, options: dict[str, Any], at: int, file: Path) -> str:
-    """A picture written to a file, as an image that opens large; one of several with its letter or caption."""
+    """A picture written to a file, as an image that opens large; one of several with its letter."""
     file.parent.mkdir(exist_ok=True)
     file = file.with_name(f"{file.name}-{at + 1}.{PICTURES[kind]}")
     file.write_bytes(content.encode() if kind.endswith("xml") else base64.b64decode(content))
@@ -243,7 +243,7 @@ def _contents(soup: BeautifulSoup) -> Iterator[tuple[int, str, str]]:
 
 
 def _entries(page: Page, title: str, soup: BeautifulSoup) -> Iterator[dict[str, str]]:
-    """What the search knows: an entry per section, its own text without code or that of the sections within."""
+    """What the search knows: an entry per section, its text without code or that of the sections within."""
     for hidden in soup.select(".sourceCode, .code > summary, style, script, annotation"):
         hidden.extract()
     for section in reversed(soup.select("section[class^=level]")):
