@@ -43,6 +43,7 @@ HOMES = {  # the module of each name that a chapter uses
 }
 MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_deals`
     "data": "data",
+    "paths": "paths",
     "decode": "photos.decode",
     "anatomy": "learning.anatomy",
     "export": "learning.export",
@@ -52,8 +53,11 @@ MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_
     "audit": "evaluation.audit",
     "comparison": "evaluation.comparison",
     "trust": "evaluation.trust",
+    "cards": "report.cards",
     "figures": "report.figures",
+    "overview": "report.overview",
     "published": "report.published",
+    "reference": "report.reference",
     "sentences": "report.sentences",
 }
 __all__ = [*HOMES, "figures"]
