@@ -41,15 +41,30 @@ HOMES = {  # the module of each name that a chapter uses
     "name_models": "report.sentences",
     "predict": "answers.predictor",
 }
+MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_deals`
+    "data": "data",
+    "export": "learning.export",
+    "keras_networks": "learning.keras_networks",
+    "keras_training": "learning.keras_training",
+    "predictions": "learning.predictions",
+    "sessions": "learning.sessions",
+    "audit": "evaluation.audit",
+    "comparison": "evaluation.comparison",
+    "trust": "evaluation.trust",
+    "figures": "report.figures",
+    "published": "report.published",
+    "sentences": "report.sentences",
+    "tables": "report.tables",
+}
 __all__ = [*HOMES, "figures"]
 
 
 def __getattr__(name: str) -> Any:
-    """A name of `__all__`, from the room where it lives; and `__version__`."""
+    """A name of `HOMES`, from the room where it lives, or one of `MODULES`; and `__version__`."""
     if name == "__version__":
         return version("wastebook")
-    if name == "figures":
-        return importlib.import_module("wastebook.report.figures")
+    if name in MODULES:
+        return importlib.import_module(f"wastebook.{MODULES[name]}")
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"wastebook.{HOMES[name]}"), name)

@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from wastebook.data.splits import group_numbers
 from wastebook.errors import WastebookError
 from wastebook.learning.heads import near_enough
-from wastebook.learning.predictions import class_numbers
+from wastebook.learning.predictions import Model, class_numbers, predictions_table
 from wastebook.photos.decode import thread_count
 
 PENALTIES = np.logspace(0.5, -2, 6)  # L2, strongest first: each solution starts from the one before
@@ -112,6 +112,16 @@ def solve_session_head(
 def session_probabilities(head: SessionHead, features: np.ndarray) -> np.ndarray:
     """(N, 2) float64 class probabilities of (N, D) features."""
     return softmax(features.astype(np.float64) @ head.weight.T + head.bias, axis=1)
+
+
+def predict_session_head(
+    head: SessionHead, features: np.ndarray, photos: pd.DataFrame, model: Model, seed: int, scheme: str
+) -> pd.DataFrame:
+    """The predictions table of a head for validation and test, from the features (N, D) of all `photos`. It
+    was solved on those outside test, so validation has what was said of it while it was left out."""
+    probabilities, asked = session_probabilities(head, features), (photos["split"] != "train").to_numpy()
+    probabilities[(photos["split"] != "test").to_numpy()] = head.left_out
+    return predictions_table(photos[asked], probabilities[asked], head.classes, model, seed, scheme)
 
 
 def domain_auc(features: np.ndarray, ours: np.ndarray, seed: int = 0) -> float:
