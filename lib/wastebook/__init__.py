@@ -43,11 +43,14 @@ HOMES = {  # the module of each name that a chapter uses
 }
 MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_deals`
     "data": "data",
+    "decode": "photos.decode",
+    "anatomy": "learning.anatomy",
     "export": "learning.export",
     "keras_networks": "learning.keras_networks",
     "keras_training": "learning.keras_training",
     "predictions": "learning.predictions",
     "sessions": "learning.sessions",
+    "study": "learning.study",
     "audit": "evaluation.audit",
     "comparison": "evaluation.comparison",
     "trust": "evaluation.trust",

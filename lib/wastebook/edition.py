@@ -63,7 +63,7 @@ def prepare(parameters: Parameters) -> Prepared:
         files = list_files(Path(values[PHOTOS])) if values.get(PHOTOS) else {}
         stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
         hashes[chapter] = repr(([tables[values[role]] for role in DATA_SETS if values.get(role)], stamps))
-    return Prepared({"data": facts}, hashes)
+    return {"data": facts}, hashes
 
 
 def ingredients(chapter: str, values: Values) -> Any:

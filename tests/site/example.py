@@ -19,8 +19,8 @@ What is in the photos, and is @sec-second right about them? Residual networks [@
 
 PROSE = """## How many there are {#sec-counts}
 
-@fig-counts and @tbl-counts say so, @fig-second and @fig-pair agree; see also [@fig-counts; @fig-vector], @tbl-house
-and @sec-details. The mean is $\\bar{x} = \\frac{1}{n} \\sum_i x_i$.
+@fig-counts and @tbl-counts say so, @fig-second and @fig-pair agree; see also [@fig-counts; @fig-vector],
+@tbl-house and @sec-details. The mean is $\\bar{x} = \\frac{1}{n} \\sum_i x_i$.
 
 ::: {.callout-note}
 ## A title of its own

@@ -19,7 +19,8 @@ stage = pathlib.Path(os.environ["WASTEBOOK_STAGE"])"""
 FIGURE = """#| label: fig-line
 #| fig-cap: A line
 def show(alt):
-    display({"image/png": base64.b64encode(b"picture").decode()}, metadata={"image/png": {"alt": alt}}, raw=True)
+    picture = base64.b64encode(b"picture").decode()
+    display({"image/png": picture}, metadata={"image/png": {"alt": alt}}, raw=True)
 show(f'It "rises": {count} of 100 % # steeply')"""
 KEEP = """import os, pathlib
 kept = pathlib.Path(os.environ["WASTEBOOK_STAGE"], "results", "01-first.json")

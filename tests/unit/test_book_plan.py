@@ -26,7 +26,7 @@ def write(book, name, source="", needs=()):
 
 @pytest.fixture
 def book(tmp_path, monkeypatch):
-    """A book of three chapters, with a profile and a library of one module and a part that counts for nothing."""
+    """A book of three chapters, with a profile and a library of one module and a part that is apart."""
     (tmp_path / "library" / "apart").mkdir(parents=True)
     (tmp_path / "library" / "module.py").touch()
     book = project.Book(tmp_path, library=tmp_path / "library", apart=("apart",), computes=("numpy",))

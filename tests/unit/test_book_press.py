@@ -1,5 +1,5 @@
-"""The press alone prints a book about something else: two notebooks on the weather and a deck, planned, executed,
-rendered and checked, without a module of ours that knows of waste."""
+"""The press alone prints a book about something else: two notebooks on the weather and a deck, planned,
+executed, rendered and checked, without a module of ours that knows of waste."""
 
 import json
 import shutil
@@ -24,11 +24,11 @@ PRINT = """
 import json, sys
 from pathlib import Path
 from wastebook.book.build import build
-from wastebook.book.plan import Book, Prepared
+from wastebook.book.plan import Book
 from wastebook.errors import WastebookError
 
 def prepare(parameters):
-    return Prepared({"data": {"rain": {"name": "rain", "days": 3}}}, {name: "rain" for name in parameters})
+    return {"data": {"rain": {"name": "rain", "days": 3}}}, dict.fromkeys(parameters, "rain")
 
 def finish(run, site):
     (site / "finished.txt").write_text("yes")
@@ -216,7 +216,11 @@ def test_a_deck_of_what_was_kept(tmp_path):
     folder = weather.root / "chapters" / "slides"
     folder.mkdir()
     (folder / "deck.css").touch()
-    config = {"project": {"type": "default"}, "execute": {"echo": False}, "format": {"revealjs": {"hash": True}}}
+    config = {
+        "project": {"type": "default"},
+        "execute": {"echo": False},
+        "format": {"revealjs": {"hash": True}},
+    }
     (folder / "_quarto.yml").write_text(yaml.safe_dump(config))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(new_notebook(cells=SLIDES, metadata={"kernelspec": kernel}), folder / "index.ipynb")

@@ -7,9 +7,11 @@ import sys
 
 import pandas as pd
 import pytest
+import yaml
 
-from wastebook import cli, paths
-from wastebook.book import plan as project
+from wastebook import cli, edition, paths
+from wastebook.book import plan
+from wastebook.files import write_text
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def call(monkeypatch, capsys):
     def called(*arguments):
         monkeypatch.setattr(sys, "argv", ["wastebook", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.app()
+            cli.main()
         captured = capsys.readouterr()
         return end.value.code or 0, captured.out, captured.err
 
@@ -51,8 +53,8 @@ def test_starting_imports_nothing_heavy():
         (("build", "--renderer", "latex"), "latex"),
         (("render", "never-built"), "never-built"),
         (("chapter", "99"), "No chapter is called '99'"),
-        (("compare", "never-built"), "No run is called 'never-built'"),
-        (("reference", "never-built"), "No run is called 'never-built'"),
+        (("compare", "never-built"), "'never-built'"),
+        (("reference", "never-built"), "'never-built'"),
         (("data", "fetch", "trashnets"), "Did you mean trashnet?"),
     ],
 )
@@ -73,11 +75,19 @@ def test_no_space_left_is_said_in_a_line(call, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device", "/runs/sample")
 
-    monkeypatch.setattr(project, "plan", full)
     monkeypatch.setattr("wastebook.book.build.plan", full)
     code, _, stderr = call("build")
     assert code == 1 and len(stderr.split("\n")) == 2
     assert "No space left on device: '/runs/sample'. Free some" in stderr
+
+
+def test_an_interruption_says_how_to_go_on(call, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wastebook.book.build.plan", interrupted)
+    code, _, stderr = call("build")
+    assert code == 130 and "the same command carries on from here" in stderr
 
 
 def test_data_list(call):
@@ -105,9 +115,7 @@ def test_doctor(call, monkeypatch):
         row["what"] for row in outcome["found"]
     }
 
-    monkeypatch.setattr(
-        project, "versions", lambda: dict.fromkeys(cli.KEY_PACKAGES, "1.0") | {"papermill": "missing"}
-    )
+    monkeypatch.setattr(plan, "versions", lambda names: {"papermill": "missing"})
     code, stdout, _ = call("doctor")
     assert code == 1 and "pip install papermill" in stdout
 
@@ -115,23 +123,23 @@ def test_doctor(call, monkeypatch):
 def test_unexpected_errors_are_not_hidden(monkeypatch):
     monkeypatch.setattr(cli, "commands", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        cli.app()
+        cli.main()
 
 
 def test_chapter_takes_the_parameters_of_its_run(call, monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "RUNS", tmp_path)
-    known = {"dataset": project.Parameter(str, "sample"), "count": project.Parameter(int, 1)}
-    monkeypatch.setattr(project, "find_chapter", lambda name: "01-first")
-    monkeypatch.setattr(project, "read_chapter", lambda name: None)
-    monkeypatch.setattr(project, "parameters_of", lambda notebook: known)
+    known = {"dataset": plan.Parameter(str, "sample"), "count": plan.Parameter(int, 1)}
+    monkeypatch.setattr(plan, "parameters_of", lambda notebook: known)
+    monkeypatch.setattr("wastebook.book.build.parameters_of", lambda notebook: known)
     ran = []
-    monkeypatch.setattr("wastebook.book.execute.run_chapter", lambda *arguments: ran.append(arguments[:3]))
-    monkeypatch.setattr("wastebook.book.build.prepare_data", lambda *arguments: {})
-    project.write_record(tmp_path / "mine", {"01-first": {"count": 7, "gone": 1}}, [])
+    monkeypatch.setattr("wastebook.book.build.run_chapter", lambda *arguments: ran.append(arguments[1:4]))
+    monkeypatch.setattr(edition, "BOOK", edition.BOOK._replace(prepare=lambda parameters: ({}, {})))
+    record = {"parameters": {"01-exploration": {"count": 7, "gone": 1}}}
+    write_text(tmp_path / "mine" / "run.yml", yaml.safe_dump(record))
 
     assert call("chapter", "01", "--run", "mine", "-p", "dataset=sample-binary")[0] == 0
-    assert ran == [("01-first", {"dataset": "sample-binary", "count": 7}, tmp_path / "mine")]
-    assert project.read_record(tmp_path / "mine")["parameters"]["01-first"] == ran[0][1]
+    assert ran == [("01-exploration", {"dataset": "sample-binary", "count": 7}, tmp_path / "mine")]
+    assert paths.read_record(tmp_path / "mine")["parameters"]["01-exploration"] == ran[0][1]
 
     code, _, stderr = call("chapter", "01", "-p", "count")
     assert code == 1 and "expected name=value" in stderr
@@ -153,11 +161,13 @@ def test_data_check_of_ones_own_photos(call, tmp_path, sample):
 
 def test_compare_says_what_differs(call, monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "RUNS", tmp_path)
-    columns = ["dataset", "model", "scheme", "split", "metric", "value", "low", "high"]
+    columns = ["dataset", "model", "network", "image_size", "transform", "head", "scheme", "split", "metric"]
+    columns += ["value", "low", "high"]
     for name, value in (("one", 0.9), ("two", 0.7), ("three", 0.89)):
         folder = tmp_path / name / "results" / "02-baseline"
         folder.mkdir(parents=True)
-        row = ("sample", "resnet18", "grouped", "test", "accuracy", value, value - 0.02, value + 0.02)
+        model = ("resnet18", "resnet18", "64", "none", "recipe")
+        row = ("sample", *model, "grouped", "test", "accuracy", value, value - 0.02, value + 0.02)
         pd.DataFrame([row], columns=columns).to_parquet(folder / "scores.parquet")
     code, stdout, _ = call("compare", "one", "two")
     assert code == 1 and "1 of 1 shared scores differ" in stdout and "-0.200" in stdout
@@ -175,18 +185,3 @@ def test_places_in_the_environment_are_made_absolute(monkeypatch, tmp_path):
     assert os.environ["WASTEBOOK_DATA"] == os.pathsep.join([str(tmp_path / "photos"), str(tmp_path / "more")])
     assert os.environ["WASTEBOOK_CACHE"] == str(tmp_path / "kept")
     assert "WASTEBOOK_WEIGHTS" not in os.environ
-
-
-@pytest.mark.parametrize(
-    ("name", "drawn"),
-    [
-        ("sample", True),
-        ("sample-binary", True),
-        ("sample-v2-0-72-8-2-0", True),
-        ("samples", False),
-        ("sample photos", False),
-        ("trashnet", False),
-    ],
-)
-def test_what_is_drawn_is_known_by_its_name(name, drawn):
-    assert paths.is_drawn(name) == drawn

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,14 +21,18 @@ import joblib
 import psutil
 import yaml
 
-from wastebook.book.execute import State
+from wastebook.book.execute import State, run_chapter
 from wastebook.book.plan import (
     BUILD,
     LOCK,
     Book,
     Parameters,
+    Text,
+    check_parameters,
+    find_chapter,
     ingredients,
     needs_of,
+    parameters_of,
     plan,
     read_chapter,
     versions,
@@ -65,13 +69,43 @@ def build(
         )
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
         if code and not errors:
-            raise WastebookError(f"Snakemake ended with exit code {code}, before any chapter failed.")
+            why = (
+                f"snakemake --snakefile {book.root / 'Snakefile'} --directory {run} --configfile {graph} -c 1"
+            )
+            raise WastebookError(
+                f"Snakemake ended with exit code {code}, and no chapter failed. {why} says why."
+            )
         chapters = {
             name: {"state": state["state"], "seconds": round(state.get("seconds", 0), 1)}
             for name, state in sorted(states.items())
         }
         page = None if errors else str(make_site(book, run, renderer))
     return {"run": str(run), "chapters": chapters, "errors": errors, "page": page}
+
+
+def execute_chapter(
+    book: Book, run: Path, name: str, given: Sequence[str], tell: Callable[[str], None]
+) -> Path:
+    """Execute one chapter into the folder `run`, with the parameters `given` (`name=value`) over those of the
+    run; gives the executed notebook. `tell` is told where it stands."""
+    chapter = find_chapter(book, name)
+    source = read_chapter(book, chapter)
+    recorded = read_record(run).get("parameters", {}).get(chapter, {})
+    values = {name: value for name, value in recorded.items() if name in parameters_of(source)}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise WastebookError(f"-p {text}: expected name=value, as in -p seed=1.")
+        values[name] = Text(value)
+    complete = check_parameters(book, chapter, values)
+
+    def follow(state: State) -> None:
+        tell(f"{chapter}: cell {state.get('cell', 0)}/{state.get('cells', '?')}")
+
+    with exclusive_lock(run / LOCK):
+        if complete != recorded:
+            prepare(book, run, {chapter: complete}, afresh=False)
+        return run_chapter(source, chapter, complete, run, book.chapters, follow)
 
 
 def prepare(book: Book, run: Path, parameters: Parameters, afresh: bool) -> dict[str, str]:
@@ -96,7 +130,7 @@ def declared_packages(book: Book) -> set[str]:
     """The packages that the book's distribution requires, and those that compute."""
     required = importlib.metadata.requires(book.distribution) if book.distribution else None
     declared = {re.split(r"[^\w.-]", one)[0] for one in required or [] if "extra ==" not in one}
-    return declared | {*book.computes}
+    return declared | {*book.computes} | ({book.distribution} if book.distribution else set())
 
 
 def _state(run: Path, chapter: str) -> State | None:
@@ -125,7 +159,7 @@ def _write_graph(book: Book, run: Path, parameters: Parameters, data: Mapping[st
 
 
 def _run_snakemake(book: Book, run: Path, graph: Path) -> int:
-    """Have Snakemake run the chapters of `graph`; its exit code. However this ends, nothing is left running."""
+    """Have Snakemake run the chapters of `graph`; its exit code. Nothing is left running, however it ends."""
     facts = json.loads(graph.read_text(encoding="utf-8"))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(book.root / "Snakefile")]
     command += ["--directory", str(run), "--configfile", str(graph)]

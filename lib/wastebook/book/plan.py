@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 from pydantic import TypeAdapter, ValidationError
 
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.files import file_hash
 
 SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 BUILD = ".build"  # in a run: what is under way; of a chapter its stage, `.json` (state), `.job`, `.done`
@@ -29,11 +30,7 @@ Values = dict[str, Any]  # parameters of one chapter
 Parameters = dict[str, Values]  # by chapter
 
 
-class Prepared(NamedTuple):
-    """What was made ready before chapters start."""
-
-    facts: dict[str, Any]  # for run.yml
-    hashes: dict[str, str]  # by chapter: of the data that it is made from
+Prepared = tuple[dict[str, Any], dict[str, str]]  # facts for run.yml, and a hash by chapter of its data
 
 
 class Book(NamedTuple):
@@ -46,7 +43,7 @@ class Book(NamedTuple):
     distribution: str | None = None  # the package whose requirements' versions run.yml records
     computes: tuple[str, ...] = ()  # the packages whose versions make chapters stale
     resolve: Callable[[str, Any], Any] = lambda name, value: value  # a parameter's value, for any folder
-    prepare: Callable[[Parameters], Prepared] = lambda parameters: Prepared({}, {})
+    prepare: Callable[[Parameters], Prepared] = lambda parameters: ({}, {})
     ingredients: Callable[[str, Values], Any] = lambda chapter, values: None  # more that makes it stale
     decorate: Callable[[Path], None] = lambda run: None  # writes pages and includes before rendering
     describe: Callable[[Path], str] = lambda run: f"The run {run.name}."  # under the title of its deck
@@ -73,6 +70,10 @@ def chapter_names(book: Book) -> list[str]:
     return sorted(file.stem for file in book.chapters.glob("*.ipynb"))
 
 
+def _unknown(kind: str, name: str, known: Iterable[str]) -> WastebookError:
+    return WastebookError(f"No {kind} is called {name!r}. {did_you_mean(name, known)}")
+
+
 def find_chapter(book: Book, name: str) -> str:
     """The chapter that `name` means: its stem, the beginning of it (`01`) or what follows the number
     (`exploration`). WastebookError, with the nearest names, where that is none or several."""
@@ -85,10 +86,6 @@ def find_chapter(book: Book, name: str) -> str:
     if found:
         raise WastebookError(f"{name!r} may be chapter {' or '.join(found)}: which?")
     raise _unknown("chapter", name, names)
-
-
-def _unknown(kind: str, name: str, known: Iterable[str]) -> WastebookError:
-    return WastebookError(f"No {kind} is called {name!r}. {did_you_mean(name, known)}")
 
 
 def read_chapter(book: Book, chapter: str) -> NotebookNode:
@@ -242,30 +239,24 @@ def ingredients(book: Book, chapter: str, values: Values, data: str) -> dict[str
     | more | what `book.ingredients` gives (weights, tables that notebooks read) |
     """
     cells = read_chapter(book, chapter).cells
-    return {
-        "notebook": _hash([(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in cells]),
-        "parameters": _hash(values),
-        "library": _hash(_library(book)),
-        "data": _hash(data),
-        "versions": _hash([platform.python_version(), versions(book.computes)]),
-        "more": _hash(book.ingredients(chapter, values)),
+    table = {
+        "notebook": [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in cells],
+        "parameters": values,
+        "library": _library(book),
+        "data": data,
+        "versions": [platform.python_version(), versions(book.computes)],
+        "more": book.ingredients(chapter, values),
     }
+    plain = {name: json.dumps(content, sort_keys=True).encode() for name, content in table.items()}
+    return {name: hashlib.sha256(content).hexdigest() for name, content in plain.items()}
 
 
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def _library(book: Book) -> dict[str, str]:
-    """The source of each module of the book's library that may reach a chapter."""
-    if book.library is None:
-        return {}
-    files = {file.relative_to(book.library): file for file in sorted(book.library.rglob("*.py"))}
-    return {
-        name.as_posix(): file.read_text(encoding="utf-8")
-        for name, file in files.items()
-        if name.parts[0] not in book.apart
-    }
+def _library(book: Book) -> list[tuple[str, str]]:
+    """The files of the book's library that may reach a chapter: name and hash."""
+    folder = book.library or book.root / "none"
+    named = [(file.relative_to(folder), file) for file in sorted(folder.rglob("*.*")) if file.is_file()]
+    named = [(name, file) for name, file in named if not {*book.apart, "__pycache__"} & set(name.parts)]
+    return [(name.as_posix(), file_hash(file)) for name, file in named]
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:

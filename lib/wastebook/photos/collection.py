@@ -6,7 +6,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from wastebook.data.cards import Card
-from wastebook.data.datasets import draw_per_class, open_dataset
+from wastebook.data.datasets import draw_per_class, fingerprint, open_dataset
+from wastebook.data.sample import true_boxes
 from wastebook.photos.duplicates import find_duplicates, group_photos
 from wastebook.photos.quality import check_photos, readable_photos
 
@@ -24,6 +25,16 @@ class Collection(NamedTuple):
     pairs: pd.DataFrame
     files: pd.DataFrame
     problems: pd.DataFrame
+
+    @property
+    def fingerprint(self) -> str:
+        """One SHA-256 for the content of `photos`."""
+        return fingerprint(self.photos)
+
+    @property
+    def true_boxes(self) -> pd.DataFrame | None:
+        """Where the things of a drawn set are; None for photos."""
+        return true_boxes(self.root)
 
 
 def load_photos(dataset: str | Path, photos_per_class: int | None = None, seed: int = 0) -> Collection:

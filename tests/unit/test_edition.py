@@ -1,0 +1,79 @@
+"""What the press is told of this book."""
+
+import json
+
+import pytest
+import yaml
+
+from wastebook import edition, paths
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """What the servers of weights answer, as set; no weights at hand."""
+    answers = {"up": False}
+    monkeypatch.setattr("wastebook.learning.weights.server_answers", lambda url: answers["up"])
+    monkeypatch.setenv("WASTEBOOK_WEIGHTS", "")
+    edition._servers.cache_clear()
+    yield answers
+    edition._servers.cache_clear()
+
+
+def test_places_are_made_absolute_and_names_are_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("2024", "trashnet", "mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "weights.pt").touch()
+    assert edition.resolve("dataset", "2024") == str(tmp_path / "2024")
+    assert edition.resolve("dataset", "trashnet") == "trashnet"
+    assert edition.resolve("photos_dir", "mine") == str(tmp_path / "mine")
+    assert edition.resolve("weights", "weights.pt") == str(tmp_path / "weights.pt")
+    assert (edition.resolve("weights", "auto"), edition.resolve("photos_dir", None)) == ("auto", None)
+    assert edition.resolve("scheme", "mine") == "mine"
+
+
+def test_weights_that_come_within_reach_make_chapters_stale(hub):
+    away = edition.ingredients("02-baseline", {"weights": "auto"})
+    edition._servers.cache_clear()
+    hub["up"] = True
+    assert edition.ingredients("02-baseline", {"weights": "auto"}) != away
+    assert edition.ingredients("01-exploration", {}) == [away[0], None]
+
+
+def test_weights_are_known_by_their_content(hub, tmp_path, monkeypatch):
+    file = tmp_path / "some.safetensors"
+    file.write_bytes(b"one")
+    named = [edition.weights_found(str(file))]
+    monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(tmp_path))
+    auto = [edition.weights_found("auto")]
+    file.write_bytes(b"other")
+    assert edition.weights_found(str(file)) != named[0] and edition.weights_found("auto") != auto[0]
+    assert edition.weights_found("random") == {}
+
+
+def test_data_sets_are_prepared_once_and_known_by_their_photos(sample, tmp_path):
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes((sample.root / sample.photos["path"][0]).read_bytes())
+    values = {"dataset": str(sample.root), "photos_per_class": 3}
+    parameters = {"01": values, "02": values | {"photos_dir": str(tmp_path)}, "03": {"seed": 1}}
+    facts, hashes = edition.prepare(parameters)
+    assert facts["data"][sample.root.name]["photos"] == len(sample.photos)
+    assert len(set(hashes.values())) == 3
+    photo.write_bytes(b"another")
+    _, again = edition.prepare(parameters)
+    assert {name for name in hashes if hashes[name] != again[name]} == {"02"}
+
+
+def test_what_a_deck_says_of_its_run(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "02-baseline.json").write_text(json.dumps({"weights": "random"}))
+    record = {"written": "2026-11-25T20:00:00", "data": {"sample": {"drawn": True}}}
+    (tmp_path / "run.yml").write_text(yaml.safe_dump(record))
+    told = edition.describe(tmp_path)
+    assert told.startswith(f"The run {tmp_path.name} of 2026-11-25, on sample.")
+    assert "drawn" in told and "random weights" in told
+
+
+def test_every_chapter_of_the_book_has_its_room():
+    assert edition.BOOK.chapters == paths.CHAPTERS
+    assert all((edition.BOOK.library / name).exists() for name in edition.BOOK.apart)
