@@ -47,6 +47,8 @@ MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_
     "decode": "photos.decode",
     "anatomy": "learning.anatomy",
     "export": "learning.export",
+    "keras_networks": "learning.keras_networks",
+    "keras_training": "learning.keras_training",
     "predictions": "learning.predictions",
     "sessions": "learning.sessions",
     "study": "learning.study",
@@ -59,6 +61,7 @@ MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_
     "published": "report.published",
     "reference": "report.reference",
     "sentences": "report.sentences",
+    "tables": "report.tables",
 }
 __all__ = [*HOMES, "figures"]
 
