@@ -48,6 +48,20 @@ def test_a_session_head_sees_through_what_only_neighbours_share():
     assert penalties[0] > penalties[1]
 
 
+def test_validation_of_a_session_head_was_left_out():
+    photos = numbered(80).assign(split=["train", "train", "validation", "test"] * 20)
+    features = np.random.default_rng(0).normal(size=(80, 5)).astype(np.float32)
+    learned = (photos["split"] != "test").to_numpy()
+    folds = sessions.session_folds(photos[learned], 4)
+    head = sessions.solve_session_head(features[learned], photos[learned], CLASSES, folds)
+    model = Model("xception", "71x71", head="exact")
+    table = sessions.predict_session_head(head, features, photos, model, 0, "official")
+    assert table["split"].tolist() == ["validation", "test"] * 20
+    sure = table["p_recyclable"].to_numpy().reshape(20, 2)
+    assert (sure[:, 0] == head.left_out[2::3, 1]).all()
+    assert np.allclose(sure[:, 1], sessions.session_probabilities(head, features)[3::4, 1])
+
+
 def test_two_collections_are_told_apart():
     random = np.random.default_rng(0)
     ours = np.arange(200) < 100

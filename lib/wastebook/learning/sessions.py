@@ -146,6 +146,16 @@ def session_probabilities(head: SessionHead, features: np.ndarray) -> np.ndarray
     return softmax(features.astype(np.float64) @ head.weight.T + head.bias, axis=1)
 
 
+def predict_session_head(
+    head: SessionHead, features: np.ndarray, photos: pd.DataFrame, model: Model, seed: int, scheme: str
+) -> pd.DataFrame:
+    """The predictions table of a head for validation and test, from the features (N, D) of all `photos`. It
+    was solved on those outside test, so validation has what was said of it while it was left out."""
+    probabilities, asked = session_probabilities(head, features), (photos["split"] != "train").to_numpy()
+    probabilities[(photos["split"] != "test").to_numpy()] = head.left_out
+    return predictions_table(photos[asked], probabilities[asked], head.classes, model, seed, scheme)
+
+
 def domain_auc(features: np.ndarray, ours: np.ndarray, seed: int = 0) -> float:
     """How well a linear model tells the photos `ours` (a bool per row) from the others by their features (N,
     D): the area under its ROC curve on photos left out. 0.5 is not at all; two random halves of one
