@@ -43,15 +43,25 @@ HOMES = {  # the module of each name that a chapter uses
 }
 MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_deals`
     "data": "data",
+    "paths": "paths",
     "decode": "photos.decode",
     "anatomy": "learning.anatomy",
     "export": "learning.export",
+    "keras_networks": "learning.keras_networks",
+    "keras_training": "learning.keras_training",
+    "predictions": "learning.predictions",
+    "sessions": "learning.sessions",
     "study": "learning.study",
+    "audit": "evaluation.audit",
     "comparison": "evaluation.comparison",
     "trust": "evaluation.trust",
+    "cards": "report.cards",
     "figures": "report.figures",
+    "overview": "report.overview",
     "published": "report.published",
+    "reference": "report.reference",
     "sentences": "report.sentences",
+    "tables": "report.tables",
 }
 __all__ = [*HOMES, "figures"]
 

@@ -7,12 +7,18 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from wastebook.errors import WastebookError
-from wastebook.evaluation.comparison import SIGNIFICANCE, compare_models, judge_difference, mcnemar
+from wastebook.evaluation.comparison import (
+    SIGNIFICANCE,
+    choose_on_validation,
+    compare_models,
+    judge_difference,
+    mcnemar,
+)
 from wastebook.evaluation.metrics import METRICS
 from wastebook.learning.predictions import MODEL
 from wastebook.report.chapter import Chapter
 from wastebook.report.reference import SCORE_KEYS
-from wastebook.report.sentences import format_number, format_points, format_score, name_models
+from wastebook.report.sentences import format_number, format_points, format_score, name_models, select_row
 
 Pair = tuple[str, str]
 
@@ -43,6 +49,20 @@ def test_scores(chapter: Chapter, needs: Iterable[str]) -> pd.DataFrame:
     if scores.empty:
         raise WastebookError(f"No chapter with models has run in {chapter.run}: run one there first.")
     return scores[scores["split"] == "test"].drop_duplicates(SCORE_KEYS, ignore_index=True)
+
+
+def chosen_models(chapter: Chapter, needs: Iterable[str]) -> pd.DataFrame:
+    """A row per data set: the accuracy on test (see `test_scores`) of the model that validation chose, under
+    the split of the set's first score, which leads there; no row where validation was not scored."""
+    scores = read_earlier(chapter, needs, "scores").drop_duplicates(SCORE_KEYS, ignore_index=True)
+    rows = []
+    for _, part in scores.groupby("dataset", sort=False):
+        part = part[part["scheme"] == part["scheme"].iloc[0]]
+        tested = part[(part["split"] == "test") & (part["metric"] == "accuracy")]
+        asked = part[(part["split"] == "validation") & part["model"].isin(tested["model"])]
+        if len(asked):
+            rows.append(select_row(tested, model=choose_on_validation(asked, asked["scheme"].iloc[0])))
+    return pd.DataFrame(rows, columns=scores.columns)
 
 
 def predictions_by_dataset(chapter: Chapter, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -149,6 +169,18 @@ def answer_in_words(row: pd.Series, names: Mapping[str, str]) -> str:
         f"{format_number(row['p_holm'], 3)}). Photos that only {first} gets right: {row['only_a']}; only "
         f"{second}: {row['only_b']}. McNemar's test {agree}, $p$ = {format_number(exact, 3)}."
     )
+
+
+def weigh_changes(changes: Mapping[str, pd.Series], direct: pd.Series) -> str:
+    """Which of two changes is worth more: from a row of `answer_questions` for each, by what it is called,
+    and the row of the `direct` test of the first against the second."""
+    names, judged = list(changes), judge_difference(direct)
+    if judged != "undecided":
+        return names[judged == "worse"]
+    clear = [name for name, row in changes.items() if judge_difference(row) == "better"]
+    if len(clear) == 1:
+        return f"only {clear[0]} helps beyond luck; that it is worth more than the other is not proven"
+    return "that cannot be told from these photos"
 
 
 def pareto_front(cost: pd.Series, quality: pd.Series) -> pd.Series:
