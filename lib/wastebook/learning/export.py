@@ -1,15 +1,14 @@
 """Models as ONNX: one file that a terminal, an app, a notebook and a browser all answer from.
 
-The graph takes a photo as it was decoded and holds all the rest: resizing and normalising as in training,
-the network, its head and the temperature. It also gives the evidence for each class: Grad-CAM (Selvaraju et
-al. 2017) of the last convolution, whose gradient under a mean and a linear layer is that layer's weight, so
-that no framework is needed to see why.
+The graph takes a photo as it was decoded and holds all the rest: resizing and normalising as in training, the
+network, its head and the temperature. It also gives the evidence for each class: Grad-CAM (Selvaraju et al.
+2017) of the last convolution, whose gradient under a mean and a linear layer is that layer's weight, so that
+no framework is needed to see why.
 """
 
 import json
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from wastebook.data import load_cards
 from wastebook.files import atomic_write
+from wastebook.learning.predictions import Model
 
-if TYPE_CHECKING:  # torch is imported where a model of it is exported, and not beside TensorFlow
-    from wastebook.learning.models import Model
+if TYPE_CHECKING:  # torch and TensorFlow, each imported where a model of it is exported, never both
+    from wastebook.learning.backbones import Backbone
+    from wastebook.learning.heads import Head
+    from wastebook.learning.keras_networks import KerasBackbone
+    from wastebook.learning.sessions import SessionHead
 
 OPSET = 18  # the first in which Resize averages where it shrinks
 SMALLEST_TENSOR = 20_000  # values; smaller ones stay in 32 bits: a tenth of all, and half of the error
@@ -29,101 +32,156 @@ BLOCK = 64  # input channels that share a scale in 8 bits
 BLOCKED_OPSET, BLOCKED_IR = 21, 10  # the first in which scales may be shared so
 
 
-def export_model(model: "Model", file: Path) -> None:
-    """Keep a torch model as ONNX in `file`, and beside it (`-int8`) with its weights in 8 bits.
+def export_model(
+    backbone: "Backbone | KerasBackbone",
+    head: "Head | SessionHead",
+    model: Model,
+    card: dict[str, Any],
+    file: Path,
+) -> None:
+    """Keep a backbone of torch or Keras under a linear head as ONNX in `file`, and beside it (`-int8`) with
+    its weights in 8 bits.
 
     In: `photo`, (H, W, 3) uint8 RGB, upright, of any size. Out: `probabilities`, (1, K) float32, calibrated,
     and, for a network that ends in the mean of its last maps, `evidence`, (1, K, h, w) float32, 0 or more.
-    What the model is called, its classes and its card lie in the file's metadata (`wastebook`) as JSON.
+
+    The file's metadata hold as JSON (`wastebook`) all that is told of the model: `name`, the columns of
+    `model`, `classes`, `spanish`, `task`, `image_size` (height, width), `weights` (`name, weights, sha256,
+    note`), `bits` and its `card` (as `wastebook.evaluation.audit.model_card` gives it; its `temperature` is
+    put into the graph).
     """
+    graph = _torch_graph(backbone) if hasattr(backbone, "mean") else _keras_graph(backbone)
+    _add_resizing(graph.graph, backbone.image_size)
+    _add_head(graph.graph, head.weight, head.bias, card.get("temperature", 1.0))
+    about = load_cards().get(card["data"]["name"], {})
+    spanish = {entry["name"]: entry["spanish"] for entry in about.get("classes", [])}
+    facts: dict[str, Any] = model.columns | {
+        "image_size": list(backbone.image_size),
+        "classes": list(head.classes),
+        "spanish": [spanish.get(label, label) for label in head.classes],
+        "task": about.get("task", "Which class is it?"),
+        "weights": {key: getattr(backbone, key) for key in ("name", "weights", "sha256", "note")},
+        "card": card,
+    }
+    for bits, suffix in ((32, ""), (8, "-int8")):
+        if bits == 8:
+            _quantise_weights(graph)
+        told = facts | {"name": f"{model.id}{suffix}", "bits": bits}
+        helper.set_model_props(graph, {"wastebook": json.dumps(told, ensure_ascii=False)})
+        onnx.checker.check_model(graph)
+        with atomic_write(file.with_name(f"{file.stem}{suffix}.onnx")) as partial:
+            partial.write_bytes(graph.SerializeToString())
+
+
+def _torch_graph(backbone: Any) -> onnx.ModelProto:
+    """A torch network from `pixels`, (1, 3, H, W) values 0-255, to its features, and before them the maps
+    that they are the mean of, where they are."""
     import torch
-    from torch import nn
-    from torch.nn import functional
 
-    height, width = model.backbone.image_size
-    network = model.backbone.network
-    weight, bias = torch.from_numpy(model.head.weight), torch.from_numpy(model.head.bias)
-    mean, std = (torch.tensor(values).mul(255)[:, None, None] for values in model.backbone[3:5])
-    with torch.inference_mode():
-        probe = network.forward_features(torch.randn(1, 3, height, width))  # type: ignore[operator]
-        pooled = network.forward_head(probe)  # type: ignore[operator]
-        mapped = probe.ndim == 4 and torch.allclose(probe.mean((2, 3)), pooled, rtol=1e-3, atol=1e-4)
+    network, size = backbone.network, backbone.image_size
+    mean, std = (torch.tensor(values).mul(255)[:, None, None] for values in (backbone.mean, backbone.std))
 
-    class Whole(nn.Module):
+    class Whole(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.network = network
 
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            maps = self.network.forward_features((pixels.float() - mean) / std)  # type: ignore[operator]
-            logits = functional.linear(self.network.forward_head(maps), weight, bias)  # type: ignore[operator]
-            probabilities = (logits / model.card.get("temperature", 1.0)).softmax(1)
-            if not mapped:
-                return (probabilities,)
-            return probabilities, functional.conv2d(maps, weight[:, :, None, None]).relu()
+            maps = self.network.forward_features((pixels.float() - mean) / std)
+            features = self.network.forward_head(maps)
+            return (features, maps) if mapped else (features,)
 
+    with torch.inference_mode():
+        maps = network.forward_features(torch.randn(1, 3, *size))
+        pooled = network.forward_head(maps)
+    mapped = maps.ndim == 4 and torch.allclose(maps.mean((2, 3)), pooled, rtol=1e-3, atol=1e-4)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        written = Path(folder) / "network.onnx"
         warnings.simplefilter("ignore")  # torch would rather have its other exporter, with more to install
         torch.onnx.export(
             Whole().eval(),
-            (torch.zeros(1, 3, height, width, dtype=torch.uint8),),
-            written,
+            (torch.zeros(1, 3, *size, dtype=torch.uint8),),
+            written := Path(folder, "network.onnx"),
             input_names=["pixels"],
-            output_names=["probabilities", "evidence"][: 1 + mapped],
+            output_names=["features", "maps"][: 1 + mapped],
             opset_version=OPSET,
             dynamo=False,
         )
-        graph = onnx.load(written)
-    resizing = [
+        return onnx.load(written)
+
+
+def _keras_graph(backbone: Any) -> onnx.ModelProto:
+    """The same of a Keras network."""
+    import tensorflow
+    import tf2onnx
+
+    from wastebook.learning.keras_networks import import_keras, inner_network, preprocess
+
+    inner = inner_network(backbone)
+    for layer in inner.layers:
+        if type(layer).__name__ == "Normalization":  # tf2onnx takes its tensors for inputs of the graph
+            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+    with_maps = import_keras().Model(inner.inputs, [inner.layers[-1].output, inner.layers[-2].output])
+
+    def whole(pixels: Any) -> tuple[Any, Any]:
+        features, maps = with_maps(preprocess(backbone.name, pixels), training=False)
+        return features, tensorflow.transpose(maps, (0, 3, 1, 2))
+
+    taken = tensorflow.TensorSpec((1, *backbone.image_size, 3), tensorflow.float32, name="pixels")
+    model, _ = tf2onnx.convert.from_function(
+        tensorflow.function(whole), [taken], opset=OPSET, inputs_as_nchw=["pixels"]
+    )
+    for output, name in zip(model.graph.output, ("features", "maps"), strict=True):
+        model.graph.node.append(helper.make_node("Identity", [output.name], [name]))
+        output.name = name
+    return model
+
+
+def _add_resizing(graph: onnx.GraphProto, image_size: tuple[int, int]) -> None:
+    """Put before a graph, whose input is `pixels`, what makes them of a `photo` of any size."""
+    kind = graph.input[0].type.tensor_type.elem_type
+    nodes = [
         helper.make_node("Transpose", ["photo"], ["channels_first"], perm=[2, 0, 1]),
         helper.make_node(
             "Resize", ["channels_first", "", "", "size"], ["small"], mode="linear", antialias=1, axes=[1, 2]
         ),
-        helper.make_node("Unsqueeze", ["small", "first_axis"], ["pixels"]),
+        helper.make_node("Unsqueeze", ["small", "first_axis"], ["batch"]),
+        helper.make_node("Cast", ["batch"], ["pixels"], to=kind),
     ]
-    constants = [
-        numpy_helper.from_array(np.array([height, width]), "size"),
-        numpy_helper.from_array(np.array([0]), "first_axis"),
-    ]
-    facts: dict[str, Any] = {"name": model.name, "classes": model.head.classes, "card": model.card}
-    facts |= {"image_size": [height, width], "resizing": "antialiased", "weights": weights_of(model.backbone)}
-    keep_graph(graph, resizing, constants, file, facts)
-
-
-def weights_of(backbone: Any) -> dict[str, str]:
-    """Where a backbone's weights come from, and what a reader should know of them."""
-    return {"name": backbone.name, "weights": backbone.weights, "note": backbone.note}
-
-
-def keep_graph(
-    model: onnx.ModelProto,
-    resizing: Sequence[onnx.NodeProto],
-    constants: Sequence[onnx.TensorProto],
-    file: Path,
-    facts: Mapping[str, Any],
-) -> None:
-    """Keep an exported network, whose input is `pixels`, in 32 bits and in 8, with `resizing` (nodes from
-    `photo` to `pixels`, and their `constants`) before it. `facts`: `name, classes, card, image_size,
-    resizing, weights`."""
-    graph = model.graph
-    network = list(graph.node)
-    del graph.node[:], graph.input[:]
-    graph.node.extend([*resizing, *network])
+    _put_first(graph, nodes)
+    graph.initializer.append(numpy_helper.from_array(np.array(image_size), "size"))
+    graph.initializer.append(numpy_helper.from_array(np.array([0]), "first_axis"))
+    del graph.input[:]
     graph.input.append(helper.make_tensor_value_info("photo", TensorProto.UINT8, ["height", "width", 3]))
-    graph.initializer.extend(constants)
-    about = load_cards().get(facts["card"]["data"]["name"], {})
-    spanish = {entry["name"]: entry["spanish"] for entry in about.get("classes", [])}
-    told = {"task": about.get("task", "Which class is it?"), **facts}
-    told["spanish"] = [spanish.get(label, label) for label in facts["classes"]]
-    for bits, suffix in ((32, ""), (8, "-int8")):
-        if bits == 8:
-            _quantise_weights(model)
-        named = told | {"name": f"{facts['name']}{suffix}", "bits": bits}
-        helper.set_model_props(model, {"wastebook": json.dumps(named, ensure_ascii=False)})
-        onnx.checker.check_model(model)
-        with atomic_write(file.with_name(f"{file.stem}{suffix}.onnx")) as partial:
-            partial.write_bytes(model.SerializeToString())
+
+
+def _add_head(graph: onnx.GraphProto, weight: np.ndarray, bias: np.ndarray, temperature: float) -> None:
+    """Put behind a graph a linear layer, (K, D) and (K,), on its `features`, and on its `maps` where it has
+    some."""
+    constants = {
+        "weight": weight / temperature,
+        "bias": bias / temperature,
+        "kernel": weight[:, :, None, None],
+    }
+    for name, values in constants.items():
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), f"head.{name}"))
+    graph.node.append(
+        helper.make_node("Gemm", ["features", "head.weight", "head.bias"], ["logits"], transB=1)
+    )
+    graph.node.append(helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1))
+    shapes: dict[str, list[int | str]] = {"probabilities": [1, len(bias)]}
+    if len(graph.output) == 2:
+        graph.node.append(helper.make_node("Conv", ["maps", "head.kernel"], ["signed"]))
+        graph.node.append(helper.make_node("Relu", ["signed"], ["evidence"]))
+        shapes["evidence"] = [1, len(bias), "rows", "columns"]
+    del graph.output[:]
+    for name, shape in shapes.items():
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+
+
+def _put_first(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *rest])
 
 
 def _quantise_weights(model: onnx.ModelProto) -> None:
@@ -146,7 +204,5 @@ def _quantise_weights(model: onnx.ModelProto) -> None:
             graph.initializer.append(numpy_helper.from_array(tensor, f"{weight.name}.{part}"))
         inputs = [f"{weight.name}.8", f"{weight.name}.scale"]
         nodes.append(helper.make_node("DequantizeLinear", inputs, [weight.name], axis=1, block_size=BLOCK))
-    network = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*nodes, *network])
+    _put_first(graph, nodes)
     model.opset_import[0].version, model.ir_version = BLOCKED_OPSET, BLOCKED_IR

@@ -2,39 +2,40 @@
 
 Collections from the web come in runs: one search after another, numbered as they were saved. Photos of one
 search are alike without being copies, so a validation that shuffles them flatters. Here it leaves out whole
-runs of numbers.
+runs of numbers, sessions.
 """
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from joblib import parallel_config
+from scipy.special import expit, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.metrics import log_loss
+from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from wastebook.data.splits import group_numbers
 from wastebook.errors import WastebookError
-from wastebook.learning.heads import basis_of
 from wastebook.learning.predictions import class_numbers
 from wastebook.photos.decode import thread_count
 
-PENALTIES = tuple(np.logspace(0.5, -2, 6))  # L2, strongest first: each solution starts from the one before
+PENALTIES = np.logspace(0.5, -2, 6)  # L2, strongest first: each solution starts from the one before
 
 
 class SessionHead(NamedTuple):
-    """logit of the second class = features @ weight + bias; `path` has a row a penalty (`l2, log_loss,
-    accuracy` over the blocks left out), `left_out` the (N, 2) class probabilities that each photo
-    got from the others."""
+    """logits = features @ weight.T + bias for the two `classes`, `weight` (2, D). `path` has a row per
+    penalty (`l2, log_loss, accuracy` over the folds left out), `left_out` the (N, 2) class probabilities that
+    each photo got from the others."""
 
     weight: np.ndarray
-    bias: float
+    bias: np.ndarray
+    classes: list[str]
     path: pd.DataFrame
     left_out: np.ndarray
 
@@ -55,102 +56,72 @@ def name_sessions(photos: pd.DataFrame, searches: pd.DataFrame) -> pd.Series:
     return names
 
 
-def session_folds(photos: pd.DataFrame, blocks: int) -> np.ndarray:
-    """A block, 0 to `blocks` - 1, for each photo: equal shares of each class in the order of the numbers in
-    the file names. A group stays in the block of its first photo."""
+def session_folds(photos: pd.DataFrame, count: int) -> np.ndarray:
+    """A fold, 0 to `count` - 1, per photo: equal shares of each class in the order of the numbers in the file
+    names. A group stays in the fold of its first photo."""
     table = photos[["path", "label", "group"]].reset_index(drop=True)
     table["number"] = file_numbers(table)
     table = table.sort_values(["label", "number", "path"], kind="stable")
     by_label = table.groupby("label", sort=False)
-    table["block"] = by_label.cumcount() * blocks // by_label["path"].transform("size")
-    return table.groupby(group_numbers(table))["block"].transform("first").sort_index().to_numpy()
+    table["fold"] = by_label.cumcount() * count // by_label["path"].transform("size")
+    return table.groupby(group_numbers(table))["fold"].transform("first").sort_index().to_numpy()
 
 
-def shuffled_folds(photos: pd.DataFrame, blocks: int, seed: int) -> np.ndarray:
+def shuffled_folds(photos: pd.DataFrame, count: int, seed: int) -> np.ndarray:
     """The same, but in random order within each class: what is usually done."""
     order = np.random.default_rng(seed).permutation(len(photos))
     shuffled = photos.iloc[order].reset_index(drop=True)
-    shuffled["path"] = [f"{place}" for place in range(len(photos))]
-    result = np.empty(len(photos), dtype=np.int64)
-    result[order] = session_folds(shuffled, blocks)
-    return result
+    folds = session_folds(shuffled.assign(path=shuffled.index.astype("str")), count)
+    return folds[np.argsort(order)]
 
 
 def solve_session_head(
-    features: np.ndarray, photos: pd.DataFrame, classes: list[str], blocks: np.ndarray
+    features: np.ndarray, photos: pd.DataFrame, classes: list[str], folds: np.ndarray
 ) -> SessionHead:
     """Logistic regression on standardised features (N, D) of `photos`, with what it cannot learn from them by
-    itself learned from its predictions for blocks left out: the L2 penalty, by their log loss, and then a
-    slope and an offset for its logits (Platt, 1999), which make its probabilities mean what they say on
-    photos from elsewhere.
+    itself learned from its predictions for `folds` left out: the L2 penalty, by their log loss, and then a
+    slope and an offset for its logits (Platt, 1999), which make its probabilities mean what they say
+    elsewhere.
 
-    `blocks` is a number a photo. WastebookError where there are not two classes, or one is absent outside a
-    block.
+    WastebookError where there are not two classes, or one is absent outside a fold.
     """
     targets = class_numbers(photos["label"], classes)
     if len(classes) != 2:
         raise WastebookError(f"This head tells two classes apart; the data set has {len(classes)}.")
-    for block in np.unique(blocks):
-        if len(np.unique(targets[blocks != block])) < 2:
-            raise WastebookError(
-                f"Block {block} holds all photos of a class: take more blocks, or add photos."
-            )
+    for fold in np.unique(folds):
+        if len(np.unique(targets[folds != fold])) < 2:
+            raise WastebookError(f"Fold {fold} holds all photos of a class: take more folds, or add photos.")
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
     standard = ((features - mean) / scale).astype(np.float32)
-    logits = np.zeros((len(PENALTIES), len(standard)))
-
-    def leave_out(block: int) -> None:
-        inside = blocks == block
-        for at, (weight, bias) in enumerate(_solutions(standard[~inside], targets[~inside])):
-            logits[at, inside] = standard[inside] @ weight + bias
-
-    with warnings.catch_warnings(), threadpool_limits(1):  # the filters once: threads share them
-        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough: the next step goes on from there
-        # A thread a block: within one solution threads would wait for one another longer than they work.
-        with ThreadPoolExecutor(thread_count()) as pool:
-            list(pool.map(leave_out, np.unique(blocks)))
-        losses = np.logaddexp(0, np.where(targets == 1, -logits, logits)).mean(axis=1)
-        best = int(losses.argmin())
-        *_, (weight, bias) = _solutions(standard, targets, PENALTIES[: best + 1])
-    right = ((logits > 0) == targets).mean(axis=1)
+    # A thread per fold: within one solution threads would wait for one another longer than they work. Where a
+    # solver stops short of the optimum, it is near enough.
+    with parallel_config("threading", n_jobs=thread_count()), threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        solvers = [LogisticRegression(C=1 / (l2 * len(targets)), tol=1e-3, max_iter=300) for l2 in PENALTIES]
+        ways = {"cv": PredefinedSplit(folds), "method": "decision_function"}
+        logits = [cross_val_predict(solver, standard, targets, **ways) for solver in solvers]
+        losses = [log_loss(targets, expit(found)) for found in logits]
+        best = int(np.argmin(losses))
+        solver = solvers[best].fit(standard, targets)
+    right = [((found > 0) == targets).mean() for found in logits]
     path = pd.DataFrame({"l2": PENALTIES, "log_loss": losses, "accuracy": right})
     platt = LogisticRegression(C=np.inf).fit(logits[best][:, None], targets)
-    slope, offset = float(platt.coef_[0, 0]), float(platt.intercept_[0])
-    weight, bias = slope * weight / scale, slope * bias + offset
-    return SessionHead(
-        weight, float(bias - mean @ weight), path, _as_probabilities(slope * logits[best] + offset)
-    )
+    slope, offset = platt.coef_[0, 0], platt.intercept_[0]
+    weight = slope * solver.coef_[0].astype(np.float64) / scale
+    bias = slope * solver.intercept_[0] + offset - weight @ mean
+    both = np.array([[-0.5], [0.5]])  # a logit per class, as every head has
+    left_out = platt.predict_proba(logits[best][:, None])
+    return SessionHead(both * weight, both[:, 0] * bias, classes, path, left_out)
 
 
 def session_probabilities(head: SessionHead, features: np.ndarray) -> np.ndarray:
     """(N, 2) float64 class probabilities of (N, D) features."""
-    return _as_probabilities(features.astype(np.float64) @ head.weight + head.bias)
-
-
-def _as_probabilities(logits: np.ndarray) -> np.ndarray:
-    """(N, 2) probabilities from the (N,) logits of the second class."""
-    return np.stack([expit(-logits), expit(logits)], axis=1)
-
-
-def _solutions(
-    features: np.ndarray, targets: np.ndarray, penalties: tuple[float, ...] = PENALTIES
-) -> list[tuple[np.ndarray, float]]:
-    """Weight (D,) and bias under each penalty."""
-    basis = basis_of(features)
-    features = features if basis is None else features @ basis
-    solver = LogisticRegression(tol=1e-3, max_iter=300, warm_start=True)
-    found = []
-    for l2 in penalties:
-        solver.set_params(C=1 / (l2 * len(features)))
-        solver.fit(features, targets)
-        weight = solver.coef_[0] if basis is None else basis @ solver.coef_[0]
-        found.append((weight.astype(np.float64), float(solver.intercept_[0])))
-    return found
+    return softmax(features.astype(np.float64) @ head.weight.T + head.bias, axis=1)
 
 
 def domain_auc(features: np.ndarray, ours: np.ndarray, seed: int = 0) -> float:
-    """How well a linear model tells the photos `ours` (bool, a value a row) from the others by their features
-    (N, D): the area under its ROC curve on photos left out. 0.5 is not at all; two random halves of one
+    """How well a linear model tells the photos `ours` (a bool per row) from the others by their features (N,
+    D): the area under its ROC curve on photos left out. 0.5 is not at all; two random halves of one
     collection give that."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300, tol=1e-3))
     folds = StratifiedKFold(3, shuffle=True, random_state=seed)
