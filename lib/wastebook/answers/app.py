@@ -6,16 +6,17 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from wastebook import paths
 from wastebook.answers.predictor import Answer, Predictor, find_model, find_models, overlay
 from wastebook.data.copies import PHOTO_SUFFIXES
 from wastebook.errors import WastebookError
-from wastebook.photos.decode import read_photo, resize
+from wastebook.photos.decode import resize_antialiased
 
+MOST_PIXELS = 40_000_000  # of an uploaded photo: one of more would take a public host's memory
 WIDEST = 800  # pixels of a photo on the page
 KINDS = [suffix.removeprefix(".") for suffix in sorted(PHOTO_SUFFIXES)]
 LANGUAGES = ("English", "Español")
@@ -46,31 +47,28 @@ TEXTS = {
 @st.cache_resource(show_spinner=False)
 def opened(file: Path, changed: float) -> Predictor:
     """The model in a file, opened once until the file is `changed`."""
-    return Predictor(file)
+    return Predictor(file, MOST_PIXELS)
+
+
+@st.cache_data(show_spinner=False, max_entries=64)
+def answered(model: Path, changed: float, suffix: str, content: bytes) -> tuple[Answer, np.ndarray | None]:
+    """The answer to an uploaded photo and its pixels, no larger than they are shown; None where it is bad."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"photo{suffix}")
+        file.write_bytes(content)
+        answer, photo = opened(model, changed).look(file)
+    if photo is None:
+        return answer, None
+    height, width = photo.shape[:2]
+    scale = min(1, WIDEST / max(height, width))
+    return answer, resize_antialiased(photo, (max(1, int(height * scale)), max(1, int(width * scale))))
 
 
 def questions(run: str | None) -> list[Predictor]:
     """The models to choose from: the default one, and that of chapter 05 where the run has kept it."""
-    files = [find_model(run)]
-    files += [
-        file
-        for file in find_models(run)
-        if file.parent.name == "05-xception" and not file.stem.endswith("-int8") and file not in files
-    ]
+    whole = [file for file in find_models(run).values() if not file.stem.endswith("-int8")]
+    files = dict.fromkeys([find_model(run), *(file for file in whole if file.parent.name == "05-xception")])
     return [opened(file, file.stat().st_mtime) for file in files]
-
-
-def answered(predictor: Predictor, name: str, content: bytes) -> tuple[Answer, np.ndarray | None]:
-    """The answer to an uploaded photo and its pixels, no larger than they are shown; None where it is bad."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, f"photo{Path(name).suffix[:8]}")
-        file.write_bytes(content)
-        answer = predictor.answer(file)
-        if answer.probabilities is None:
-            return answer, None
-        photo = read_photo(file)
-    scale = min(1, WIDEST / max(photo.shape[:2]))
-    return answer, resize(photo, (max(1, int(photo.shape[0] * scale)), max(1, int(photo.shape[1] * scale))))
 
 
 def main() -> None:
@@ -80,53 +78,52 @@ def main() -> None:
     language = st.segmented_control(
         "Language / Idioma", LANGUAGES, default=LANGUAGES[spanish_reader], required=True
     )
-    in_spanish = language == LANGUAGES[1]
-
-    def text(english: str) -> str:
-        return TEXTS[english] if in_spanish else english
-
-    st.title(text("What is this made of?"))
+    texts = TEXTS if language == LANGUAGES[1] else {english: english for english in TEXTS}
+    st.title(texts["What is this made of?"])
     try:
         models = questions(os.environ.get("WASTEBOOK_APP_RUN") or None)
     except WastebookError as error:
         st.error(str(error))
         st.stop()
-    tasks = [predictor.task for predictor in models]
-    asked = st.radio(
-        text("Question"), range(len(tasks)), format_func=lambda at: text(tasks[at]), horizontal=True
-    )
-    predictor = models[asked]
-    if paths.is_drawn(predictor.card["data"]["name"]):
-        st.warning(text("This model learned from drawn pictures: on real waste its answers mean nothing."))
-    photos = st.file_uploader(text("Photos"), type=KINDS, accept_multiple_files=True)
-    if st.toggle(text("Use the camera")) and (taken := st.camera_input(text("Take a photo"))):
+    tasks = [texts.get(predictor.facts["task"], predictor.facts["task"]) for predictor in models]
+    ask = st.radio(texts["Question"], range(len(tasks)), format_func=lambda at: tasks[at], horizontal=True)
+    predictor = models[ask]
+    if predictor.drawn:
+        st.warning(texts["This model learned from drawn pictures: on real waste its answers mean nothing."])
+    photos = st.file_uploader(texts["Photos"], type=KINDS, accept_multiple_files=True)
+    if st.toggle(texts["Use the camera"]) and (taken := st.camera_input(texts["Take a photo"])):
         photos = [taken, *photos]
-    st.caption(text("Photos stay on the machine that runs this app, and are not kept."))
-    why = st.toggle(text("Show why"), value=True)
-    names = predictor.spanish if in_spanish else predictor.classes
-
+    st.caption(texts["Photos stay on the machine that runs this app, and are not kept."])
+    why = st.toggle(texts["Show why"], value=True)
+    names = predictor.facts["spanish"] if language == LANGUAGES[1] else predictor.classes
     for photo in photos:
-        answer, pixels = answered(predictor, photo.name, photo.getvalue())
-        st.divider()
-        if answer.probabilities is None or pixels is None:
-            st.error(f"{photo.name}: {text('cannot be read')} ({answer.note})")
-            continue
-        best = int(answer.probabilities.argmax())
-        sure = answer.probabilities[best] >= predictor.threshold
-        said = f"{names[best]} · {100 * answer.probabilities[best]:.0f} %"
-        st.subheader(said if sure else f"{text('not sure')}: {text('perhaps')} {said}")
-        if answer.note:
-            st.info(text(answer.note))
-        left, right = st.columns(2)
-        if why and answer.evidence is not None:
-            left.image(
-                overlay(pixels, answer.evidence[best]), text("What glows speaks for the answer (Grad-CAM).")
-            )
-        else:
-            left.image(pixels, photo.name)
-        for at in np.argsort(-answer.probabilities, kind="stable"):
-            share = float(answer.probabilities[at])
-            right.progress(min(share, 1.0), f"{names[at]} · {100 * share:.0f} %")
+        show_answer(photo, predictor, names, texts, why)
 
 
-main()
+def show_answer(photo: Any, predictor: Predictor, names: list[str], texts: dict[str, str], why: bool) -> None:
+    """An uploaded photo with its answer, or with what is wrong with it."""
+    changed, suffix = predictor.file.stat().st_mtime, Path(photo.name).suffix[:8]
+    answer, pixels = answered(predictor.file, changed, suffix, photo.getvalue())
+    st.divider()
+    if answer.probabilities is None or pixels is None:
+        st.error(f"{photo.name}: {texts['cannot be read']} ({answer.note})")
+        return
+    best = int(answer.probabilities.argmax())
+    said = f"{names[best]} · {100 * answer.probabilities[best]:.0f} %"
+    sure = answer.probabilities[best] >= predictor.threshold
+    st.subheader(said if sure else f"{texts['not sure']}: {texts['perhaps']} {said}")
+    if answer.note:
+        st.info(texts[answer.note])
+    left, right = st.columns(2)
+    if why and answer.evidence is not None:
+        glowing = overlay(pixels, answer.evidence[best])
+        left.image(glowing, texts["What glows speaks for the answer (Grad-CAM)."])
+    else:
+        left.image(pixels, photo.name)
+    for at in np.argsort(-answer.probabilities, kind="stable"):
+        share = float(answer.probabilities[at])
+        right.progress(min(share, 1.0), f"{names[at]} · {100 * share:.0f} %")
+
+
+if __name__ == "__main__":  # Streamlit runs this file
+    main()

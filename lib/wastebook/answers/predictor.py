@@ -1,18 +1,18 @@
 """New photos answered by the models that runs have kept as ONNX: without torch, so the first comes at once.
 
-The terminal, the app and chapter 07 ask the same file in the same way; the site's page asks it in the
+The terminal, the app and a notebook ask the same file in the same way; the site's page asks it in the
 browser.
 """
 
 import contextlib
 import csv
 import json
-import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,17 +22,17 @@ import requests
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import atomic_write
-from wastebook.photos.decode import PhotoError, is_animated, parallel_map, read_photo, resize
-from wastebook.photos.squeeze import squeeze
+from wastebook.photos import decode
+from wastebook.photos.decode import PhotoError
 
-with contextlib.suppress(ImportError):  # iPhones' photos, where the package is there
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
+if TYPE_CHECKING:  # slow to import, and wanted for tables alone
+    import pandas as pd
 
 DEFAULT_CHAPTER = "04-efficientnet"
 MOST_BYTES = 50 * 1024**2  # of a photo brought from the web, or uploaded to the app
 TIMEOUT = (3.05, 20)  # seconds to connect, and between two pieces of data
+MOST_SECONDS = 120  # that a photo may take to be brought
+WEB = ("http://", "https://")
 MOVING = (".gif", ".png", ".webp")  # suffixes of what may be an animation
 
 
@@ -48,35 +48,29 @@ class Answer(NamedTuple):
 
 
 class Predictor:
-    """A model kept as ONNX, opened. `card` has the data it learned from, its scores and its temperature."""
+    """A model kept as ONNX, opened. `facts` is all that `wastebook.learning.export` says of it, `card` among
+    that the data it learned from, its scores, temperature and threshold. Photos of more than `largest` pixels
+    are refused."""
 
-    def __init__(self, file: Path):
+    def __init__(self, file: Path, largest: int = decode.LARGEST):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # a photo a thread: faster than threads that share one
         options.log_severity_level = 3
         options.add_session_config_entry("session.disable_quant_qdq", "1")  # 8-bit weights widened once only
         try:
-            self._session = onnxruntime.InferenceSession(
-                file.read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
-            facts = json.loads(self._session.get_modelmeta().custom_metadata_map["wastebook"])
-            self.name: str = facts["name"]
-            self.task: str = facts["task"]
-            self.classes: list[str] = facts["classes"]
-            self.spanish: list[str] = facts["spanish"]
-            self.bits: int = facts["bits"]
-            self.card: dict[str, Any] = facts["card"]
-            self.backbone = SimpleNamespace(**facts["weights"])  # `name`, `weights` and the `note` on them
-            self.image_size: tuple[int, int] = tuple(facts["image_size"])
-            self._resizing: str = facts["resizing"]
+            content, on = file.read_bytes(), ["CPUExecutionProvider"]
+            self._session = onnxruntime.InferenceSession(content, options, providers=on)
+            self.facts = json.loads(self._session.get_modelmeta().custom_metadata_map["wastebook"])
+            self.name, self.classes, self.card = (self.facts[key] for key in ("name", "classes", "card"))
+            self.image_size: tuple[int, int] = tuple(self.facts["image_size"])
         except Exception as error:  # onnxruntime raises kinds of its own
             reason = f"{type(error).__name__}: {str(error)[:100]}"
-            raise WastebookError(
-                f"{file} is no model of this version of Wastebook ({reason}): train it anew."
-            ) from error
-        self.file = file
+            message = f"{file} is no model of this version of Wastebook ({reason}): train it anew."
+            raise WastebookError(message) from error
+        self.file, self.largest = file, largest
         self.threshold: float = self.card.get("threshold", 0.0)
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.drawn: bool = self.card["data"].get("drawn", False)
+        _learn_heif()
 
     def ask(self, photo: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """(K,) probabilities and (K, h, w) evidence for a photo, (H, W, 3) uint8 RGB.
@@ -84,69 +78,67 @@ class Predictor:
         The graph resizes by itself, but rounds a few pixels in a hundred otherwise than training did. What
         comes in its own size it leaves alone: so that is what it gets here.
         """
-        small = (resize if self._resizing == "area" else squeeze)(photo, self.image_size)
-        found = self._session.run(self._outputs, {"photo": small})
-        return found[0][0], found[1][0] if len(found) > 1 else None
+        small = decode.resize_antialiased(photo, self.image_size)
+        probabilities, *evidence = self._session.run(None, {"photo": small})
+        return probabilities[0], evidence[0][0] if evidence else None
 
-    def answer(self, photo: str | Path) -> Answer:
-        """The answer to a photo: a file, or an address on the web. Never raises for a photo that is bad."""
+    def look(self, photo: str | Path) -> tuple[Answer, np.ndarray | None]:
+        """The answer to a photo, a file or an address on the web, and its pixels; None for one that is
+        bad."""
         name = str(photo)
         try:
             with _brought(name) as file:
-                asked = self.ask(read_photo(file))
-                moving = file.suffix.lower() in MOVING and is_animated(file)
-                return Answer(name, *asked, "an animation: its first picture" if moving else "")
+                pixels = decode.read_photo(file, self.largest)
+                moving = file.suffix.lower() in MOVING and decode.is_animated(file)
+            note = "an animation: its first picture" if moving else ""
+            return Answer(name, *self.ask(pixels), note), pixels
         except PhotoError as error:
-            return Answer(name, None, note=f"{error.problem}: {error.detail}")
+            note = f"{error.problem}: {error.detail}"
         except requests.RequestException as error:
-            return Answer(name, None, note=f"could not be brought ({type(error).__name__})")
+            note = f"could not be brought ({type(error).__name__})"
         except MemoryError:
-            return Answer(name, None, note="huge: not enough memory for it")
+            note = "huge: not enough memory for it"
+        return Answer(name, None, note=note), None
+
+    def answer(self, photo: str | Path) -> Answer:
+        """The answer to a photo: a file, or an address on the web. Never raises for a photo that is bad."""
+        return self.look(photo)[0]
 
     def stream(self, photos: Iterable[str | Path]) -> Iterator[Answer]:
         """The answers in the order of the photos, on all cores, in memory that does not grow."""
-        return parallel_map(self.answer, photos)
+        return decode.parallel_map(self.answer, photos)
 
     def about(self) -> str:
         """What a user should know of the model, in a line or two."""
-        data = self.card["data"]
-        text = (
-            f"{self.name}, of {_run_of(self.file)}, learned from {data['photos']:,} photos of {data['name']}."
-        )
-        if paths.is_drawn(data["name"]):
-            text += "\nThey are drawn, not photographed: on photos of real waste its answers mean nothing."
-        if self.backbone.weights == "random":
-            text += f"\n{self.backbone.name} has random weights: it has never learned to see."
-        return text
+        run, data = self.file.parents[2], self.card["data"]
+        lines = [f"{self.name}, of {run}, learned from {data['photos']:,} photos of {data['name']}."]
+        if self.drawn:
+            lines += ["They are drawn, not photographed: on photos of real waste its answers mean nothing."]
+        if self.facts["weights"]["weights"] == "random":
+            lines += [f"{self.facts['network']} has random weights: it has never learned to see."]
+        return "\n".join(lines)
 
     def row(self, answer: Answer) -> dict[str, Any]:
         """An answer as a row: `photo, label, confidence, sure` (confidence at or above the threshold),
-        `runner_up, runner_up_confidence, note` and `p_<class>` a class; None for what there is not."""
+        `runner_up, runner_up_confidence, note` and `p_<class>` per class; None for what there is not."""
+        row = dict.fromkeys(("photo", "label", "confidence", "sure", "runner_up", "runner_up_confidence"))
+        row |= {"note": answer.note} | {f"p_{name}": None for name in self.classes} | {"photo": answer.photo}
+        if answer.probabilities is not None:
+            shares = dict(zip(self.classes, map(float, answer.probabilities), strict=True))
+            first, second = sorted(shares, key=lambda name: -shares[name])[:2]
+            row |= {"label": first, "confidence": shares[first], "sure": shares[first] >= self.threshold}
+            row |= {"runner_up": second, "runner_up_confidence": shares[second]}
+            row |= {f"p_{name}": share for name, share in shares.items()}
+        return row
+
+    def describe(self, answer: Answer, top: int = 3) -> str:
+        """An answer in words: `glass 91 %, plastic 6 %, metal 2 %`, `not sure: ...`, or why there is none."""
         if answer.probabilities is None:
-            nothing = ("label", "confidence", "sure", "runner_up", "runner_up_confidence")
-            row = {"photo": answer.photo} | dict.fromkeys(nothing) | {"note": answer.note}
-            return row | {f"p_{name}": None for name in self.classes}
-        first, second = np.argsort(-answer.probabilities, kind="stable")[:2]
-        values = [float(value) for value in answer.probabilities]
-        return {
-            "photo": answer.photo,
-            "label": self.classes[first],
-            "confidence": values[first],
-            "sure": values[first] >= self.threshold,
-            "runner_up": self.classes[second],
-            "runner_up_confidence": values[second],
-            "note": answer.note,
-        } | {f"p_{name}": value for name, value in zip(self.classes, values, strict=True)}
-
-
-def said(predictor: Predictor, answer: Answer, top: int = 3) -> str:
-    """An answer in words: `glass 91 %, plastic 6 %, metal 2 %`, `not sure: ...`, or why there is none."""
-    if answer.probabilities is None:
-        return answer.note
-    order = np.argsort(-answer.probabilities, kind="stable")[:top]
-    named = ", ".join(f"{predictor.classes[at]} {100 * answer.probabilities[at]:.0f} %" for at in order)
-    doubt = "" if answer.probabilities.max() >= predictor.threshold else "not sure: "
-    return f"{doubt}{named}" + (f" ({answer.note})" if answer.note else "")
+            return answer.note
+        order = np.argsort(-answer.probabilities, kind="stable")[:top]
+        named = ", ".join(f"{self.classes[at]} {100 * answer.probabilities[at]:.0f} %" for at in order)
+        doubt = "" if answer.probabilities.max() >= self.threshold else "not sure: "
+        return f"{doubt}{named}" + (f" ({answer.note})" if answer.note else "")
 
 
 def overlay(photo: np.ndarray, evidence: np.ndarray) -> np.ndarray:
@@ -174,17 +166,32 @@ def write_csv(file: Path | None, predictor: Predictor) -> Iterator[Callable[[Ans
 
 def predict(
     photos: str | Path | Iterable[str | Path], run: str | None = None, model: str | None = None
-) -> Any:
-    """A table with a row a photo (see `Predictor.row`) for files, folders (all photos below) and addresses.
+) -> "pd.DataFrame":
+    """What a model that a run has kept says of photos.
 
-    `run` and `model` as in `find_model`. What cannot be read has its reason in `note`. WastebookError where
-    there is no such model, or a folder without photos.
+    Parameters ---------- photos : files, folders (all photos below) and addresses on the web, one or several
+    run : a name under `runs/`, or the path of a run; the newest that has kept a model where None model : a
+    name as `find_models` has it, `efficientnet_b0-288x384-exact`, with `<chapter>/` before it where two
+    chapters have kept one of that name; chapter 04's where None
+
+    Returns
+    -------
+    A row per photo: `photo, label, confidence` (0-1), `sure` (whether that reaches the model's threshold),
+    `runner_up, runner_up_confidence, note` (why there is no answer) and `p_<class>` per class.
+
+    Raises
+    ------
+    WastebookError where there is no such model, or a folder without photos.
+
+    Examples
+    --------
+    >>> predict("bottle.jpg", run="full")[["label", "confidence"]]  # doctest: +SKIP
     """
     import pandas as pd
 
-    places = [photos] if isinstance(photos, str | Path) else photos
+    listed = list_photos([photos] if isinstance(photos, str | Path) else photos)
     predictor = open_model(run, model)
-    return pd.DataFrame([predictor.row(answer) for answer in predictor.stream(list_photos(places))])
+    return pd.DataFrame([predictor.row(answer) for answer in predictor.stream(listed)])
 
 
 def open_model(run: str | None = None, model: str | None = None) -> Predictor:
@@ -193,35 +200,40 @@ def open_model(run: str | None = None, model: str | None = None) -> Predictor:
 
 
 def find_model(run: str | None = None, model: str | None = None) -> Path:
-    """The file of the model `model` of the run `run`; by default of the newest run that has kept one, and
-    there chapter 04's, which tells materials apart. WastebookError, with what there is, where it is gone."""
+    """The file of a model, called `model` or `<chapter>/<model>`, of a run; by default of the newest run that
+    has kept one, and there the one that chapter 04, which tells materials apart, kept last. WastebookError,
+    with what there is, where it is gone, or two chapters have one of that name."""
     files = find_models(run)
-    kept = {file.stem: file for file in files}
     if model is None:
-        whole = [file for file in files if not file.stem.endswith("-int8")]
-        return next((file for file in whole if file.parent.name == DEFAULT_CHAPTER), whole[0])
-    if model not in kept:
-        known = did_you_mean(model, kept)
-        raise WastebookError(f"No model is called {model!r} in {_run_of(files[0])}. {known}")
-    return kept[model]
+        whole = [file for file in files.values() if not file.stem.endswith("-int8")]
+        materials = [file for file in whole if file.parent.name == DEFAULT_CHAPTER]
+        return max(materials or whole, key=lambda file: file.stat().st_mtime)
+    found = [key for key in files if model in (key[1], "/".join(key))]
+    if not found:
+        known = did_you_mean(model, [stem for _, stem in files])
+        raise WastebookError(f"No model is called {model!r} in that run. {known}")
+    if len(found) > 1:
+        raise WastebookError(f"Which {model}? Name {' or '.join(map('/'.join, found))}.")
+    return files[found[0]]
 
 
-def find_models(run: str | None = None) -> list[Path]:
-    """The ONNX files that a run has kept, chapter by chapter; of the newest run that has some where None."""
+def find_models(run: str | None = None) -> dict[tuple[str, str], Path]:
+    """The ONNX files that a run has kept, by chapter and model; of the newest run that has some where
+    None."""
+    kept = sorted(paths.RUNS.glob("*/models/*/*.onnx"), key=lambda file: file.stat().st_mtime)
     if run is not None:
         folder = paths.run_folder(run)
-        files = sorted(folder.glob("models/*/*.onnx"))
-        if not files:
-            known = sorted({_run_of(file).name for file in paths.RUNS.glob("*/models/*/*.onnx")})
-            gone = "has kept no models" if folder.is_dir() else "is not there"
-            way_out = did_you_mean(run, known) if known else "Build one: wastebook build."
-            raise WastebookError(f"The run {folder} {gone}. {way_out}")
-        return files
-    found = list(paths.RUNS.glob("*/models/*/*.onnx"))
-    if not found:
+    elif kept:
+        folder = kept[-1].parents[2]
+    else:
         raise WastebookError(f"No run in {paths.RUNS} has kept a model. Build one: wastebook build.")
-    newest = _run_of(max(found, key=lambda file: file.stat().st_mtime))
-    return sorted(newest.glob("models/*/*.onnx"))
+    files = sorted(folder.glob("models/*/*.onnx"))
+    if not files:
+        gone = "has kept no models" if folder.is_dir() else "is not there"
+        known = sorted({file.parents[2].name for file in kept})
+        way_out = did_you_mean(str(run), known) if known else "Build one: wastebook build."
+        raise WastebookError(f"The run {folder} {gone}. {way_out}")
+    return {(file.parent.name, file.stem): file for file in files}
 
 
 def list_photos(places: Iterable[str | Path]) -> list[str]:
@@ -229,41 +241,47 @@ def list_photos(places: Iterable[str | Path]) -> list[str]:
     folder without any."""
     photos = []
     for place in map(str, places):
-        if _is_address(place) or not Path(place).is_dir():
-            photos.append(place)
-            continue
-        from wastebook.data.copies import is_photo, list_files  # with pandas, which one photo does without
+        found = [place]
+        if not place.lower().startswith(WEB) and Path(place).is_dir():
+            from wastebook.data.copies import (
+                is_photo,
+                list_files,
+            )  # with pandas, which one photo does without
 
-        found = [os.path.join(place, path) for path in list_files(Path(place)) if is_photo(path)]  # noqa: PTH118
+            found = [str(Path(place, path)) for path in list_files(Path(place)) if is_photo(path)]
         if not found:
             raise WastebookError(f"There is no photo in {place} or below: name a folder that has some.")
         photos += found
     return photos
 
 
-def _run_of(model: Path) -> Path:
-    return model.parents[2]
+@cache
+def _learn_heif() -> None:
+    """Let Pillow read iPhones' photos, where the package for it is there."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
 
-
-def _is_address(place: str) -> bool:
-    return place.lower().startswith(("http://", "https://"))
+        pillow_heif.register_heif_opener()
 
 
 @contextlib.contextmanager
 def _brought(photo: str) -> Iterator[Path]:
     """The file of a photo; one from the web is brought into a temporary file first."""
-    if not _is_address(photo):
+    if not photo.lower().startswith(WEB):
         yield Path(photo)
         return
+    started, suffix = time.monotonic(), Path(photo.split("?")[0]).suffix[:8]
     with (
         requests.get(photo, stream=True, timeout=TIMEOUT) as response,
         tempfile.TemporaryDirectory() as folder,
     ):
         response.raise_for_status()
-        file = Path(folder, f"photo{Path(photo.split('?')[0]).suffix[:8]}")
+        file = Path(folder, f"photo{suffix}")
         with file.open("wb") as stream:
             for piece in response.iter_content(1 << 16):
                 stream.write(piece)
                 if stream.tell() > MOST_BYTES:
                     raise PhotoError(file, "huge", f"it has more than {MOST_BYTES >> 20} MB")
+                if time.monotonic() - started > MOST_SECONDS:
+                    raise requests.Timeout
         yield file

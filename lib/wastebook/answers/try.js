@@ -12,21 +12,17 @@
   }
   const MOST_PIXELS = 60e6; // a canvas of more fails on many phones
   const home = document.currentScript.src.replace(/[^/]*$/, "");
-  const make = (tag, text = "", attributes = {}) => {
-    const element = Object.assign(document.createElement(tag), { textContent: text });
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    return element;
-  };
+  const { classes, threshold, note } = tryIt.model;
+  // Names of files and classes become text, never markup.
+  const make = (tag, text = "", properties = {}) =>
+    Object.assign(document.createElement(tag), { textContent: text }, properties);
 
   const load = (name) => new Promise((resolve, reject) => {
-    const script = make("script", "", { src: home + name });
-    script.onload = resolve;
-    script.onerror = () => reject(new Error(`${name} could not be loaded`));
-    document.head.append(script);
+    const onerror = () => reject(new Error(`${name} could not be loaded`));
+    document.head.append(make("script", "", { src: home + name, onload: resolve, onerror }));
   });
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
-  let session; // a promise: opened once
   const open = async () => {
     await Promise.all(["engine.js", "engine-parts.js", "model.js"].map(load));
     ort.env.wasm.numThreads = 1; // more would need headers that a plain host does not send
@@ -40,25 +36,22 @@
   // The photo upright, transparent parts white, as the library decodes it: a canvas and its RGB values.
   const decode = async (file) => {
     const picture = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
-    if (picture.width * picture.height > MOST_PIXELS) throw new Error("it is too large for a browser");
-    const canvas = Object.assign(make("canvas"), { width: picture.width, height: picture.height });
+    const { width, height } = picture;
+    if (width * height > MOST_PIXELS) throw new Error("it is too large for a browser");
+    const canvas = make("canvas", "", { width, height });
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.fillStyle = "white";
-    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.fillRect(0, 0, width, height);
     context.drawImage(picture, 0, 0);
-    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-    const rgb = new Uint8Array((data.length / 4) * 3);
-    for (let from = 0, to = 0; from < data.length; from += 4) {
-      rgb[to++] = data[from];
-      rgb[to++] = data[from + 1];
-      rgb[to++] = data[from + 2];
-    }
-    return { canvas, rgb };
+    const { data } = context.getImageData(0, 0, width, height);
+    const rgb = new Uint8Array(3 * width * height);
+    for (let to = 0; to < rgb.length; to++) rgb[to] = data[to + Math.floor(to / 3)];
+    return { canvas, photo: new ort.Tensor("uint8", rgb, [height, width, 3]) };
   };
 
   // Where the evidence lies, laid over the picture: dark where there is none.
   const shade = (canvas, evidence, rows, columns) => {
-    const small = Object.assign(make("canvas"), { width: columns, height: rows });
+    const small = make("canvas", "", { width: columns, height: rows });
     const most = Math.max(...evidence, 1e-9);
     const pixels = new ImageData(columns, rows);
     evidence.forEach((value, at) => { pixels.data[4 * at + 3] = 190 * (1 - value / most); });
@@ -68,37 +61,35 @@
     context.drawImage(small, 0, 0, canvas.width, canvas.height);
   };
 
-  const answer = async (file) => {
-    const { canvas, rgb } = await decode(file);
-    const photo = new ort.Tensor("uint8", rgb, [canvas.height, canvas.width, 3]);
+  const answer = async (file, session) => {
+    const { canvas, photo } = await decode(file);
     const started = performance.now();
-    const { probabilities, evidence } = await (await session).run({ photo });
+    const { probabilities, evidence } = await session.run({ photo });
     const milliseconds = Math.round(performance.now() - started);
     const shares = Array.from(probabilities.data);
-    const best = shares.indexOf(Math.max(...shares));
-    const article = make("article", "", { "data-label": tryIt.model.classes[best] });
-    const sure = shares[best] >= tryIt.model.threshold ? "" : "Not sure: perhaps ";
-    article.append(make("h2", `${sure}${tryIt.model.classes[best]}, ${Math.round(100 * shares[best])} %`));
+    const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a]);
+    const [best] = order;
     if (evidence) {
       const [, , rows, columns] = evidence.dims;
-      shade(canvas, Array.from(evidence.data.slice(best * rows * columns, (best + 1) * rows * columns)), rows, columns);
+      shade(canvas, evidence.data.slice(best * rows * columns, (best + 1) * rows * columns), rows, columns);
     }
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${file.name}; bright where the evidence for ${tryIt.model.classes[best]} lies`);
-    article.append(canvas);
+    canvas.setAttribute("aria-label", `${file.name}; bright where the evidence for ${classes[best]} lies`);
     const list = make("ul");
-    shares.map((share, at) => [share, at]).sort((a, b) => b[0] - a[0]).forEach(([share, at]) => {
-      const line = make("li", `${tryIt.model.classes[at]} ${(100 * share).toFixed(1)} %`);
-      line.style.setProperty("--share", `${100 * share}%`);
-      list.append(line);
-    });
-    article.append(list, make("p", `${file.name}, answered in ${milliseconds} ms on this device`));
-    article.dataset.probabilities = JSON.stringify(shares);
+    for (const at of order) {
+      list.append(make("li", `${classes[at]} ${(100 * shares[at]).toFixed(1)} %`));
+      list.lastChild.style.setProperty("--share", `${100 * shares[at]}%`);
+    }
+    const sure = shares[best] >= threshold ? "" : "Not sure: perhaps ";
+    const heading = make("h2", `${sure}${classes[best]}, ${Math.round(100 * shares[best])} %`);
+    const article = make("article");
+    article.append(heading, canvas, list, make("p", `${file.name}, answered in ${milliseconds} ms on this device`));
+    Object.assign(article.dataset, { label: classes[best], probabilities: JSON.stringify(shares) });
     return article;
   };
 
   const status = place.querySelector("[role=status]");
-  const results = place.querySelector(".results");
+  let session; // a promise: opened once
   const take = async (files) => {
     if (!files.length) return;
     if (!session) status.textContent = `Loading the model (${tryIt.megabytes} MB, once) …`;
@@ -107,9 +98,9 @@
     let bad = "";
     for (const file of files) {
       try {
-        await session;
+        const opened = await session;
         status.textContent = `Looking at ${file.name} …`;
-        results.prepend(await answer(file));
+        place.querySelector(".results").prepend(await answer(file, opened));
       } catch (error) {
         bad += ` ${file.name} cannot be read (${error.message}).`;
       }
@@ -118,14 +109,11 @@
   };
 
   place.querySelector(".missing").remove();
-  place.querySelector(".note").textContent = tryIt.model.note;
+  place.querySelector(".note").textContent = note;
   for (const input of place.querySelectorAll("input[type=file]")) {
     input.addEventListener("change", () => { take([...input.files]); input.value = ""; });
   }
   place.addEventListener("dragover", (event) => event.preventDefault());
-  place.addEventListener("drop", (event) => {
-    event.preventDefault();
-    take([...event.dataTransfer.files]);
-  });
+  place.addEventListener("drop", (event) => { event.preventDefault(); take([...event.dataTransfer.files]); });
   place.querySelector(".ready").hidden = false;
 })();

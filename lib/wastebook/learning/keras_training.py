@@ -31,7 +31,7 @@ HISTORY = [*MODEL, *EPOCHS]
 Batches = Callable[[str, int], Iterator[tuple[np.ndarray, np.ndarray]]]  # of a split in an epoch
 
 
-class Recipe(NamedTuple):
+class KerasRecipe(NamedTuple):
     """How a network learns: for `epochs` at most, in an order drawn by `seed`, until the validation loss has
     not fallen for `patience` epochs."""
 
@@ -84,7 +84,7 @@ def train(
     photos: pd.DataFrame,
     classes: list[str],
     model: Model,
-    recipe: Recipe,
+    recipe: KerasRecipe,
 ) -> tuple["keras.Model", pd.DataFrame]:
     """The network trained by Adam on binary cross-entropy, with the weights of its best epoch, and its
     history (`HISTORY`: the columns of `model`, and each epoch's `seconds`).
@@ -117,7 +117,7 @@ def train(
         network.set_weights(initial)
 
 
-def _folder_of(network: "keras.Model", inputs: np.ndarray, photos: pd.DataFrame, recipe: Recipe) -> Path:
+def _folder_of(network: "keras.Model", inputs: np.ndarray, photos: pd.DataFrame, recipe: KerasRecipe) -> Path:
     """Where a training is kept: by all that it depends on."""
     facts: list[Any] = [VERSION, weights_hash(network), recipe, import_keras().backend.backend()]
     # Two networks with the same weights may differ in what learns, and in the numbers they reckon in.
@@ -148,7 +148,7 @@ def time_photo(network: "keras.Model", image_size: int, rounds: int = 3) -> floa
 
 
 def _batches(
-    inputs: np.ndarray, targets: np.ndarray, splits: np.ndarray, recipe: Recipe, split: str, epoch: int
+    inputs: np.ndarray, targets: np.ndarray, splits: np.ndarray, recipe: KerasRecipe, split: str, epoch: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """A split's inputs (an array, or one on disk) and targets, batch by batch; `train` in another order each
     epoch, the same for the same seed and epoch. Keras takes the next while the network works on this one."""
@@ -160,7 +160,7 @@ def _batches(
         yield inputs[some], targets[some]
 
 
-def _learn(network: "keras.Model", folder: Path, batches: Batches, recipe: Recipe) -> pd.DataFrame:
+def _learn(network: "keras.Model", folder: Path, batches: Batches, recipe: KerasRecipe) -> pd.DataFrame:
     """Train `network`, or go on where `folder` says; its history (`EPOCHS`).
 
     An epoch at a time, each kept before the next: Keras' callbacks for the best epoch, for stopping in time
@@ -213,7 +213,7 @@ def _losses(history: pd.DataFrame) -> np.ndarray:
     return history.loc[history["split"] == "validation", "loss"].to_numpy(dtype=float)
 
 
-def _is_over(history: pd.DataFrame, recipe: Recipe) -> bool:
+def _is_over(history: pd.DataFrame, recipe: KerasRecipe) -> bool:
     losses = _losses(history)
     stale = len(losses) and len(losses) - 1 - losses.argmin() >= recipe.patience
     return bool(stale) or len(losses) >= recipe.epochs
