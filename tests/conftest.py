@@ -1,6 +1,7 @@
 """What all tests share: a cache of their own, the samples, and the real photos where they are at hand."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -52,19 +53,21 @@ def trashnet(cache) -> Dataset:
 
 @pytest.fixture(scope="session")
 def kept_model(sample):
-    """A head on ResNet18 with random weights: little sense, every property of a real model."""
-    from wastebook.evaluation.trust import model_card
+    """A head on ResNet18 with random weights: little sense, every property of a real model (`model, backbone,
+    head, card`)."""
     from wastebook.learning.backbones import load_backbone
     from wastebook.learning.features import extract_features
-    from wastebook.learning.heads import predict_head, solve_head
-    from wastebook.learning.models import Model
+    from wastebook.learning.heads import solve_head
+    from wastebook.learning.predictions import Model
 
     backbone = load_backbone("resnet18", "random", (64, 80), sample.photos, sample.root)
     features = extract_features(sample.photos, sample.root, backbone)
     head, _ = solve_head(features, features[0], sample.photos, sample.classes)
-    predictions = predict_head(head, features[0], sample.photos, "resnet18-exact", 0, "official")
-    card = model_card(sample.name, sample.photos, predictions)
-    return Model("resnet18-exact", backbone, head, card)
+    data = {"name": "sample", "title": "Sample", "photos": 72, "fingerprint": "0" * 64, "drawn": True}
+    card = {"data": data, "scores": {"accuracy": 0.5}, "temperature": 1.5, "threshold": 0.4}
+    return SimpleNamespace(
+        model=Model("resnet18", "64x80", head="exact"), backbone=backbone, head=head, card=card
+    )
 
 
 @pytest.fixture(scope="session")
@@ -75,12 +78,12 @@ def ask_torch():
     from wastebook.learning.heads import head_probabilities
     from wastebook.photos.decode import decode_photos
 
-    def ask(model, files):
-        device, cooled = accelerator(), 1 / model.card.get("temperature", 1.0)
-        network = for_inference(model.backbone).to(device)
-        pixels = np.stack(list(decode_photos(files, model.backbone.image_size)))
-        head = model.head._replace(weight=model.head.weight * cooled, bias=model.head.bias * cooled)
-        return head_probabilities(head, forward(network, model.backbone, pixels, device, bf16=False))
+    def ask(backbone, head, files, temperature=1.0):
+        device, cooled = accelerator(), 1 / temperature
+        network = for_inference(backbone).to(device)
+        pixels = np.stack(list(decode_photos(files, backbone.image_size)))
+        head = head._replace(weight=head.weight * cooled, bias=head.bias * cooled)
+        return head_probabilities(head, forward(network, backbone, pixels, device, bf16=False))
 
     return ask
 
@@ -89,16 +92,19 @@ def ask_torch():
 def kept_runs(kept_model, tmp_path_factory):
     """A folder of runs: `small` has kept that model, and one of two classes as chapter 05 does."""
     from wastebook.learning.export import export_model
+    from wastebook.learning.predictions import Model
 
-    folder = tmp_path_factory.mktemp("runs")
+    folder, kept = tmp_path_factory.mktemp("runs"), kept_model
     models = folder / "small" / "models"
-    export_model(kept_model, models / "04-efficientnet" / f"{kept_model.name}.onnx")
-    head = kept_model.head._replace(
-        weight=kept_model.head.weight[:2], bias=kept_model.head.bias[:2], classes=["organic", "recyclable"]
+    file = models / "04-efficientnet" / f"{kept.model.id}.onnx"
+    export_model(kept.backbone, kept.head, kept.model, kept.card, file)
+    two = {"weight": kept.head.weight[:2], "bias": kept.head.bias[:2], "classes": ["organic", "recyclable"]}
+    card, model = (
+        kept.card | {"data": kept.card["data"] | {"name": "sample-binary"}},
+        Model("xception", "71x71"),
     )
-    card = kept_model.card | {"data": {"name": "sample-binary", "photos": 360}}
-    binary = kept_model._replace(name="xception-exact", head=head, card=card)
-    export_model(binary, models / "05-xception" / "xception-exact.onnx")
+    file = models / "05-xception" / f"{model.id}.onnx"
+    export_model(kept.backbone, kept.head._replace(**two), model, card, file)
     return folder
 
 
