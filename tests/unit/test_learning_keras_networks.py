@@ -12,7 +12,7 @@ import torch
 from wastebook.data import open_dataset
 from wastebook.errors import WastebookError
 from wastebook.learning import keras_networks
-from wastebook.learning.keras_networks import keras
+from wastebook.learning.keras_networks import import_keras
 
 SIZE = 71
 
@@ -31,23 +31,29 @@ def no_weights(monkeypatch, tmp_path):
 
 
 def test_the_optimised_cnn_is_the_published_one():
-    model = keras_networks.optimised_cnn(224, precision="fp32")
+    model = keras_networks.build_cnn("optimised_cnn", 224, "fp32")
     assert model.count_params() == 6_819_393
     kinds = [type(layer).__name__ for layer in model.layers]
     assert kinds[:4] == ["RandomFlip", "RandomRotation", "RandomZoom", "Rescaling"]
-    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    convolutions = [layer for layer in model.layers if isinstance(layer, import_keras().layers.Conv2D)]
     assert [layer.filters for layer in convolutions] == [32, 64, 128, 256]
-    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.2, 0.2]
+    assert [layer.rate for layer in model.layers if isinstance(layer, import_keras().layers.Dropout)] == [
+        0.2,
+        0.2,
+    ]
     assert model.output_shape == (None, 1)
 
 
 def test_networks_depend_on_the_seed_alone():
-    hashes = [keras_networks.weights_hash(keras_networks.base_cnn(32, "fp32", seed)) for seed in (0, 0, 1)]
+    hashes = [
+        keras_networks.weights_hash(keras_networks.build_cnn("base_cnn", 32, "fp32", seed))
+        for seed in (0, 0, 1)
+    ]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_bf16_keeps_weights_and_output_in_fp32():
-    model = keras_networks.optimised_cnn(32, "bf16")
+    model = keras_networks.build_cnn("optimised_cnn", 32, "bf16")
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
     assert model(np.zeros((1, 32, 32, 3), np.float32)).dtype in ("float32", torch.float32)
     assert model.layers[4].compute_dtype == "bfloat16"
@@ -56,8 +62,8 @@ def test_bf16_keeps_weights_and_output_in_fp32():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: keras_networks.policy_of("fp16"), "name `auto`"),
-        (lambda: keras_networks.optimised_cnn(8), "image_size=8"),
+        (lambda: keras_networks.find_policy("fp16"), "name `auto`"),
+        (lambda: keras_networks.build_cnn("optimised_cnn", 8), "image_size=8"),
         (lambda: keras_networks.load_keras_backbone("xeption", "random", SIZE, None, None), "xception"),
         (lambda: keras_networks.load_keras_backbone("xception", "random", 64, None, None), "71 pixels"),
         (lambda: keras_networks.load_keras_backbone("xception", "none.h5", SIZE, None, None), "no weights"),
@@ -121,8 +127,9 @@ def test_only_the_last_blocks_learn(no_weights, sample_binary):
 def test_without_a_backend_it_says_what_to_install(missing):
     code = (
         f"import sys; sys.modules[{missing!r}] = None\n"
+        "import wastebook.learning.keras_networks\n"
         "from wastebook.errors import WastebookError\n"
-        "try:\n    import wastebook.learning.keras_networks\n"
+        "try:\n    wastebook.learning.keras_networks.import_keras()\n"
         "except WastebookError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -132,15 +139,15 @@ def test_without_a_backend_it_says_what_to_install(missing):
 def test_the_torch_backend_learns_and_agrees(tmp_path):
     """The same code on torch: the same weights give the same answers, and a step of training runs."""
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype(np.float32)
-    model = keras_networks.optimised_cnn(32, "fp32")
+    model = keras_networks.build_cnn("optimised_cnn", 32, "fp32")
     model.save_weights(tmp_path / "cnn.weights.h5")
     np.savez(tmp_path / "given.npz", images=images, answers=np.asarray(model.predict_on_batch(images)))
     code = f"""
 import numpy as np
 from wastebook.learning import keras_networks
-assert keras_networks.keras.backend.backend() == "torch"
+assert keras_networks.import_keras().backend.backend() == "torch"
 given = np.load({str(tmp_path / "given.npz")!r})
-model = keras_networks.optimised_cnn(32, "fp32")
+model = keras_networks.build_cnn("optimised_cnn", 32, "fp32")
 model.load_weights({str(tmp_path / "cnn.weights.h5")!r})
 assert np.allclose(model.predict_on_batch(given["images"]), given["answers"], atol=1e-5)
 model.compile("adam", "binary_crossentropy")
@@ -159,18 +166,18 @@ def test_timm_has_the_same_xception():
     # isort: split
     import timm
 
-    keras.utils.set_random_seed(0)
-    ours = keras.applications.Xception(
+    import_keras().utils.set_random_seed(0)
+    ours = import_keras().applications.Xception(
         include_top=False, weights=None, pooling="avg", input_shape=(SIZE, SIZE, 3)
     )
     theirs = timm.create_model("legacy_xception", num_classes=0).eval()
     convolutions, norms, separable = [], [], []
     for layer in ours.layers:  # in the order of the graph, shortcuts apart, as below
-        if isinstance(layer, keras.layers.SeparableConv2D):
+        if isinstance(layer, import_keras().layers.SeparableConv2D):
             separable.append(layer)
-        elif isinstance(layer, keras.layers.Conv2D):
+        elif isinstance(layer, import_keras().layers.Conv2D):
             convolutions.append(layer)
-        elif isinstance(layer, keras.layers.BatchNormalization):
+        elif isinstance(layer, import_keras().layers.BatchNormalization):
             norms.append(layer)
     modules = dict(theirs.named_modules())
     tensors = iter(separable)

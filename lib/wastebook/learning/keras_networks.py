@@ -69,7 +69,7 @@ def import_keras() -> Any:
     except Exception as error:  # a broken TensorFlow raises whatever its libraries do
         raise WastebookError(
             f"Keras does not start on {os.environ['KERAS_BACKEND']} ({type(error).__name__}: {error}).\n"
-            "Install it (`pip install --upgrade keras tensorflow`), or set KERAS_BACKEND to `torch`. The other "
+            "Install it (`pip install --upgrade keras tensorflow`), or set KERAS_BACKEND to `torch`. Other "
             "chapters do without TensorFlow."
         ) from error
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

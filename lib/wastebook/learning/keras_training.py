@@ -28,7 +28,7 @@ VERSION = 2  # raised whenever the same photos would give another training than 
 OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")  # TensorFlow's and torch's errors
 EPOCHS = ["seed", "epoch", "split", "loss", "accuracy", "seconds"]
 HISTORY = [*MODEL, *EPOCHS]
-Batches = Callable[[str, int], Iterator[tuple[np.ndarray, np.ndarray]]]  # of a split in an epoch
+Batches = Callable[[str, int], tuple[Iterator[Any], int]]  # of a split in an epoch, and how many
 
 
 class KerasRecipe(NamedTuple):
@@ -131,8 +131,9 @@ def _folder_of(network: "keras.Model", inputs: np.ndarray, photos: pd.DataFrame,
 def predict(network: "keras.Model", inputs: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """(N, 2) float64 class probabilities of the `rows` (all, where None) of `inputs`."""
     rows = np.arange(len(inputs)) if rows is None else rows
-    batches = ((inputs[some],) for some in np.split(rows, range(BATCH_SIZE, len(rows), BATCH_SIZE)))
-    second = np.asarray(network.predict(batches, verbose=0), dtype=np.float64)[:, 0]
+    parts = np.split(rows, range(BATCH_SIZE, len(rows), BATCH_SIZE))
+    batches = ((inputs[part],) for part in parts)
+    second = np.asarray(network.predict(batches, steps=len(parts), verbose=0), dtype=np.float64)[:, 0]
     return np.stack([1 - second, second], axis=1)
 
 
@@ -149,15 +150,14 @@ def time_photo(network: "keras.Model", image_size: int, rounds: int = 3) -> floa
 
 def _batches(
     inputs: np.ndarray, targets: np.ndarray, splits: np.ndarray, recipe: KerasRecipe, split: str, epoch: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """A split's inputs (an array, or one on disk) and targets, batch by batch; `train` in another order each
-    epoch, the same for the same seed and epoch. Keras takes the next while the network works on this one."""
+) -> tuple[Iterator[tuple[np.ndarray, np.ndarray]], int]:
+    """A split's inputs (an array, or one on disk) and targets, batch by batch, and how many batches; `train`
+    in another order each epoch, the same for the same seed and epoch."""
     rows = np.flatnonzero(splits == split)
     if split == "train":
         rows = np.random.default_rng((recipe.seed, epoch)).permutation(rows)
-    for start in range(0, len(rows), recipe.batch_size):
-        some = np.sort(rows[start : start + recipe.batch_size])
-        yield inputs[some], targets[some]
+    parts = [np.sort(part) for part in np.split(rows, range(recipe.batch_size, len(rows), recipe.batch_size))]
+    return ((inputs[part], targets[part]) for part in parts), len(parts)
 
 
 def _learn(network: "keras.Model", folder: Path, batches: Batches, recipe: KerasRecipe) -> pd.DataFrame:
@@ -197,9 +197,11 @@ def _run_epoch(learner: "keras.Model", batches: Batches, epoch: int, seed: int) 
     for variable in learner.variables:
         if "seed_generator" in variable.path:
             variable.assign(random.integers(0, 2**31, variable.shape))
-    fitted = learner.fit(batches("train", epoch), verbose=0).history
+    some, steps = batches("train", epoch)  # Keras takes the next batch while the network works on this one
+    fitted = learner.fit(some, steps_per_epoch=steps, shuffle=False, verbose=0).history
     learned = {name: values[-1] for name, values in fitted.items()}
-    held_out = learner.evaluate(batches("validation", epoch), verbose=0, return_dict=True)
+    some, steps = batches("validation", epoch)
+    held_out = learner.evaluate(some, steps=steps, verbose=0, return_dict=True)
     seconds = time.perf_counter() - started
     if not np.isfinite([learned["loss"], held_out["loss"]]).all():
         raise WastebookError(f"The training of {learner.name} diverged: lower its learning rate.")

@@ -1,0 +1,69 @@
+"""A head validated on sessions: runs of the numbers in file names."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wastebook.errors import WastebookError
+from wastebook.learning import sessions
+
+CLASSES = ["organic", "recyclable"]
+
+
+def numbered(count=40):
+    labels = np.repeat(CLASSES, count // 2)
+    names = [f"{label}/{number}.jpg" for label in CLASSES for number in range(1, count // 2 + 1)]
+    photos = pd.DataFrame({"path": names, "label": labels, "split": "train"})
+    return photos.assign(group=pd.array([pd.NA] * count, dtype="Int64"))
+
+
+def test_folds_are_runs_of_numbers_and_keep_groups_whole():
+    photos = numbered()
+    fold = sessions.session_folds(photos.sample(frac=1, random_state=0), 4)
+    assert (np.bincount(fold) == 10).all()
+    ordered = sessions.session_folds(photos, 4)
+    assert (np.diff(ordered[:20]) >= 0).all() and list(ordered[:20]) == list(ordered[20:])
+    photos.loc[[0, 19], "group"] = 7
+    assert sessions.session_folds(photos, 4)[19] == 0
+    shuffled = sessions.shuffled_folds(numbered(), 4, 0)
+    assert (np.bincount(shuffled) == 10).all() and (np.diff(shuffled[:20]) < 0).any()
+
+
+def test_a_session_head_sees_through_what_only_neighbours_share():
+    """Features that tell the run, not the class: shuffled validation believes in them, sessions do not."""
+    random = np.random.default_rng(0)
+    photos = numbered(400)
+    target = (photos["label"] == CLASSES[1]).to_numpy()
+    run = sessions.session_folds(photos, 20) + 20 * target
+    of_run = random.normal(size=(40, 30))[run] + 0.1 * random.normal(size=(400, 30))
+    features = np.column_stack([of_run, target + random.normal(size=400)]).astype(np.float32)
+    by_session = sessions.solve_session_head(features, photos, CLASSES, sessions.session_folds(photos, 20))
+    shuffled = sessions.solve_session_head(features, photos, CLASSES, sessions.shuffled_folds(photos, 20, 0))
+    promised = [((head.left_out[:, 1] > 0.5) == target).mean() for head in (by_session, shuffled)]
+    assert promised[1] > 0.95 > 0.85 > promised[0] > 0.5
+    sure = sessions.session_probabilities(by_session, features)
+    assert sure.shape == (400, 2) and np.allclose(sure.sum(axis=1), 1)
+    penalties = [head.path.sort_values("log_loss")["l2"].iloc[0] for head in (by_session, shuffled)]
+    assert penalties[0] > penalties[1]
+
+
+def test_two_collections_are_told_apart():
+    random = np.random.default_rng(0)
+    ours = np.arange(200) < 100
+    features = random.normal(size=(200, 5)).astype(np.float32)
+    assert abs(sessions.domain_auc(features, ours) - 0.5) < 0.15
+    assert sessions.domain_auc(features + 3 * ours[:, None], ours) > 0.99
+
+
+def test_what_cannot_be_solved_is_refused():
+    photos = numbered()
+    with pytest.raises(WastebookError, match="two classes apart; the data set has 3"):
+        sessions.solve_session_head(np.zeros((40, 2)), photos, [*CLASSES, "c"], np.arange(40) % 4)
+    with pytest.raises(WastebookError, match="Fold 0 holds all photos of a class"):
+        sessions.solve_session_head(np.zeros((40, 2)), photos, CLASSES, np.arange(40) // 20)
+
+
+def test_sessions_are_named_where_somebody_has_looked():
+    searches = pd.DataFrame({"label": ["organic"], "first": [3], "last": [5], "shows": ["apples"]})
+    names = sessions.name_sessions(numbered(), searches)
+    assert names.dropna().to_dict() == {2: "apples", 3: "apples", 4: "apples"}
