@@ -1,12 +1,11 @@
 # The app in a container, for any host that takes one (Cloud Run, say): docker build --build-arg RUN=full -t wastebook .
 FROM python:3.11-slim
 WORKDIR /app
-COPY requirements.lock ./
-# What answers photos, in the versions of the book; nothing that trains.
-RUN pip install --no-cache-dir --constraint requirements.lock \
-    joblib numpy onnxruntime opencv-python-headless pillow platformdirs requests rich streamlit tqdm typer \
+COPY requirements.lock pyproject.toml README.md LICENSE ./
+# What answers photos (the group `app` of pyproject.toml), in the versions of the book; nothing that trains.
+RUN pip install --no-cache-dir "pip>=25.1" \
+    && pip install --no-cache-dir --constraint requirements.lock --group app \
     && useradd --create-home app
-COPY pyproject.toml README.md ./
 COPY lib lib
 RUN pip install --no-cache-dir --no-deps --editable .
 ARG RUN=full

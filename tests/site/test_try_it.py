@@ -20,7 +20,7 @@ from wastebook.answers.predictor import Predictor
 from wastebook.book.render import render
 from wastebook.data import Dataset
 
-NAME = "resnet18-exact-int8"
+NAME = "resnet18-64x80-exact-int8"
 
 
 @pytest.fixture

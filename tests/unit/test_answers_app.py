@@ -1,15 +1,23 @@
 """The app, in Streamlit's own harness: the terminal's answers, in two languages, whatever is uploaded."""
 
+import os
 import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from wastebook import paths
 from wastebook.answers.predictor import open_model
 
-APP = Path(paths.__file__).with_name("app.py")
+APP = Path(paths.__file__).parent / "answers" / "app.py"
 
 
 @pytest.fixture
@@ -77,3 +85,69 @@ def test_a_run_that_is_gone(monkeypatch, tmp_path):
     monkeypatch.setenv("WASTEBOOK_APP_RUN", str(tmp_path / "gone"))
     started = AppTest.from_file(APP, default_timeout=60).run()
     assert not started.exception and "is not there" in started.error[0].value
+
+
+def test_a_photo_is_answered_once_and_a_vast_one_not_at_all(app, file, tmp_path, monkeypatch):
+    Image.new("1", (8000, 6000)).save(tmp_path / "vast.png")
+    app.file_uploader[0].upload("vast.png", (tmp_path / "vast.png").read_bytes(), "image/png").run()
+    assert "huge" in app.error[0].value
+    app.file_uploader[0].upload(file.name, file.read_bytes(), "image/jpeg").run()
+    monkeypatch.setattr("wastebook.answers.predictor.Predictor.look", None)  # not asked again
+    app.toggle[1].set_value(False).run()
+    assert not app.exception and len(app.subheader) == 1
+
+
+IN_CONTAINER = """
+import importlib.machinery, sys
+allowed = set(sys.argv[1].split(","))
+
+class Container(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        found = super().find_spec(name, path, target)
+        top = name.partition(".")[0]
+        outside = found and "site-packages" in str(found.origin or found.submodule_search_locations)
+        if outside and top not in allowed:
+            raise ModuleNotFoundError(f"{top} is not in the container")
+        return found
+
+sys.meta_path[:] = [f for f in sys.meta_path if f is not importlib.machinery.PathFinder] + [Container]
+import wastebook.cli
+from wastebook.answers.predictor import list_photos, open_model
+model, photo = open_model(sys.argv[2]), list_photos([sys.argv[3]])[0]
+print(model.describe(model.answer(photo)))
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file(sys.argv[4], default_timeout=60).run()
+app.file_uploader[0].upload("photo.jpg", open(photo, "rb").read(), "image/jpeg").run()
+assert not app.exception and not app.error, (app.exception, app.error)
+print(app.subheader[0].value)
+"""
+
+
+def in_container(requirements):
+    """The modules of the packages that these requirements bring along, and the library's own."""
+    waiting, names = [Requirement(text) for text in requirements], {"wastebook"}
+    while waiting:
+        name = canonicalize_name(waiting.pop().name)
+        if name not in names:
+            names.add(name)
+            needed = map(Requirement, metadata.requires(name) or [])
+            waiting += [each for each in needed if not each.marker or each.marker.evaluate({"extra": ""})]
+    modules = metadata.packages_distributions().items()
+    return [module for module, packages in modules if names & set(map(canonicalize_name, packages))]
+
+
+@pytest.mark.parametrize("absent", ["nothing", "pooch"])
+def test_the_container_holds_all_that_the_app_imports(absent, kept_runs, sample):
+    """Photos are asked about with nothing but what the Dockerfile installs and what that brings along."""
+    project = tomllib.loads((paths.PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = [name for name in project["dependency-groups"]["app"] if name != absent]
+    run, modules = str(kept_runs / "small"), ",".join(in_container(listed))
+    asked = [sys.executable, "-c", IN_CONTAINER, modules, run, str(sample.root / "glass"), str(APP)]
+    environment = os.environ | {"WASTEBOOK_APP_RUN": run}
+    done = subprocess.run(asked, capture_output=True, text=True, env=environment)
+    if absent == "nothing":
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count(" %") >= 2
+    else:
+        assert f"{absent} is not in the container" in done.stderr
