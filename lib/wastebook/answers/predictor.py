@@ -169,10 +169,12 @@ def predict(
 ) -> "pd.DataFrame":
     """What a model that a run has kept says of photos.
 
-    Parameters ---------- photos : files, folders (all photos below) and addresses on the web, one or several
-    run : a name under `runs/`, or the path of a run; the newest that has kept a model where None model : a
-    name as `find_models` has it, `efficientnet_b0-288x384-exact`, with `<chapter>/` before it where two
-    chapters have kept one of that name; chapter 04's where None
+    Parameters
+    ----------
+    photos : files, folders (all photos below) and addresses on the web, one or several
+    run : a name under `runs/`, or the path of a run; the newest that has kept a model where None
+    model : a name such as `efficientnet_b0-288x384-exact`, with `<chapter>/` before it where two chapters have
+        kept one of that name; chapter 04's where None
 
     Returns
     -------
@@ -221,12 +223,9 @@ def find_models(run: str | None = None) -> dict[tuple[str, str], Path]:
     """The ONNX files that a run has kept, by chapter and model; of the newest run that has some where
     None."""
     kept = sorted(paths.RUNS.glob("*/models/*/*.onnx"), key=lambda file: file.stat().st_mtime)
-    if run is not None:
-        folder = paths.run_folder(run)
-    elif kept:
-        folder = kept[-1].parents[2]
-    else:
+    if run is None and not kept:
         raise WastebookError(f"No run in {paths.RUNS} has kept a model. Build one: wastebook build.")
+    folder = kept[-1].parents[2] if run is None else paths.run_folder(run)
     files = sorted(folder.glob("models/*/*.onnx"))
     if not files:
         gone = "has kept no models" if folder.is_dir() else "is not there"
@@ -243,12 +242,10 @@ def list_photos(places: Iterable[str | Path]) -> list[str]:
     for place in map(str, places):
         found = [place]
         if not place.lower().startswith(WEB) and Path(place).is_dir():
-            from wastebook.data.copies import (
-                is_photo,
-                list_files,
-            )  # with pandas, which one photo does without
+            from wastebook.data import copies  # with pandas, which one photo does without
 
-            found = [str(Path(place, path)) for path in list_files(Path(place)) if is_photo(path)]
+            files = copies.list_files(Path(place))
+            found = [str(Path(place, path)) for path in files if copies.is_photo(path)]
         if not found:
             raise WastebookError(f"There is no photo in {place} or below: name a folder that has some.")
         photos += found
@@ -272,8 +269,8 @@ def _brought(photo: str) -> Iterator[Path]:
         return
     started, suffix = time.monotonic(), Path(photo.split("?")[0]).suffix[:8]
     with (
-        requests.get(photo, stream=True, timeout=TIMEOUT) as response,
         tempfile.TemporaryDirectory() as folder,
+        requests.get(photo, stream=True, timeout=TIMEOUT) as response,
     ):
         response.raise_for_status()
         file = Path(folder, f"photo{suffix}")

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from wastebook.data import load_cards
+from wastebook.data.cards import Card, load_cards
 from wastebook.files import atomic_write
 from wastebook.learning.predictions import Model
 
@@ -33,11 +33,7 @@ BLOCKED_OPSET, BLOCKED_IR = 21, 10  # the first in which scales may be shared so
 
 
 def export_model(
-    backbone: "Backbone | KerasBackbone",
-    head: "Head | SessionHead",
-    model: Model,
-    card: dict[str, Any],
-    file: Path,
+    backbone: "Backbone | KerasBackbone", head: "Head | SessionHead", model: Model, card: Card, file: Path
 ) -> None:
     """Keep a backbone of torch or Keras under a linear head as ONNX in `file`, and beside it (`-int8`) with
     its weights in 8 bits.
@@ -46,9 +42,9 @@ def export_model(
     and, for a network that ends in the mean of its last maps, `evidence`, (1, K, h, w) float32, 0 or more.
 
     The file's metadata hold as JSON (`wastebook`) all that is told of the model: `name`, the columns of
-    `model`, `classes`, `spanish`, `task`, `image_size` (height, width), `weights` (`name, weights, sha256,
-    note`), `bits` and its `card` (as `wastebook.evaluation.audit.model_card` gives it; its `temperature` is
-    put into the graph).
+    `model`, `image_size` (height, width), `classes`, `spanish`, `task`, `weights` (`name, weights, sha256,
+    note`), `bits` and the `card`: `data` (`name, title, fingerprint, photos, drawn`), `scores`, `threshold`
+    and the `temperature` that is put into the graph.
     """
     graph = _torch_graph(backbone) if hasattr(backbone, "mean") else _keras_graph(backbone)
     _add_resizing(graph.graph, backbone.image_size)

@@ -124,7 +124,7 @@ def _folder_of(network: "keras.Model", inputs: np.ndarray, photos: pd.DataFrame,
     facts += [weight.trainable for weight in network.weights]
     facts += [layer.compute_dtype for layer in network.layers]
     facts.append(photos[["sha256", "label", "split"]].to_csv(index=False))
-    some = np.ascontiguousarray(inputs[:: max(1, len(inputs) // 64)])
+    some = inputs[:: max(1, len(inputs) // 64)].tobytes()
     return cache_folder("training", f"{network.name}-{_hash(facts, hashlib.sha256(some).hexdigest())}")
 
 
