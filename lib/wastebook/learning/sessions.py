@@ -5,21 +5,23 @@ search are alike without being copies, so a validation that shuffles them flatte
 runs of numbers, sessions.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from joblib import parallel_config
 from scipy.special import expit, softmax
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from wastebook.data.splits import group_numbers
 from wastebook.errors import WastebookError
-from wastebook.learning.heads import near_enough
 from wastebook.learning.predictions import class_numbers
 from wastebook.photos.decode import thread_count
 
@@ -91,7 +93,9 @@ def solve_session_head(
             raise WastebookError(f"Fold {fold} holds all photos of a class: take more folds, or add photos.")
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
     standard = ((features - mean) / scale).astype(np.float32)
-    with near_enough(), parallel_config("threading", n_jobs=thread_count()):  # a thread per fold
+    # A thread per fold: within one solution threads would wait for one another longer than they work.
+    with parallel_config("threading", n_jobs=thread_count()), threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough
         solvers = [LogisticRegression(C=1 / (l2 * len(targets)), tol=1e-3, max_iter=300) for l2 in PENALTIES]
         ways = {"cv": PredefinedSplit(folds), "method": "decision_function"}
         logits = [cross_val_predict(solver, standard, targets, **ways) for solver in solvers]
@@ -120,5 +124,5 @@ def domain_auc(features: np.ndarray, ours: np.ndarray, seed: int = 0) -> float:
     collection give that."""
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300, tol=1e-3))
     folds = StratifiedKFold(3, shuffle=True, random_state=seed)
-    with near_enough():
+    with threadpool_limits(1):
         return float(cross_val_score(model, features, ours, scoring="roc_auc", cv=folds).mean())
