@@ -43,10 +43,16 @@ HOMES = {  # the module of each name that a chapter uses
 }
 MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_deals`
     "data": "data",
+    "paths": "paths",
+    "decode": "photos.decode",
     "anatomy": "learning.anatomy",
     "export": "learning.export",
+    "keras_networks": "learning.keras_networks",
+    "keras_training": "learning.keras_training",
     "predictions": "learning.predictions",
+    "sessions": "learning.sessions",
     "study": "learning.study",
+    "audit": "evaluation.audit",
     "comparison": "evaluation.comparison",
     "trust": "evaluation.trust",
     "cards": "report.cards",
@@ -55,7 +61,7 @@ MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_
     "published": "report.published",
     "reference": "report.reference",
     "sentences": "report.sentences",
-    "paths": "paths",
+    "tables": "report.tables",
 }
 __all__ = [*HOMES, "figures"]
 

@@ -81,6 +81,15 @@ def test_no_space_left_is_said_in_a_line(call, monkeypatch):
     assert "No space left on device: '/runs/sample'. Free some" in stderr
 
 
+def test_an_interruption_says_how_to_go_on(call, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wastebook.book.build.plan", interrupted)
+    code, _, stderr = call("build")
+    assert code == 130 and "the same command carries on from here" in stderr
+
+
 def test_data_list(call):
     code, stdout, _ = call("data", "list", "--json")
     sets = {entry["name"]: entry for entry in json.loads(stdout)}

@@ -6,6 +6,7 @@ import pytest
 
 from wastebook.evaluation import audit
 from wastebook.learning.predictions import Model, predictions_table
+from wastebook.photos.collection import Collection
 
 CLASSES = ["organic", "recyclable"]
 # Test photo t1 is a learned one's copy only by way of t2; t3 and its copy are both in test.
@@ -43,8 +44,21 @@ def test_twins_are_found_through_chains():
     assert PHOTOS.loc[exact.notna(), "path"].tolist() == ["t2"]
 
 
-def test_oddities_are_listed_with_their_reason():
-    odd = audit.list_oddities(PHOTOS, PAIRS, PROBLEMS)
+def test_twins_of_every_deal():
+    deals = {("official", 0): PHOTOS, ("random", 1): PHOTOS.assign(split=["test", *["train"] * 5])}
+    twins = audit.find_twins(deals, PAIRS).set_index(["scheme", "path"])
+    assert len(twins) == 5 and twins.loc[("random", "a"), "twin"] == "t1"
+    assert twins.loc["official"][["exact", "near", "object", "twin"]].count().to_list() == [1, 0, 2, 4]
+
+
+def collection(pairs=PAIRS, problems=PROBLEMS, name="no-such-set"):
+    return Collection(name, "", None, CLASSES, {}, PHOTOS, pairs, PHOTOS, problems)
+
+
+def test_oddities_are_listed_with_their_reason(monkeypatch):
+    looked = pd.DataFrame({"path": ["t1", "t2"], "overlay": [0, 1], "drawn": [0, 0], "discarded": [0, 0]})
+    monkeypatch.setattr(audit, "read_judgements", lambda dataset, what: looked)
+    odd = audit.list_oddities(collection(), PHOTOS)
     found = {
         finding: dict(zip(part["path"], part["because"], strict=True))
         for finding, part in odd.groupby("finding")
@@ -56,14 +70,18 @@ def test_oddities_are_listed_with_their_reason():
         "copy on its own side": {"t1": "t2", "t2": "t1", "t3": "t4", "t4": "t3"},
         "under two labels": {"b": "t3", "t3": "t4", "t4": "t3"},
         "file near-blank": {"t4": "values hardly vary"},
+        "watermark or text": {"t2": "t2"},
+        "looked at": {"t1": "t1", "t2": "t2"},
     }
-    assert audit.list_oddities(PHOTOS, PAIRS[:0], PROBLEMS[:0]).empty
+    monkeypatch.undo()
+    assert audit.list_oddities(collection(PAIRS[:0], PROBLEMS[:0]), PHOTOS).empty
 
 
 def test_pairs_that_were_refuted_do_not_count():
     judged = pd.DataFrame({"path_a": ["a", "t1"], "path_b": ["t2", "t2"], "same": [0, 1]})
     assert audit.without_refuted(PAIRS, judged)["path_a"].tolist() == ["t1", "b", "t3", "a"]
     assert audit.without_refuted(PAIRS, audit.read_judgements("no-such-set", "pairs")).equals(PAIRS)
+    assert audit.drop_refuted(collection()).photos["group"].notna().sum() == 6
 
 
 def test_judgements_are_of_photos_of_the_collection():
@@ -85,6 +103,7 @@ def test_what_odd_photos_are_worth():
     )
 
     row = audit.subset_differences(table, pd.Series(~odd), ("accuracy",), draws=200).iloc[0]
+    assert (row["scheme"], row["model"]) == ("official", table["model"].iloc[0])
     assert (row["whole"], row["part"]) == (0.75, 1.0) and row["difference"] == -0.25
     assert row["low"] <= -0.25 <= row["high"] < 0
 
@@ -97,3 +116,56 @@ def test_what_odd_photos_are_worth():
     assert effect["low"] == 0 and effect["high"] == pytest.approx(0.278, abs=0.001)  # Wilson's, of 0 of 10
     assert (effect["worth"], effect["worth_high"] < 0) == (-0.25, True)
     assert audit.oddity_effects(table[:0], found[:0]).empty
+
+    looked = pd.DataFrame({"finding": audit.LOOKED, "path": photos["path"][odd]})
+    drawn = looked.head(4).assign(finding="drawing or chart")
+    effects = audit.oddity_effects(table, pd.concat([looked, drawn]), draws=20)
+    assert effects[["finding", "photos", "others"]].to_numpy().tolist() == [["drawing or chart", 4, 0.0]]
+
+
+@pytest.fixture
+def learned():
+    """Photos, numbered, of which some of test share a group with one of train; and what learns them by heart
+    that it has met."""
+    photos = pd.DataFrame({"path": [f"{at}.jpg" for at in range(80)], "label": CLASSES * 40})
+    photos["split"] = ["train"] * 60 + ["test"] * 20
+    photos["group"] = pd.array([*range(60), *range(10), *range(100, 110)], "Int64")
+
+    def learn(deals):
+        parts = []
+        for (scheme, seed), dealt in deals.items():
+            met = dealt["group"].isin(dealt.loc[dealt["split"] == "train", "group"])
+            truth = (dealt["label"] == CLASSES[1]).to_numpy()
+            sure = np.where(met, np.where(truth, 0.9, 0.1), 0.4)
+            model = Model("resnet18", "8x8", head="exact")
+            parts.append(
+                predictions_table(dealt, np.stack([1 - sure, sure], 1), CLASSES, model, seed, scheme)
+            )
+        return pd.concat(parts, ignore_index=True)
+
+    return {("official", 0): photos}, learn
+
+
+def test_memory_is_what_the_twins_bring(learned):
+    deals, learn = learned
+    memory = audit.measure_memory(learn(deals), learn, deals).set_index("metric")
+    row = memory.loc["accuracy"]
+    assert (row["photos"], row["met"], row["unmet"], row["difference"]) == (10, 1.0, 0.5, 0.5)
+    assert memory.loc["log_loss", "difference"] < 0
+    alone = {key: photos.assign(group=pd.NA) for key, photos in deals.items()}
+    assert audit.measure_memory(learn(deals), learn, alone).empty
+
+
+def test_learning_from_ever_more_photos(learned):
+    deals, learn = learned
+    curve = audit.learning_curve(learn, deals, [0.5, 1.0])
+    assert curve["photos"].to_list() == [30, 60] and curve["value"].is_monotonic_increasing
+    assert curve["value"].iloc[1] == 0.75 and (curve["low"] <= curve["value"]).all()
+
+
+def test_test_is_told_from_train():
+    photos = pd.DataFrame({"path": [f"{at:03}.jpg" for at in range(120)], "label": CLASSES[0]})
+    photos["split"] = np.where(np.arange(120) < 80, "train", "test")
+    features = np.random.default_rng(0).normal(size=(120, 4)) + np.arange(120)[:, None] / 20
+    row = audit.tell_apart(photos, features).iloc[0]
+    assert row["test_from_train"] > 0.9 < row["late_from_early"] and abs(row["random_halves"] - 0.5) < 0.2

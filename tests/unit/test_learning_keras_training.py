@@ -86,6 +86,17 @@ def test_training_repeats_and_carries_on_to_the_bit(pixels, photos, monkeypatch,
     assert (keras_training.predict(again, pixels) == expected).all()
 
 
+def test_a_study_predicts_what_was_not_learned(pixels, photos):
+    network, model = keras_networks.build_cnn("base_cnn", 32, "fp32"), Model("base_cnn", "32x32")
+    recipe = keras_training.KerasRecipe(1, batch_size=16)
+    study = keras_training.train_and_predict(network, pixels, photos, CLASSES, model, recipe, "official")
+    held_out = photos[photos["split"] != "train"]
+    assert study.predictions["path"].tolist() == held_out["path"].tolist()
+    assert len(study.history) == 2 and set(study.predictions["model"]) == {model.id}
+    cost = keras_training.measure_cost(study.network, rounds=1)
+    assert cost["parameters"] == network.count_params() and cost["milliseconds"] > 0
+
+
 def test_training_keeps_the_best_epoch_and_stops(photos, monkeypatch, tmp_path):
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
     noise = np.random.default_rng(0).normal(size=(len(photos), 200)).astype(np.float32)

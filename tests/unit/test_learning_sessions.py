@@ -6,6 +6,7 @@ import pytest
 
 from wastebook.errors import WastebookError
 from wastebook.learning import sessions
+from wastebook.learning.predictions import Model
 
 CLASSES = ["organic", "recyclable"]
 
@@ -47,12 +48,27 @@ def test_a_session_head_sees_through_what_only_neighbours_share():
     assert penalties[0] > penalties[1]
 
 
+def test_validation_of_a_session_head_was_left_out():
+    photos = numbered(80).assign(split=["train", "train", "validation", "test"] * 20)
+    features = np.random.default_rng(0).normal(size=(80, 5)).astype(np.float32)
+    learned = (photos["split"] != "test").to_numpy()
+    folds = sessions.session_folds(photos[learned], 4)
+    head = sessions.solve_session_head(features[learned], photos[learned], CLASSES, folds)
+    model = Model("xception", "71x71", head="exact")
+    table = sessions.predict_session_head(head, features, photos, model, 0, "official")
+    assert table["split"].tolist() == ["validation", "test"] * 20
+    sure = table["p_recyclable"].to_numpy().reshape(20, 2)
+    assert (sure[:, 0] == head.left_out[2::3, 1]).all()
+    assert np.allclose(sure[:, 1], sessions.session_probabilities(head, features)[3::4, 1])
+
+
 def test_two_collections_are_told_apart():
     random = np.random.default_rng(0)
     ours = np.arange(200) < 100
     features = random.normal(size=(200, 5)).astype(np.float32)
     assert abs(sessions.domain_auc(features, ours) - 0.5) < 0.15
     assert sessions.domain_auc(features + 3 * ours[:, None], ours) > 0.99
+    assert np.isnan(sessions.domain_auc(features[95:], ours[95:]))
 
 
 def test_what_cannot_be_solved_is_refused():
@@ -65,5 +81,22 @@ def test_what_cannot_be_solved_is_refused():
 
 def test_sessions_are_named_where_somebody_has_looked():
     searches = pd.DataFrame({"label": ["organic"], "first": [3], "last": [5], "shows": ["apples"]})
-    names = sessions.name_sessions(numbered(), searches)
-    assert names.dropna().to_dict() == {2: "apples", 3: "apples", 4: "apples"}
+    names = sessions.name_sessions(numbered(), searches, 2)
+    assert list(names[:7]) == ["run 1", "run 1", "apples", "apples", "apples", "run 1", "run 1"]
+    assert list(names[20:]) == ["run 1"] * 10 + ["run 2"] * 10
+
+
+def test_heads_under_every_deal():
+    photos = numbered()
+    photos.loc[sessions.file_numbers(photos) > 15, "split"] = "test"
+    assert sessions.split_by_number(photos)
+    target = (photos["label"] == CLASSES[1]).to_numpy()
+    features = (target[:, None] + np.random.default_rng(0).normal(size=(40, 3))).astype(np.float32)
+    model, deals = Model("resnet18", "8x8", head="exact"), {("official", 3): photos}
+    answers, paths = sessions.solve_session_heads(model, features, deals, CLASSES, 3)
+    assert answers["split"].value_counts().to_dict() == {"validation": 30, "test": 10}
+    assert set(answers["seed"]) == {3} and list(paths["l2"]) == list(sessions.PENALTIES)
+    shuffled, _ = sessions.solve_session_heads(model, features, deals, CLASSES, 3, shuffled=True)
+    assert not np.allclose(shuffled["p_organic"], answers["p_organic"])
+    photos.loc[0, "split"] = "test"
+    assert not sessions.split_by_number(photos)

@@ -150,14 +150,3 @@ def test_the_seconds_of_each_training_are_told(photos, features):
         (*RECIPE.columns.values(), scheme, seed) for scheme, seed in deals
     ]
     assert (told["seconds"] > 0).all()
-
-
-def test_learning_from_ever_more_photos(photos, features):
-    deals = study.deal_photos(photos, "grouped", [0, 1])
-    learned = study.learn_from_shares(RECIPE, features[0], deals, CLASSES, [0.5, 1.0])
-    train = (deals["grouped", 0]["split"] == "train").sum()
-    counts = learned.query("scheme == 'grouped' and seed == 0").groupby("share")["photos"].unique()
-    assert counts[1.0] == [train] and abs(counts[0.5][0] - train / 2) <= len(CLASSES)
-    whole, _ = study.solve_heads(RECIPE, features, features[0], deals, CLASSES)
-    same = whole.predictions.query("split == 'test'")["p_glass"].to_numpy()
-    assert np.allclose(learned.query("share == 1")["p_glass"], same)

@@ -5,8 +5,9 @@ import re
 import pandas as pd
 from bs4 import BeautifulSoup
 
+from wastebook.learning.predictions import Model
 from wastebook.report.sentences import format_points
-from wastebook.report.tables import table, tabulate_scores
+from wastebook.report.tables import list_scores, table, tabulate_scores
 
 FRAME = pd.DataFrame(
     {
@@ -49,3 +50,13 @@ def test_scores_are_told_a_column_per_metric_in_their_order() -> None:
     assert told["f1"].isna().tolist() == [False, True]
     differences = scores.rename(columns={"value": "difference"})
     assert tabulate_scores(differences, ["label"], form=format_points)["f1"][0].startswith("+60.0 points")
+
+
+def test_scores_of_models_are_listed_in_a_sentence() -> None:
+    models = [Model("resnet18", "64x64").columns, Model("resnet18", "64x64", head="exact").columns]
+    scores = pd.DataFrame(models).assign(value=[0.5, 0.75], low=0.4, high=0.8)
+    assert (
+        list_scores(scores, lambda row: f"{row['value']:.2f}")
+        == "ResNet18 0.50 and ResNet18, exact head 0.75"
+    )
+    assert list_scores(scores.head(1)) == "ResNet18 0.500 [0.400,\u202f0.800]"

@@ -173,8 +173,8 @@ def predict(
     ----------
     photos : files, folders (all photos below) and addresses on the web, one or several
     run : a name under `runs/`, or the path of a run; the newest that has kept a model where None
-    model : a name such as `efficientnet_b0-288x384-exact`, with `<chapter>/` before it where two chapters have
-        kept one of that name; chapter 04's where None
+    model : a name such as `efficientnet_b0-288x384-exact`, with `<chapter>/` before it where two chapters
+        have kept one of that name; chapter 04's where None
 
     Returns
     -------

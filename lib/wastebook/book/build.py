@@ -69,7 +69,12 @@ def build(
         )
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
         if code and not errors:
-            raise WastebookError(f"Snakemake ended with exit code {code}, before any chapter failed.")
+            why = (
+                f"snakemake --snakefile {book.root / 'Snakefile'} --directory {run} --configfile {graph} -c 1"
+            )
+            raise WastebookError(
+                f"Snakemake ended with exit code {code}, and no chapter failed. {why} says why."
+            )
         chapters = {
             name: {"state": state["state"], "seconds": round(state.get("seconds", 0), 1)}
             for name, state in sorted(states.items())
@@ -125,7 +130,7 @@ def declared_packages(book: Book) -> set[str]:
     """The packages that the book's distribution requires, and those that compute."""
     required = importlib.metadata.requires(book.distribution) if book.distribution else None
     declared = {re.split(r"[^\w.-]", one)[0] for one in required or [] if "extra ==" not in one}
-    return declared | {*book.computes}
+    return declared | {*book.computes} | ({book.distribution} if book.distribution else set())
 
 
 def _state(run: Path, chapter: str) -> State | None:

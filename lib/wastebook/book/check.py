@@ -15,7 +15,7 @@ MISSING_REFERENCE = re.compile(r"\?@?(?:fig|tbl|sec|eq)-[\w-]+|\?(?:var|meta):\S
 LEFT_OVER = re.compile(r"\{\{<.*?>\}\}|^:::+.*$|^#\| .*$", re.MULTILINE)
 EXTERNAL = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 EXTERNAL_STYLE = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//[^'\")\s;]+", re.IGNORECASE)
-LOADED = {"script": "src", "img": "src", "source": "src", "iframe": "src", "video": "src", "audio": "src"}
+LOADED = "script[src], img[src], source[src], iframe[src], video[src], audio[src]"
 LINK_LOADS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "manifest"}
 
 
@@ -63,15 +63,13 @@ def check_site(site: Path) -> list[Problem]:
 
 
 def _loads(soup: BeautifulSoup) -> Iterator[str]:
-    for tag in soup.select(",".join(LOADED)):
-        if EXTERNAL.match(address := str(tag.get(LOADED[tag.name], ""))):
-            yield f"loads from another host: {address}"
-    for tag in soup.select("link[href]"):
-        if LINK_LOADS & set(tag.get("rel") or []) and EXTERNAL.match(str(tag["href"])):
-            yield f"loads from another host: {tag['href']}"
-    for style in soup.select("style"):
-        for address in EXTERNAL_STYLE.findall(style.get_text()):
-            yield f"loads from another host: {address}"
+    links = [tag for tag in soup.select("link[href]") if LINK_LOADS & set(tag.get("rel") or [])]
+    loaded = [str(tag.get("src") or tag.get("href")) for tag in [*soup.select(LOADED), *links]]
+    found = [address for address in loaded if EXTERNAL.match(address)]
+    for address in found + EXTERNAL_STYLE.findall(
+        "".join(style.get_text() for style in soup.select("style"))
+    ):
+        yield f"loads from another host: {address}"
 
 
 def _links(file: Path, site: Path, soup: BeautifulSoup, anchors: dict[Path, set[str]]) -> Iterator[str]:

@@ -46,11 +46,9 @@ def run_chapter(
     follow: Callable[[State], None] = lambda state: None,
 ) -> Path:
     """Execute a chapter's notebook from `folder`, its parameters those given (complete), and keep it in the
-    folder `run`; gives the executed notebook. `follow` is told the state at each cell.
-
-    What it writes lies apart until the chapter is whole, then takes its place. Where it fails, the run
-    keeps what it had, `logs/` gets the notebook and the traceback, and a WastebookError names cell and error.
-    """
+    folder `run`; gives the executed notebook. `follow` is told the state at each cell. What it writes lies
+    apart until it is whole, then takes its place. Where it fails, the run keeps what it had, `logs/` gets the
+    notebook and the traceback, and a WastebookError names cell, line and error."""
     state: State = {"state": "running", "started": time.time()}
     stage, log = run / BUILD / chapter, run / "logs" / f"{chapter}.log"
     written = stage / "chapters" / f"{chapter}.ipynb"
@@ -113,9 +111,7 @@ def _execute(
 
     with TemporaryDirectory(prefix="book-") as private:
         config = Config()
-        if (
-            os.name == "posix" and len(private) < LONGEST_SOCKET
-        ):  # sockets of our own: no ports, no other users
+        if os.name == "posix" and len(private) < LONGEST_SOCKET:  # no ports, no other users
             config.KernelManager = Config(transport="ipc", ip=f"{private}/kernel")
         places = {"IPYTHONDIR": private, "JUPYTER_RUNTIME_DIR": private}
         places |= {"WASTEBOOK_RUN": str(run), "WASTEBOOK_STAGE": str(stage)}
@@ -146,11 +142,9 @@ def _finish(notebook: NotebookNode, log: Path) -> None:
             continue
         said += [output.text for output in cell.outputs if output.get("name") == "stderr"]
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-        for data in (output.data for output in cell.outputs if "data" in output):
-            if "text/markdown" in data:
-                data["text/markdown"] = CODE_OR_TAG.sub(
-                    lambda found: found["code"] or r"\<", data["text/markdown"]
-                )
+        for output in cell.outputs:
+            if text := output.get("data", {}).get("text/markdown"):
+                output.data["text/markdown"] = CODE_OR_TAG.sub(lambda found: found["code"] or r"\<", text)
         _write_alternative_texts(cell)
     write_text(log, ANSI.sub("", "".join(said)))
     for problem in check_notebook(notebook):
@@ -175,13 +169,8 @@ def _write_alternative_texts(cell: NotebookNode) -> None:
 def _move_in(stage: Path, run: Path, chapter: str) -> None:
     """Put a whole chapter in the place of the one before: by renames, and not as done until after them."""
     (run / BUILD / f"{chapter}.done").unlink(missing_ok=True)
-    parts = [
-        f"results/{chapter}",
-        f"results/{chapter}.json",
-        f"models/{chapter}",
-        f"chapters/{chapter}.ipynb",
-    ]
-    for part in parts:
+    parts = ("results/{}", "results/{}.json", "models/{}", "chapters/{}.ipynb")
+    for part in (part.format(chapter) for part in parts):
         new, kept, replaced = stage / part, run / part, stage / "replaced" / part
         if kept.exists():
             replaced.parent.mkdir(parents=True, exist_ok=True)
@@ -192,8 +181,7 @@ def _move_in(stage: Path, run: Path, chapter: str) -> None:
 
 
 def _keep_failure(error: Exception, stage: Path, written: Path, log: Path) -> str:
-    """Keep the notebook of a failed chapter, where it has one, beside its log, and its traceback there; gives
-    where that is, to be said."""
+    """Keep the notebook of a failed chapter beside its log, and its traceback there; says where that is."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         shutil.rmtree(stage)  # so that there is room to say so
     if not written.exists():
@@ -236,23 +224,23 @@ def main(job: Path) -> int:
     """What Snakemake calls for a chapter: execute the `job` (a JSON file with `run_chapter`'s arguments) and
     say on stderr where it stands; the exit code."""
     told = json.loads(job.read_text(encoding="utf-8"))
-    chapter, run = told["chapter"], Path(told["run"])
+    chapter, run, source = told["chapter"], Path(told["run"]), Path(told["source"])
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""
 
     def say(text: str, end: str = "\n") -> None:
         print(f"{clear}{chapter}: {text}", end=end, file=sys.stderr, flush=True)
 
     def follow(state: State) -> None:
-        if clear and "cell" in state:
-            say(f"cell {state['cell']} of {state['cells']}, {state['name']}", end="")
-        elif not clear and "cell" not in state and state["state"] == "running":
-            say("running")
         if state["state"] != "running":
             say(f"{state['state']} in {state['seconds']:.0f} s")
+        elif "cell" not in state:
+            say("running", end="" if clear else "\n")
+        elif clear:
+            say(f"cell {state['cell']} of {state['cells']}, {state['name']}", end="")
 
     try:
-        source = nbformat.read(told["source"], as_version=4)
-        run_chapter(source, chapter, told["parameters"], run, Path(told["source"]).parent, follow)
+        notebook = nbformat.read(source, as_version=4)
+        run_chapter(notebook, chapter, told["parameters"], run, source.parent, follow)
     except WastebookError:
         return 1  # the state has the message, for the build to say at the end
     write_text(run / BUILD / f"{chapter}.done", str(time.time()))

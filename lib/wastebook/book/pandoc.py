@@ -42,10 +42,7 @@ class Page(NamedTuple):
     root: str  # the way from the page to the site's own folder: "" or "../"
 
 
-class Target(NamedTuple):
-    page: Page
-    number: str
-    title: str
+Target = tuple[Page, str, str]  # a place to refer to: its page, number and title
 
 
 def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> None:
@@ -58,8 +55,9 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     for page, soup in zip(pages, soups, strict=True):
         for label, target in _targets(page, soup):
             if label in targets:
-                where = targets[label].page.source
-                raise WastebookError(f"{page.source}: the label {label} is also in {where}.")
+                raise WastebookError(
+                    f"{page.source}: the label {label} is also in {targets[label][0].source}."
+                )
             targets[label] = target
     titles = [_title(page, soup) for page, soup in zip(pages, soups, strict=True)]
     index: list[dict[str, str]] = []
@@ -140,10 +138,10 @@ def cells_as_markdown(file: Path, address: Path, defaults: dict[str, Any]) -> st
 def _code_cell(cell: nbformat.NotebookNode, options: dict[str, Any], code: str, file: Path) -> Iterator[str]:
     if code and options.get("echo", True):
         folded = options.get("code-fold")
-        opening = _raw('<details class="code"><summary>Code</summary>') if folded else ""
-        yield opening + _fence(code, ".python") + (_raw("</details>") if folded else "")
+        opening = _fence('<details class="code"><summary>Code</summary>') if folded else ""
+        yield opening + _fence(code, ".python") + (_fence("</details>") if folded else "")
     for output in cell.outputs:
-        if output.output_type == "stream" and output.name == "stdout":
+        if output.get("name") == "stdout":
             yield _fence(ANSI.sub("", output.text), ".output")
     displayed = [output for output in cell.outputs if output.output_type != "stream"]
     label = str(options.get("label", ""))
@@ -153,20 +151,19 @@ def _code_cell(cell: nbformat.NotebookNode, options: dict[str, Any], code: str, 
     for at, output in enumerate(displayed):
         yield _output(output, options, at, file)
     if numbered:
-        yield f"{options.get(f'{label[:3]}-cap', '')}".strip()
-        yield ":::"
+        yield f"{options.get(f'{label[:3]}-cap', '')}\n\n:::"
 
 
 def _output(output: nbformat.NotebookNode, options: dict[str, Any], at: int, file: Path) -> str:
     """The output in the form that Quarto would choose: HTML before Markdown before a picture before text."""
     data = output.get("data", {})
     if "text/html" in data:
-        shown = _raw(data["text/html"].replace("<th></th>", "<td></td>"))  # pandas' corner heads nothing
+        shown = _fence(data["text/html"].replace("<th></th>", "<td></td>"))  # pandas' corner heads nothing
         return f"::: {{.scroll}}\n{shown}\n:::" if "<table" in shown else shown
     if "text/markdown" in data:
         return str(data["text/markdown"])
     for kind in PICTURES.keys() & data.keys():
-        return _raw(_picture(data[kind], kind, output.metadata.get(kind, {}), options, at, file))
+        return _fence(_picture(data[kind], kind, output.metadata.get(kind, {}), options, at, file))
     return _fence(ANSI.sub("", data.get("text/plain", "")), ".output")
 
 
@@ -186,13 +183,9 @@ def _picture(content: str, kind: str, about: dict, options: dict[str, Any], at: 
     return f'{image}<p class="subcaption">{html.escape(told)}</p>' if under else image
 
 
-def _fence(text: str, kind: str) -> str:
+def _fence(text: str, kind: str = "=html") -> str:
     ticks = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
     return f"\n{ticks} {{{kind}}}\n{text.rstrip()}\n{ticks}\n"
-
-
-def _raw(text: str) -> str:
-    return _fence(text, "=html")
 
 
 # What a page holds ------------------------------------------------------------------------------------------
@@ -202,19 +195,17 @@ def _targets(page: Page, soup: BeautifulSoup) -> Iterator[tuple[str, Target]]:
     for element in soup.select("section[data-label], figure[data-label]"):
         label = str(element["data-label"])
         if label.startswith(("fig-", "tbl-", "sec-")):
-            yield label, Target(page, str(element.get("data-number", "")), _heading(element))
+            yield label, (page, str(element.get("data-number", "")), _heading(element))
 
 
 def _reference(page: Page, targets: dict[str, Target], match: re.Match[str]) -> str:
     form, label = match.groups()
     if label not in targets:
         return f"<strong>?@{label}</strong>"  # as Quarto has it; the check of the site finds both
-    target = targets[label]
-    section = "Section" if "." in target.number else "Chapter"
-    kind = {"fig": "Figure", "tbl": "Table"}.get(label[:3], section)
-    text = f"{kind}\u00a0{target.number}" if form == "full" else target.number
-    text = text if target.number else html.escape(target.title)
-    address = "" if target.page == page else page.root + target.page.address
+    there, number, title = targets[label]
+    kind = {"fig": "Figure", "tbl": "Table"}.get(label[:3], "Section" if "." in number else "Chapter")
+    text = (f"{kind}\u00a0{number}" if form == "full" else number) if number else html.escape(title)
+    address = "" if there == page else page.root + there.address
     return f'<a class="reference" href="{address}#{label}">{text}</a>'
 
 
@@ -237,9 +228,8 @@ def _title(page: Page, soup: BeautifulSoup) -> str:
 
 def _contents(soup: BeautifulSoup) -> Iterator[tuple[int, str, str]]:
     """The page's sections: level (2 or 3), title, identifier."""
-    for level_and_section in soup.select("section.level2[id], section.level3[id]"):
-        level = 2 if "level2" in level_and_section["class"] else 3
-        yield level, _heading(level_and_section), str(level_and_section["id"])
+    for section in soup.select("section.level2[id], section.level3[id]"):
+        yield 2 if "level2" in section["class"] else 3, _heading(section), str(section["id"])
 
 
 def _entries(page: Page, title: str, soup: BeautifulSoup) -> Iterator[dict[str, str]]:

@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 from pydantic import TypeAdapter, ValidationError
 
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.files import file_hash
 
 SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 BUILD = ".build"  # in a run: what is under way; of a chapter its stage, `.json` (state), `.job`, `.done`
@@ -251,10 +252,11 @@ def ingredients(book: Book, chapter: str, values: Values, data: str) -> dict[str
 
 
 def _library(book: Book) -> list[tuple[str, str]]:
-    """The modules of the book's library that may reach a chapter: name and source."""
-    files = sorted(book.library.rglob("*.py")) if book.library else []
-    named = [(file.relative_to(book.library or file), file.read_text(encoding="utf-8")) for file in files]
-    return [(name.as_posix(), text) for name, text in named if name.parts[0] not in book.apart]
+    """The files of the book's library that may reach a chapter: name and hash."""
+    folder = book.library or book.root / "none"
+    named = [(file.relative_to(folder), file) for file in sorted(folder.rglob("*.*")) if file.is_file()]
+    named = [(name, file) for name, file in named if not {*book.apart, "__pycache__"} & set(name.parts)]
+    return [(name.as_posix(), file_hash(file)) for name, file in named]
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:

@@ -202,13 +202,12 @@ def _run_page(record: dict[str, Any], folder: Path) -> Iterator[str]:
         yield f"- **{part.name}**: {', '.join(links)}"
 
 
-def _rows(title: str, names: tuple[str, ...], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+def _rows(title: str, names: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
     """A section with a table, or nothing where it would be empty."""
     lines = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     if lines:
-        names = tuple(name.replace("_", " ") for name in names)
-        yield f"## {title}\n\n| {' | '.join(names)} |\n|{' --- |' * len(names)}"
-        yield "\n".join(lines) + "\n"
+        lines = [f"| {' | '.join(names)} |", f"|{' --- |' * lines[0].count(' | ')} --- |", *lines]
+        yield "\n".join([f"## {title}\n", *lines, ""])
 
 
 def _cell(value: Any) -> str:

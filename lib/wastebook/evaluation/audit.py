@@ -1,17 +1,28 @@
 """What is odd about a set of photos, and what that is worth to a score."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pandas as pd
 
 from wastebook import paths
-from wastebook.evaluation.metrics import DRAWS, LEVEL, seed_means, share_interval, value_and_draws
+from wastebook.evaluation.comparison import compare_models
+from wastebook.evaluation.metrics import DRAWS, LEVEL, score, seed_means, share_interval, value_and_draws
+from wastebook.learning.predictions import MODEL
+from wastebook.learning.sessions import domain_auc, file_numbers
+from wastebook.photos.collection import Collection
 from wastebook.photos.duplicates import group_photos, pairs_among
+
+Deals = dict[tuple[str, int], pd.DataFrame]  # of `deal_photos`
+Learn = Callable[[Deals], pd.DataFrame]  # the predictions of a head that learns under every deal
 
 COPIES = {
     "exact": "stands in train, byte for byte",
     "near": "stands in train, one shot saved again",
     "object": "stands in train, the same object or print",
 }
+SIGNS = {"overlay": "watermark or text", "drawn": "drawing or chart", "discarded": "thrown away"}
+LOOKED = "looked at"
 
 
 def read_judgements(dataset: str, what: str) -> pd.DataFrame:
@@ -30,6 +41,13 @@ def without_refuted(pairs: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
     return pairs[[pair not in refuted for pair in found]].reset_index(drop=True)
 
 
+def drop_refuted(data: Collection) -> Collection:
+    """The photos of a chapter without the pairs that were judged not to show the same (see
+    `read_judgements`), grouped anew."""
+    pairs = without_refuted(data.pairs, read_judgements(data.name, "pairs"))
+    return data._replace(pairs=pairs, photos=group_photos(data.photos, pairs))
+
+
 def twins_in_train(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     """For each photo of `test` the path of the first one outside test that shows the same, whatever its
     label, by any chain of `pairs` (see `find_duplicates`); missing where there is none, and for all photos
@@ -38,22 +56,38 @@ def twins_in_train(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     return photos["path"].mask(in_test).groupby(group).transform("first").where(in_test)
 
 
-def list_oddities(photos: pd.DataFrame, pairs: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
-    """Every odd photo once per finding: `finding, path, label, split, because`.
+def find_twins(deals: Deals, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Each test photo of each deal, `path, label, sha256, scheme, seed`, and the path of its `twin` (see
+    `twins_in_train`), of any kind and of each of `COPIES` alone."""
+    parts = []
+    for (scheme, seed), photos in deals.items():
+        found = {kind: twins_in_train(photos, pairs[pairs["kind"] == kind]) for kind in COPIES}
+        test = photos.loc[photos["split"] == "test", ["path", "label", "sha256"]]
+        parts.append(test.assign(scheme=scheme, seed=seed, twin=twins_in_train(photos, pairs), **found))
+    return pd.concat(parts, ignore_index=True)
 
-    Of test, those with a twin in train, by kind of copy (`COPIES`) and by any; any photo with a copy on its
-    own side or under another label (`because` names the twin or copy); and what `check_photos` found.
+
+def list_oddities(data: Collection, photos: pd.DataFrame) -> pd.DataFrame:
+    """Every odd one of the `photos`, dealt out, once per finding: `finding, path, label, split, because`.
+
+    Of test, those with a twin outside it, by kind of copy (`COPIES`) and by any; any photo with a copy on its
+    own side or under another label (`because` names the twin or copy); what `check_photos` found; and what
+    somebody saw in photos drawn at random (`SIGNS`), all of which are `LOOKED`.
     """
-    pairs = pairs_among(photos, pairs)
+    pairs = pairs_among(photos, data.pairs)
     both = pd.concat([pairs, pairs.rename(columns={"path_a": "path_b", "path_b": "path_a"})])
-    own_side = both["same_split"].fillna(True).astype(bool)
+    in_test = (photos["split"] == "test").set_axis(photos["path"])
+    own_side = both["path_a"].map(in_test) == both["path_b"].map(in_test)
     found = {name: twins_in_train(photos, pairs[pairs["kind"] == kind]) for kind, name in COPIES.items()}
     found["stands in train, any of these"] = twins_in_train(photos, pairs)
     copies = {"copy on its own side": both[own_side], "under two labels": both[~both["same_label"]]}
     for finding, rows in copies.items():
         found[finding] = photos["path"].map(rows.drop_duplicates("path_a").set_index("path_a")["path_b"])
-    for problem, rows in problems.groupby("problem"):
+    for problem, rows in data.problems.groupby("problem"):
         found[f"file {problem}"] = photos["path"].map(rows.set_index("path")["detail"])
+    seen = read_judgements(data.name, "looked-at").reindex(columns=["path", *SIGNS]).assign(**{LOOKED: 1})
+    for sign, finding in (SIGNS | {LOOKED: LOOKED}).items():
+        found[finding] = photos["path"].where(photos["path"].isin(seen.loc[seen[sign] == 1, "path"]))
     facts = photos[["path", "label", "split"]]
     tables = [facts.assign(finding=finding, because=because) for finding, because in found.items()]
     listed = pd.concat(tables, ignore_index=True).dropna(subset="because")
@@ -65,16 +99,18 @@ def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int
 
     A row per finding that some photo has: `finding, photos, value, low, high` (the share of them recognised,
     with Wilson's 95 % interval), `others` (of all the other photos, in the same proportions of classes), and
-    `worth, worth_low, worth_high`: accuracy on all minus that without them (see `subset_differences`).
+    `worth, worth_low, worth_high`: accuracy on all minus that without them (see `subset_differences`). What
+    was seen (`SIGNS`) is held against those photos alone that were looked at.
     """
-    right = predictions["label"] == predictions["predicted"]
+    looked = predictions["path"].isin(oddities.loc[oddities["finding"] == LOOKED, "path"])
     rows = []
-    for finding, part in oddities.groupby("finding", sort=False):
-        odd = predictions["path"].isin(part["path"])
+    for finding, part in oddities[oddities["finding"] != LOOKED].groupby("finding", sort=False):
+        table = predictions[looked] if finding in SIGNS.values() else predictions
+        right, odd = table["label"] == table["predicted"], table["path"].isin(part["path"])
         if odd.any():
-            others = predictions.loc[odd, "label"].map(right[~odd].groupby(predictions["label"]).mean())
+            others = table.loc[odd, "label"].map(right[~odd].groupby(table["label"]).mean())
             low, high = map(float, share_interval(right[odd].sum(), odd.sum()))
-            worth = subset_differences(predictions, ~odd, ("accuracy",), draws).iloc[0, -3:]
+            worth = subset_differences(table, ~odd, ("accuracy",), draws).iloc[0, -3:]
             rows.append((finding, odd.sum(), right[odd].mean(), low, high, others.mean(), *worth))
     columns = ["finding", "photos", "value", "low", "high", "others", "worth", "worth_low", "worth_high"]
     return pd.DataFrame(rows, columns=columns)
@@ -85,11 +121,11 @@ def subset_differences(
 ) -> pd.DataFrame:
     """How much higher each model scores on all its rows than on those `inside` (bool, same index) alone.
 
-    A row per model and metric: `model, metric, whole, part, difference, low, high`; the 95 % interval is of a
-    bootstrap by group and seed that draws both at once.
+    A row per scheme, model and metric: `scheme, model, metric, whole, part, difference, low, high`; the 95 %
+    interval is of a bootstrap by group and seed that draws both at once.
     """
     rows = []
-    for model, table in predictions.groupby("model", sort=False):
+    for (scheme, model), table in predictions.groupby(["scheme", "model"], sort=False):
         chosen = inside.loc[table.index].to_numpy().astype(np.float32)
         drawn = [
             [seed_means(table, weights * mask, by_seed, metrics) for mask in (np.float32(1), chosen)]
@@ -98,5 +134,74 @@ def subset_differences(
         for metric in metrics:
             whole, part = (np.concatenate([pair[side][metric] for pair in drawn]) for side in (0, 1))
             low, high = np.nanpercentile((whole - part)[1:], LEVEL)
-            rows.append((model, metric, whole[0], part[0], whole[0] - part[0], low, high))
-    return pd.DataFrame(rows, columns=["model", "metric", "whole", "part", "difference", "low", "high"])
+            rows.append((scheme, model, metric, whole[0], part[0], whole[0] - part[0], low, high))
+    columns = ["scheme", "model", "metric", "whole", "part", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def measure_memory(answers: pd.DataFrame, learn: Learn, deals: Deals) -> pd.DataFrame:
+    """What a head owes to having met the twins of test photos, whose `group` they share: on these test photos
+    alone, its `answers` and those of one that learned without the twins.
+
+    A row per metric: `metric, photos, met, unmet, difference, low, high` (paired); none without a twin.
+    """
+    parts = []
+    for key, photos in deals.items():
+        in_test, group = photos["split"] == "test", photos["group"]
+        twin = group.isin(group[in_test].dropna()) & group.isin(group[~in_test].dropna())
+        if twin.any():
+            unmet = photos["split"].mask(twin & (photos["split"] == "train"), "left out")
+            met = answers[(answers["scheme"] == key[0]) & (answers["seed"] == key[1])]
+            sides = {"met": met, "unmet": learn({key: photos.assign(split=unmet)})}
+            asked = photos.loc[twin & in_test, "path"]
+            parts += [side[side["path"].isin(asked)].assign(model=name) for name, side in sides.items()]
+    columns = ["metric", "photos", "met", "unmet", "difference", "low", "high"]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    table, metrics = pd.concat(parts, ignore_index=True), ("accuracy", "log_loss")
+    memory = compare_models(table, [("met", "unmet")], metrics).assign(photos=table["path"].nunique())
+    for name, part in table.groupby("model"):
+        values = seed_means(part, *next(value_and_draws(part, 1)), metrics)
+        memory[name] = [values[metric][0] for metric in memory["metric"]]
+    return memory[columns]
+
+
+def learning_curve(learn: Learn, deals: Deals, shares: Sequence[float]) -> pd.DataFrame:
+    """How often a head is right on test that learned from so large `shares` of the train photos of each
+    class, drawn at random, a smaller share part of a larger one: the model's columns, `photos` (how many, the
+    mean of the deals), `value, low, high`."""
+    rows = []
+    for share in shares:
+        dealt = {key: _keep_share(photos, share, key[1]) for key, photos in deals.items()}
+        answers = learn(dealt)
+        scores = score(answers[answers["split"] == "test"], "").set_index("metric")
+        learned = np.mean([(photos["split"] == "train").sum() for photos in dealt.values()])
+        found = scores.loc["accuracy", [*MODEL, "value", "low", "high"]]
+        rows.append(found.to_dict() | {"photos": round(learned)})
+    return pd.DataFrame(rows)
+
+
+def tell_apart(photos: pd.DataFrame, features: np.ndarray, seed: int = 0) -> pd.DataFrame:
+    """How well test is told from train by features (N, D), class by class (see `domain_auc`), and for
+    comparison two halves of train, by file number and at random: `label, test_from_train, late_from_early,
+    random_halves`."""
+    numbers, coins = file_numbers(photos), np.random.default_rng(seed).random(len(photos)) < 0.5
+    rows = []
+    for label in photos["label"].unique():
+        sides = photos["split"].where(photos["label"] == label)
+        test, train = ((sides == split).to_numpy() for split in ("test", "train"))
+        late, both = numbers > np.median(numbers[train]), test | train
+        cases = {"test_from_train": (both, test), "late_from_early": (train, late)}
+        cases["random_halves"] = (train, coins)
+        found = {name: domain_auc(features[part], side[part], seed) for name, (part, side) in cases.items()}
+        rows.append({"label": label} | found)
+    return pd.DataFrame(rows)
+
+
+def _keep_share(photos: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """The photos with all but a share of each class' train photos `left out`."""
+    order = pd.Series(np.random.default_rng(seed).permutation(len(photos)), index=photos.index)
+    rank = order.groupby([photos["label"], photos["split"]]).rank(pct=True)
+    return photos.assign(
+        split=photos["split"].mask((photos["split"] == "train") & (rank > share), "left out")
+    )

@@ -10,8 +10,8 @@ from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
 from wastebook.errors import WastebookError
-from wastebook.evaluation.metrics import DRAWS, LEVEL, seed_means, value_and_draws
-from wastebook.learning.predictions import Model
+from wastebook.evaluation.metrics import DRAWS, LEVEL, score_classes, seed_means, value_and_draws
+from wastebook.learning.predictions import MODEL, Model, classes_of
 
 Pairs = Iterable[tuple[Model | str, Model | str]]
 Metrics = Sequence[str]
@@ -60,6 +60,19 @@ def compare_models(
     rows = [row for facts, *tables in paired for row in _differences(facts, tables, metrics, draws)]
     table = pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "metric", "difference", "low", "high", "p"])
     return table.assign(p_holm=table.groupby("metric")["p"].transform(_holm))
+
+
+def compare_recalls(predictions: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
+    """The recall of each class under each model on test, under one scheme: the model's columns, `label,
+    recall`, and for the first of each pair its `change` against the second with its 95 % interval, `low,
+    high`."""
+    recalls = score_classes(predictions[predictions["split"] == "test"]).query("metric == 'recall'")
+    recalls = recalls.rename(columns={"value": "recall"})[[*MODEL, "label", "recall"]]
+    metrics = {f"recall:{label}": label for label in classes_of(predictions)}
+    changes = compare_models(predictions, pairs, list(metrics))
+    changes = changes.assign(label=changes["metric"].map(metrics), model=changes["model_a"])
+    changes = changes.rename(columns={"difference": "change"})[["model", "label", "change", "low", "high"]]
+    return recalls.merge(changes, on=["model", "label"], how="left")
 
 
 def compare_unpaired(first: pd.Series, second: pd.Series) -> pd.Series:

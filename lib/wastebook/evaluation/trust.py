@@ -80,15 +80,22 @@ def best_threshold(missed_cost: float) -> float:
 def decision_costs(
     predictions: pd.DataFrame, positive: str, missed_cost: float, thresholds: Sequence[float]
 ) -> pd.DataFrame:
-    """What 100 photos cost under each of the `thresholds` on the probability of `positive`, where a wrong
-    positive costs `missed_cost` and a wrong negative 1: `threshold, cost, low, high` (the 95 % interval of a
-    bootstrap by group)."""
-    called = predictions[f"p_{positive}"].to_numpy() >= np.asarray(thresholds)[:, None]
-    is_positive = (predictions["label"] == positive).to_numpy()
-    costs = 100 * (missed_cost * (called & ~is_positive) + (~called & is_positive))  # (T, N)
-    drawn = [rows @ costs.T / rows.sum(axis=1)[:, None] for rows, _ in bootstrap(predictions, DRAWS)]
-    low, high = np.percentile(np.concatenate(drawn), LEVEL, axis=0)
-    return pd.DataFrame({"threshold": thresholds, "cost": costs.mean(axis=1), "low": low, "high": high})
+    """What 100 photos cost each model under each of the `thresholds` on the probability of `positive`, where
+    a wrong positive costs `missed_cost` and a wrong negative 1.
+
+    A row per model and threshold: the model's columns, `scheme, split, threshold, cost, low, high` (the 95 %
+    interval of a bootstrap by group).
+    """
+    tables, lines = [], np.asarray(thresholds)
+    for keys, part in predictions.groupby(KEYS, sort=False):
+        called = part[f"p_{positive}"].to_numpy() >= lines[:, None]
+        is_positive = (part["label"] == positive).to_numpy()
+        costs = 100 * (missed_cost * (called & ~is_positive) + (~called & is_positive))  # (T, N)
+        drawn = [rows @ costs.T / rows.sum(axis=1)[:, None] for rows, _ in bootstrap(part, DRAWS)]
+        low, high = np.percentile(np.concatenate(drawn), LEVEL, axis=0)
+        facts = dict(zip(KEYS, keys, strict=True)) | {"threshold": lines, "cost": costs.mean(axis=1)}
+        tables.append(pd.DataFrame(facts | {"low": low, "high": high}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def selective_accuracy(predictions: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.DataFrame:

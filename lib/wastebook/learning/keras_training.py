@@ -18,7 +18,13 @@ from wastebook.errors import WastebookError
 from wastebook.files import atomic_write, explain_full_disk
 from wastebook.learning.features import BATCH_SIZE, cached_features
 from wastebook.learning.keras_networks import KerasBackbone, import_keras, weights_hash
-from wastebook.learning.predictions import MODEL, Model, check_trainable, class_numbers
+from wastebook.learning.predictions import (
+    MODEL,
+    Model,
+    check_trainable,
+    class_numbers,
+    predictions_table,
+)
 from wastebook.photos.decode import decode_photos, progress
 
 if TYPE_CHECKING:
@@ -40,6 +46,14 @@ class KerasRecipe(NamedTuple):
     batch_size: int = 32
     learning_rate: float = 1e-3
     patience: int = 5
+
+
+class KerasStudy(NamedTuple):
+    """A trained network, the history of its training, and its `predictions` for validation and test."""
+
+    network: "keras.Model"
+    history: pd.DataFrame
+    predictions: pd.DataFrame
 
 
 def limit_photos(photos: pd.DataFrame, most: int | None, seed: int) -> pd.DataFrame:
@@ -117,6 +131,23 @@ def train(
         network.set_weights(initial)
 
 
+def train_and_predict(
+    network: "keras.Model",
+    inputs: np.ndarray,
+    photos: pd.DataFrame,
+    classes: list[str],
+    model: Model,
+    recipe: KerasRecipe,
+    scheme: str,
+) -> KerasStudy:
+    """`train` a network, and ask it about the photos that it did not learn from; `scheme` dealt them out."""
+    network, history = train(network, inputs, photos, classes, model, recipe)
+    held_out = np.flatnonzero(photos["split"] != "train")
+    sure = predict(network, inputs, held_out)
+    asked = photos.iloc[held_out]
+    return KerasStudy(network, history, predictions_table(asked, sure, classes, model, recipe.seed, scheme))
+
+
 def _folder_of(network: "keras.Model", inputs: np.ndarray, photos: pd.DataFrame, recipe: KerasRecipe) -> Path:
     """Where a training is kept: by all that it depends on."""
     facts: list[Any] = [VERSION, weights_hash(network), recipe, import_keras().backend.backend()]
@@ -137,15 +168,17 @@ def predict(network: "keras.Model", inputs: np.ndarray, rows: np.ndarray | None 
     return np.stack([1 - second, second], axis=1)
 
 
-def time_photo(network: "keras.Model", image_size: int, rounds: int = 3) -> float:
-    """Milliseconds that a photo takes through the network in batches of 32: the median of some rounds."""
-    pixels = np.zeros((BATCH_SIZE, image_size, image_size, 3), dtype=np.float32)
+def measure_cost(network: "keras.Model", rounds: int = 3) -> dict[str, float]:
+    """`parameters, megabytes` (weights in fp32) and `milliseconds` that a photo takes through the network in
+    batches of 32: the median of some rounds."""
+    pixels = np.zeros((BATCH_SIZE, *network.input_shape[1:]), dtype=np.float32)
     seconds = []
     for _ in range(rounds + 1):  # the first, a warm-up, is left out
         started = time.perf_counter()
         network.predict_on_batch(pixels)
         seconds.append(time.perf_counter() - started)
-    return 1000 * float(np.median(seconds[1:])) / BATCH_SIZE
+    parameters, milliseconds = network.count_params(), 1000 * float(np.median(seconds[1:])) / BATCH_SIZE
+    return {"parameters": parameters, "megabytes": parameters * 4 / 1e6, "milliseconds": milliseconds}
 
 
 def _batches(

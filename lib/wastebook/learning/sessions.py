@@ -5,24 +5,28 @@ search are alike without being copies, so a validation that shuffles them flatte
 runs of numbers, sessions.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from joblib import parallel_config
 from scipy.special import expit, softmax
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from wastebook.data.splits import group_numbers
 from wastebook.errors import WastebookError
-from wastebook.learning.heads import near_enough
-from wastebook.learning.predictions import class_numbers
+from wastebook.learning.predictions import Model, class_numbers, predictions_table
 from wastebook.photos.decode import thread_count
 
+Deals = dict[tuple[str, int], pd.DataFrame]  # of `deal_photos`
+FEWEST = 6  # photos of each side, two per fold, that two sets are told apart by
 PENALTIES = np.logspace(0.5, -2, 6)  # L2, strongest first: each solution starts from the one before
 
 
@@ -43,11 +47,18 @@ def file_numbers(photos: pd.DataFrame) -> np.ndarray:
     return photos["path"].str.extract(r"(\d+)\D*$")[0].astype("float").fillna(0).to_numpy()
 
 
-def name_sessions(photos: pd.DataFrame, searches: pd.DataFrame) -> pd.Series:
-    """What the run of file numbers that each photo is in shows, missing where nobody has said: `searches` has
-    `label, first, last, shows`."""
-    names = pd.Series(pd.NA, index=photos.index, dtype="str")
-    numbers = file_numbers(photos)
+def split_by_number(photos: pd.DataFrame) -> bool:
+    """Whether every test photo of a class has a higher number than all the others of that class."""
+    of_class = [photos["label"], photos["split"] == "test"]
+    spans = pd.Series(file_numbers(photos), index=photos.index).groupby(of_class).agg(["min", "max"])
+    return bool((spans.xs(False, level=1)["max"] < spans.xs(True, level=1)["min"]).all())
+
+
+def name_sessions(photos: pd.DataFrame, searches: pd.DataFrame, count: int) -> pd.Series:
+    """What the run of file numbers that each photo is in shows: `searches` has `label, first, last, shows`.
+    Where nobody has said, which of `count` equal runs of its class it is in (`run 1`)."""
+    numbers, runs = file_numbers(photos), session_folds(photos, count)
+    names = pd.Series([f"run {run + 1}" for run in runs], index=photos.index)
     for row in searches.to_dict("records"):
         inside = (photos["label"] == row["label"]) & (numbers >= row["first"]) & (numbers <= row["last"])
         names[inside] = row["shows"]
@@ -91,7 +102,9 @@ def solve_session_head(
             raise WastebookError(f"Fold {fold} holds all photos of a class: take more folds, or add photos.")
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
     standard = ((features - mean) / scale).astype(np.float32)
-    with near_enough(), parallel_config("threading", n_jobs=thread_count()):  # a thread per fold
+    # A thread per fold: within one solution threads would wait for one another longer than they work.
+    with parallel_config("threading", n_jobs=thread_count()), threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough
         solvers = [LogisticRegression(C=1 / (l2 * len(targets)), tol=1e-3, max_iter=300) for l2 in PENALTIES]
         ways = {"cv": PredefinedSplit(folds), "method": "decision_function"}
         logits = [cross_val_predict(solver, standard, targets, **ways) for solver in solvers]
@@ -109,16 +122,47 @@ def solve_session_head(
     return SessionHead(both * weight, both[:, 0] * bias, classes, path, left_out)
 
 
+def solve_session_heads(
+    model: Model, plain: np.ndarray, deals: Deals, classes: list[str], count: int, shuffled: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`solve_session_head` under every deal, from all photos that it gives to train or validation, in `count`
+    folds, by session or `shuffled`. Gives the predictions for test and, as split `validation`, those that the
+    others got while left out; and the paths of penalties with their `scheme` and `seed`."""
+    parts, paths = [], []
+    for (scheme, seed), photos in deals.items():
+        learned = photos["split"].isin(["train", "validation"]).to_numpy()
+        test = (photos["split"] == "test").to_numpy()
+        known = photos[learned].assign(split="validation")
+        folds = shuffled_folds(known, count, seed) if shuffled else session_folds(known, count)
+        head = solve_session_head(plain[learned], known, classes, folds)
+        answers = [(known, head.left_out), (photos[test], session_probabilities(head, plain[test]))]
+        parts += [predictions_table(*answer, classes, model, seed, scheme) for answer in answers]
+        paths.append(head.path.assign(scheme=scheme, seed=seed))
+    return pd.concat(parts, ignore_index=True), pd.concat(paths, ignore_index=True)
+
+
 def session_probabilities(head: SessionHead, features: np.ndarray) -> np.ndarray:
     """(N, 2) float64 class probabilities of (N, D) features."""
     return softmax(features.astype(np.float64) @ head.weight.T + head.bias, axis=1)
 
 
+def predict_session_head(
+    head: SessionHead, features: np.ndarray, photos: pd.DataFrame, model: Model, seed: int, scheme: str
+) -> pd.DataFrame:
+    """The predictions table of a head for validation and test, from the features (N, D) of all `photos`. It
+    was solved on those outside test, so validation has what was said of it while it was left out."""
+    probabilities, asked = session_probabilities(head, features), (photos["split"] != "train").to_numpy()
+    probabilities[(photos["split"] != "test").to_numpy()] = head.left_out
+    return predictions_table(photos[asked], probabilities[asked], head.classes, model, seed, scheme)
+
+
 def domain_auc(features: np.ndarray, ours: np.ndarray, seed: int = 0) -> float:
     """How well a linear model tells the photos `ours` (a bool per row) from the others by their features (N,
     D): the area under its ROC curve on photos left out. 0.5 is not at all; two random halves of one
-    collection give that."""
+    collection give that. Missing where either has too few photos to ask."""
+    if min(ours.sum(), (~ours).sum()) < FEWEST:
+        return float("nan")
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300, tol=1e-3))
     folds = StratifiedKFold(3, shuffle=True, random_state=seed)
-    with near_enough():
+    with threadpool_limits(1):
         return float(cross_val_score(model, features, ours, scoring="roc_auc", cv=folds).mean())

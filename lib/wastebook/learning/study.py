@@ -210,25 +210,6 @@ def finetune_heads(
     return _study(model, plain, {(scheme, seed): photos}, {(scheme, seed): head}), tuned
 
 
-def learn_from_shares(
-    model: Model, plain: np.ndarray, deals: Deals, classes: list[str], shares: Sequence[float]
-) -> pd.DataFrame:
-    """The predictions on test of exact heads that learned from so large `shares` of the train photos of each
-    class, with the columns `share` and `photos` (how many). A smaller share is a part of a larger one."""
-    parts = []
-    for (scheme, seed), photos in deals.items():
-        order = pd.Series(np.random.default_rng(seed).permutation(len(photos)), index=photos.index)
-        rank = order.groupby([photos["label"], photos["split"]]).rank(pct=True)
-        test = (photos["split"] == "test").to_numpy()
-        for share in shares:
-            kept = ((rank <= share) | (photos["split"] != "train")).to_numpy()
-            head, _ = solve_head(plain[None, kept], plain[kept], photos[kept], classes)
-            part = predict_head(head, plain[test], photos[test], model, seed, scheme)
-            learned = int((photos["split"][kept] == "train").sum())
-            parts.append(part.assign(share=share, photos=learned))
-    return pd.concat(parts, ignore_index=True)
-
-
 def training_seconds(studies: Sequence[Study]) -> pd.DataFrame:
     """How long the training of each head took, without the features it learned from: the model's columns,
     `scheme, seed, seconds`."""

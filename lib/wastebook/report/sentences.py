@@ -50,14 +50,6 @@ def select_row(table: pd.DataFrame, **where: Any) -> pd.Series:
 def format_score(row: pd.Series) -> str:
     """A score and its 95 % interval, where it has one.
 
-    Parameters
-    ----------
-    row : with `value, low, high`.
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> format_score(pd.Series({"value": 0.868, "low": 0.842, "high": 0.893}))
@@ -68,14 +60,6 @@ def format_score(row: pd.Series) -> str:
 
 def format_share(row: pd.Series) -> str:
     """A score that is a share of photos, and its 95 % interval.
-
-    Parameters
-    ----------
-    row : with `value, low, high`, of 1.
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -88,15 +72,6 @@ def format_share(row: pd.Series) -> str:
 def format_points(row: pd.Series, unit: str = " points") -> str:
     """A difference and its 95 % interval in percentage points.
 
-    Parameters
-    ----------
-    row : with `difference, low, high`, of 1.
-    unit : after the difference.
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> format_points(pd.Series({"difference": 0.031, "low": 0.01, "high": 0.052}))
@@ -108,14 +83,6 @@ def format_points(row: pd.Series, unit: str = " points") -> str:
 def format_percent(share: float, decimals: int = 0) -> str:
     """A share in percent.
 
-    Parameters
-    ----------
-    share, decimals : a share of 1; places after the point.
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> format_percent(0.556)
@@ -126,14 +93,6 @@ def format_percent(share: float, decimals: int = 0) -> str:
 
 def format_number(number: float, decimals: int = 2) -> str:
     """A number to so many decimals; one too small for them to three figures.
-
-    Parameters
-    ----------
-    number, decimals : a number; places after the point.
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -147,14 +106,6 @@ def format_number(number: float, decimals: int = 2) -> str:
 def format_count(number: float) -> str:
     """A whole number with its thousands apart.
 
-    Parameters
-    ----------
-    number : of things.
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> format_count(11179590)
@@ -165,14 +116,6 @@ def format_count(number: float) -> str:
 
 def join_names(names: Iterable[str]) -> str:
     """Names as a sentence lists them; `none` where there are none.
-
-    Parameters
-    ----------
-    names : any number.
-
-    Returns
-    -------
-    str
 
     Examples
     --------

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from great_tables import GT
 
-from wastebook.report.sentences import format_score, plain_name
+from wastebook.report.sentences import format_score, join_names, name_models, plain_name
 
 LINE = "rgba(128, 128, 128, 0.45)"  # seen on white as on black
 STYLE: dict[str, Any] = {
@@ -89,3 +89,10 @@ def tabulate_scores(
     told = scores.assign(told=[form(row) for _, row in scores.iterrows()])
     wide = told.set_index([*rows, columns])["told"].unstack(sort=False)
     return wide.reset_index().rename_axis(columns=None)
+
+
+def list_scores(scores: pd.DataFrame, form: Callable[[pd.Series], str] = format_score) -> str:
+    """The models of a table, which has a row per model, each with what `form` tells of its row, as a sentence
+    lists them: `ResNet18 0.868 [0.842, 0.893] and EfficientNet-B0 0.913 [0.893, 0.932]`."""
+    names = name_models(scores)
+    return join_names(f"{names[row['model']]} {form(row)}" for _, row in scores.iterrows())

@@ -84,6 +84,7 @@ def curves(
         for line in names:
             rows = part[part[hue] == line].sort_values(x)
             axes.plot(rows[x], rows[value], color=colours[line], marker=markers[line], label=names[line])
+            axes.lines[-1].set_markevery(1 + len(rows) // 20)
             if "low" in rows:
                 axes.fill_between(rows[x], rows["low"], rows["high"], color=colours[line], alpha=0.15)
         axes.set(title=style.wrap(title, 75 // across), xlabel=plain_name(x))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from wastebook.photos.decode import read_photo, resize_antialiased
 from wastebook.report.figures import style
+from wastebook.report.sentences import name_models
 
 LETTERS, LINE = 11, 0.17  # letters of a caption in an inch, and inches that a line of them takes
 PAIR_HEIGHT, GAP = 240, 12  # pixels: of two photos joined, and between them
@@ -84,10 +85,19 @@ def draw_box(photo: np.ndarray, box: Sequence[float], colour: str = style.ORANGE
 
 
 def mistakes(predictions: pd.DataFrame, root: Path, count: int = 12, across: int = 4) -> Figure:
-    """The mistakes that a model was surest of, as pictures: what it is, what it was taken for, how surely. A
-    photo that several seeds got wrong is shown once, with the surest."""
+    """The mistakes that a model was surest of, as pictures: what it is, what it was taken for, how surely; of
+    several models a row of pictures each. A photo that several seeds got wrong is shown once, with the
+    surest."""
     wrong = predictions[predictions["predicted"] != predictions["label"]]
     wrong = wrong.assign(sure=wrong.filter(regex="^p_").max(axis=1))
-    wrong = wrong.sort_values("sure", ascending=False, kind="stable").drop_duplicates("path").head(count)
-    captions = [f"{row.label} as {row.predicted}, {row.sure:.2f}" for row in wrong.itertuples()]
-    return photo_grid([read_photo(root / path) for path in wrong["path"]], captions, across)
+    wrong = wrong.sort_values("sure", ascending=False, kind="stable").drop_duplicates(["model", "path"])
+    shown = {name: wrong[wrong["model"] == key].head(count) for key, name in name_models(predictions).items()}
+    pictures = {name: [read_photo(root / path) for path in rows["path"]] for name, rows in shown.items()}
+    if len(shown) > 1:
+        return photo_grid(pictures, across=count)
+    captions = [
+        f"{row.label} as {row.predicted}, {row.sure:.2f}"
+        for rows in shown.values()
+        for row in rows.itertuples()
+    ]
+    return photo_grid([picture for row in pictures.values() for picture in row], captions, across)
