@@ -13,6 +13,7 @@ from wastebook.evaluation.comparison import (
     SIGNIFICANCE,
     choose_on_validation,
     compare_models,
+    compare_recalls,
     compare_unpaired,
     judge_difference,
     mcnemar,
@@ -49,6 +50,16 @@ def test_a_difference_on_the_same_photos(three):
     assert table.loc[("better", "poor", "macro_f1"), "low"] > 0.1
     for _, part in table.groupby("metric"):
         assert np.allclose(part["p_holm"], multipletests(part["p"], method="holm")[1])
+
+
+def test_recalls_class_by_class(three):
+    table = compare_recalls(three, [(BETTER, GOOD)])
+    assert len(table) == 3 * three["label"].nunique()
+    assert set(table.loc[table["change"].notna(), "network"]) == {"better"}
+    wide = table.pivot(index="label", columns="network", values="recall")
+    change = table.dropna().set_index("label")
+    assert np.allclose(change["change"], (wide["better"] - wide["good"])[change.index])
+    assert (change["low"] <= change["change"]).all() and (change["change"] <= change["high"]).all()
 
 
 def test_no_difference_from_itself(three):

@@ -35,6 +35,11 @@ def test_every_published_figure_is_of_a_model_or_of_photos():
     assert {"base_cnn", "optimised_cnn", "xception", "resnet18"} <= set(table["network"].dropna())
 
 
+def test_networks_are_told_as_text():
+    told = others.published_networks().set_index("network")
+    assert told.loc["resnet18", "year"] == "2015" and "efficientnet_b0" in told.index
+
+
 def test_only_what_has_the_same_classes_compares(fiuba):
     assert {"FIUBA", "Single 2023"} <= set(fiuba["work"]) and "TFM" not in set(fiuba["work"])
     assert set(others.published_for(BINARY_ORDER)["work"]) == {"TFM"}

@@ -155,16 +155,15 @@ def measure_memory(answers: pd.DataFrame, learn: Learn, deals: Deals) -> pd.Data
             sides = {"met": met, "unmet": learn({key: photos.assign(split=unmet)})}
             asked = photos.loc[twin & in_test, "path"]
             parts += [side[side["path"].isin(asked)].assign(model=name) for name, side in sides.items()]
-    columns = ["metric", "difference", "low", "high"]
+    columns = ["metric", "photos", "met", "unmet", "difference", "low", "high"]
     if not parts:
-        return pd.DataFrame(columns=[*columns[:1], "photos", "met", "unmet", *columns[1:]])
-    table = pd.concat(parts, ignore_index=True)
-    memory = compare_models(table, [("met", "unmet")], ("accuracy", "log_loss"))[columns]
-    for at, name in enumerate(("met", "unmet"), start=1):
-        values = score(table[table["model"] == name], "", draws=2).set_index("metric")["value"]
-        memory.insert(at, name, memory["metric"].map(values))
-    memory.insert(1, "photos", table["path"].nunique())
-    return memory
+        return pd.DataFrame(columns=columns)
+    table, metrics = pd.concat(parts, ignore_index=True), ("accuracy", "log_loss")
+    memory = compare_models(table, [("met", "unmet")], metrics).assign(photos=table["path"].nunique())
+    for name, part in table.groupby("model"):
+        values = seed_means(part, *next(value_and_draws(part, 1)), metrics)
+        memory[name] = [values[metric][0] for metric in memory["metric"]]
+    return memory[columns]
 
 
 def learning_curve(learn: Learn, deals: Deals, shares: Sequence[float]) -> pd.DataFrame:
