@@ -23,7 +23,6 @@ TITLE = "A reproducible report book on telling waste apart in photos."
 commands = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
 data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
 commands.add_typer(data, name="data")
-
 KEY_PACKAGES = ("papermill", "snakemake", "pandas", "torch", "tensorflow", "keras")
 console = Console(stderr=True)  # what is said to people; what was asked for goes to stdout
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, for a machine.")]
@@ -271,12 +270,13 @@ def doctor(as_json: Json = False) -> None:
     from wastebook.book.build import declared_packages, hardware
     from wastebook.book.plan import versions
     from wastebook.book.render import find_renderer
+    from wastebook.cache import cache_folder
     from wastebook.data import describe_datasets
     from wastebook.edition import BOOK, weights_found
 
     found, machine, renderer = versions(declared_packages(BOOK)), hardware(), find_renderer()
     missing = [package for package, version in found.items() if version == "missing"]
-    cache, data_sets = paths.cache_folder(), describe_datasets().to_dict("records")
+    cache, data_sets = cache_folder(), describe_datasets().to_dict("records")
     rows = [
         ("packages", f"all {len(found)}" * (not missing), f"pip install {' '.join(missing)}"),
         *((package, found.get(package), "") for package in KEY_PACKAGES),

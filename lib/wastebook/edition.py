@@ -16,10 +16,11 @@ import yaml
 from wastebook import paths
 from wastebook.book.plan import Book, Parameters, Prepared, Values
 from wastebook.files import file_hash, write_text
+from wastebook.report.api import write_api_page
 
 DATA_SETS, PHOTOS, WEIGHTS = ("dataset", "binary_dataset"), "photos_dir", "weights"  # parameters with a place
 COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna
-pandas pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision"""
+pandas pillow scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision"""
 
 SERVERS = {
     "imagenet.yml": "https://huggingface.co",
@@ -113,6 +114,7 @@ def decorate(run: Path) -> None:
         link = f"[{title[1].strip() if title else chapter.stem}](chapters/{chapter.name})"
         lines.append(f"- {link}{': ' if told else ''}{told}")
     write_text(run / "_results.md", "\n".join([*lines, *_published(run, data)]) + "\n")
+    write_api_page(run / "api.qmd")
     write_text(run / "_try.md", '```{=html}\n<script src="try-it/try.js" defer></script>\n```\n')
 
 

@@ -31,8 +31,10 @@ CODE_OR_TAG = re.compile(
 )
 # A page must not depend on the order of a set, nor hold a line for each step of a progress bar. Compiled
 # modules are kept whatever the environment says: without them a chapter takes ten seconds more to start.
-KERNEL = {"PYTHONHASHSEED": "0", "TQDM_DISABLE": "1", "PYTHONDONTWRITEBYTECODE": ""}
-KERNEL |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+KERNEL = {
+    **{"PYTHONHASHSEED": "0", "TQDM_DISABLE": "1", "PYTHONDONTWRITEBYTECODE": ""},
+    **{"PYDEVD_DISABLE_FILE_VALIDATION": "1", "JUPYTER_PREFER_ENV_PATH": "1"},
+}
 
 State = dict[str, Any]
 

@@ -30,8 +30,10 @@ from wastebook.paths import read_record
 OLDEST_QUARTO = (1, 8)
 PAGE, DOWNLOADS = "run.qmd", "downloads"  # what the press adds to every book
 PACKED_FROM = 2000  # rows: longer tables are compressed
-MOVED = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={0}">'
-MOVED += '<title>Moved</title><main><a href="{0}">This page has moved.</a></main>\n'
+MOVED = (
+    '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={0}">'
+    '<title>Moved</title><main><a href="{0}">This page has moved.</a></main>\n'
+)
 
 
 class Renderer(NamedTuple):
