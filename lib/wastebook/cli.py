@@ -145,7 +145,7 @@ def predict(
     """Say what is in photos, one a line, and how sure that is. Exit code 1 where some cannot be read."""
     from tqdm import tqdm
 
-    from wastebook.answers.predictor import list_photos, open_model, said, write_csv
+    from wastebook.answers.predictor import list_photos, open_model, write_csv
 
     listed = list_photos(photos)
     predictor = open_model(run, model)
@@ -157,7 +157,7 @@ def predict(
             keep(answer)
             unread += answer.probabilities is None
             with answers.external_write_mode():
-                print(f"{answer.photo}: {said(predictor, answer, top)}")
+                print(f"{answer.photo}: {predictor.describe(answer, top)}")
     raise typer.Exit(1 if unread else 0)
 
 

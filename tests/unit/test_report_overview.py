@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 
 from wastebook.errors import WastebookError
+from wastebook.evaluation.comparison import choose_on_validation
 from wastebook.evaluation.metrics import score
 from wastebook.learning.predictions import MODEL, Model, predictions_table
 from wastebook.report import overview
 from wastebook.report.chapter import Chapter
+from wastebook.report.sentences import select_row
 
 CLASSES = ["glass", "metal", "paper"]
 PLAIN, SEARCHED = Model("resnet18", "64x64"), Model("resnet18", "64x64", head="searched")
@@ -106,6 +108,38 @@ def test_questions_are_answered_for_models_that_are_there(chapter):
     assert "cannot be told" in overview.answer_in_words(search, names)
     assert overview.answers_table(answers, names)["models"][0] == "EfficientNet-B0 − ResNet18"
     assert overview.answer_questions({}, {}, {"trashnet": questions}).empty
+
+
+def test_validation_names_the_model_and_test_scores_it(chapter, tmp_path, kept):
+    (named,) = overview.chosen_models(chapter, NEEDS).to_dict("records")
+    chosen = choose_on_validation(kept["scores"], "grouped")
+    expected = select_row(kept["scores"], model=chosen, split="test", metric="accuracy")
+    assert (named["dataset"], named["model"], named["split"]) == ("trashnet", chosen, "test")
+    assert named["value"] == expected["value"]
+    tested = kept["scores"][kept["scores"]["split"] == "test"]
+    Chapter("02-baseline", tmp_path / "test", tmp_path / "test").save("scores", tested)
+    alone = Chapter("07-comparison", tmp_path / "test", tmp_path / "test")
+    assert overview.chosen_models(alone, NEEDS).empty, "where nothing was validated no model is named"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "direct", "answer"),
+    [
+        (0.01, 0.5, 0.01, "A"),
+        (0.01, 0.01, -0.01, "B"),
+        (0.01, 0.5, 0.5, "only A helps beyond luck"),
+        (-0.01, 0.02, 0.5, "only B helps beyond luck"),
+        (0.01, 0.02, 0.5, "cannot be told"),
+        (0.5, 0.5, 0.5, "cannot be told"),
+    ],
+)
+def test_two_changes_are_weighed_by_their_direct_test(first, second, direct, answer):
+    """A number is a `p_holm`, negative where the difference is."""
+    rows = [
+        pd.Series({"difference": np.sign(p), "low": -1, "high": 1, "p_holm": abs(p)})
+        for p in (first, second, direct)
+    ]
+    assert answer in overview.weigh_changes({"A": rows[0], "B": rows[1]}, rows[2])
 
 
 def test_the_front_is_of_those_that_nobody_beats_in_both():

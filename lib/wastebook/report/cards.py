@@ -75,7 +75,7 @@ def checklist(
     """A row per question of REFORMS (Kapoor et al. 2024) that this book can answer for itself: `module,
     question, answer`, from the run's record, its data and models (`all_models`), and how many test photos
     show an object known from train under each scheme (`known`)."""
-    commit, counts = str(record.get("commit") or "not under Git"), data.files["label"].value_counts()
+    commit, counts = str(record.get("commit") or "unknown"), data.files["label"].value_counts()
     published = pd.read_csv(paths.CARDS / "published.csv").query("data.str.startswith('RealWaste')")["value"]
     facts = {
         "data": data,

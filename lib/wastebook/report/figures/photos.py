@@ -26,7 +26,7 @@ def photo_grid(
     stands at its left, at least `across` places wide."""
     rows: list[list[np.ndarray]]
     if isinstance(pictures, Mapping):
-        rows, names = [list(row) for row in pictures.values()], [style.shorten(name) for name in pictures]
+        rows, names = [list(row) for row in pictures.values()], [style.wrap(name, 20) for name in pictures]
         across = max([across, *map(len, rows)])
     else:
         rows = [list(pictures[at : at + across]) for at in range(0, len(pictures), across)]
