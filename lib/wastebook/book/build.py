@@ -68,7 +68,7 @@ def build(
         states = _outcome(run, needs, before)
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
         if ended and not errors:
-            raise WastebookError(f"{ended} says why it ended with an error, though no chapter failed.")
+            raise WastebookError(f"Snakemake failed, and no chapter did. What says why: {ended}")
         page = None if errors else str(make_site(book, run, renderer))
     chapters = {
         name: {"state": state["state"], "seconds": round(state.get("seconds", 0), 1)}

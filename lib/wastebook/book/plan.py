@@ -207,9 +207,10 @@ def plan(book: Book, profile: str, settings: Sequence[str] = (), wanted: Sequenc
 def _order(sources: Mapping[str, NotebookNode], wanted: set[str]) -> list[str]:
     """The chapters wanted (all where none is named) and those they need, each after those it needs."""
     needs = {name: needs_of(source) for name, source in sources.items()}
-    for chapter, need in ((chapter, need) for chapter in needs for need in needs[chapter]):
-        if need not in needs:
-            raise WastebookError(f"Chapter {chapter} needs {need}. {_unknown('chapter', need, needs)}")
+    for chapter in needs:
+        for need in needs[chapter]:
+            if need not in needs:
+                raise WastebookError(f"Chapter {chapter} needs {need}. {_unknown('chapter', need, needs)}")
     try:
         order = list(TopologicalSorter(needs).static_order())
     except CycleError as error:
