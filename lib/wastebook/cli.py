@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
 from rich import print_json
@@ -19,10 +19,11 @@ from rich.table import Column, Table
 from wastebook import paths
 from wastebook.errors import WastebookError
 
+TITLE = "A reproducible report book on telling waste apart in photos."
+
 
 def _program(**parts: typer.Typer) -> typer.Typer:
-    title = "A reproducible report book on telling waste apart in photos."
-    program = typer.Typer(help=title, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
+    program = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
     for name, part in parts.items():
         program.add_typer(part, name=name)
     return program
@@ -45,28 +46,26 @@ def main() -> None:
     paths.make_absolute()
     try:
         commands()
+        return
     except ModuleNotFoundError as error:
-        _fail(f"The package {error.name} is not installed: pip install -r requirements.lock")
+        message = f"The package {error.name} is not installed: pip install -r requirements.lock"
     except WastebookError as error:
-        _fail(str(error))
+        message = str(error)
     except OSError as error:
         full = " Free some where the runs and the cache are." if error.errno == errno.ENOSPC else ""
-        _fail(f"{type(error).__name__}: {error}.{full}")
+        message = f"{type(error).__name__}: {error}.{full}"
     except SystemExit as end:
         if end.code in (130, 143):
             console.print("Interrupted: the same command carries on from here.", highlight=False)
         raise
+    _say(message)
+    if "--json" in sys.argv:
+        print_json(data={"errors": [message]})
+    sys.exit(1)
 
 
 def _say(error: str) -> None:
     console.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-def _fail(error: str) -> NoReturn:
-    _say(error)
-    if "--json" in sys.argv:
-        print_json(data={"errors": [error]})
-    sys.exit(1)
 
 
 def _print_table(rows: Sequence[Mapping[Any, Any]]) -> None:

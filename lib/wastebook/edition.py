@@ -39,7 +39,7 @@ def resolve(name: str, value: Any) -> Any:
 
 def prepare(parameters: Parameters) -> Prepared:
     """Make ready each data set that the parameters ask for: photos at hand, checked and searched for copies,
-    which several chapters at once would else each do. A chapter's hash is of its photos and folder's files."""
+    which several chapters at once would else each do. A chapter's hash is of what it looks at."""
     from wastebook.data import fingerprint, open_dataset  # slow: not before all is checked
     from wastebook.data.copies import list_files
     from wastebook.photos.duplicates import find_duplicates
