@@ -10,7 +10,7 @@ BRING_QUARTO := import subprocess, sys; \
     command = [sys.executable, '-m', 'pip', 'install', '--quiet', '--retries', '0', 'quarto-cli==1.9.38']; \
     sys.exit(subprocess.run(command, timeout=90).returncode)
 
-# What editors add to a saved notebook; the hook in .pre-commit-config.yaml takes the same away.
+# What JupyterLab, VS Code, nbconvert and papermill add when they save a notebook, and the pre-commit hook takes out.
 SAVED := metadata.language_info.codemirror_mode metadata.language_info.file_extension metadata.language_info.mimetype metadata.language_info.nbconvert_exporter metadata.language_info.pygments_lexer metadata.language_info.version metadata.papermill metadata.vscode cell.metadata.papermill cell.metadata.vscode cell.metadata.jupyter
 
 .PHONY: report test lab check
