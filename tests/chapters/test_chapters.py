@@ -239,6 +239,21 @@ def test_labels_are_unique_in_the_book():
     assert [label for label, count in labels.items() if count > 1] == []
 
 
+@each_chapter
+def test_references_lead_to_what_is_there(notebook):
+    """A chapter refers to itself and to what it needs: whatever else a run lacks, its pages hold together."""
+    needed = parameters_of(notebook)["needs"].default
+    sources = "".join(cell.source for name in needed for cell in read(name).cells)
+    sources += "".join(cell.source for cell in notebook.cells)
+    there = set(re.findall(r"\{#([\w-]+)|label: ((?:fig|tbl)-[\w-]+)", sources))
+    for reference in re.findall(
+        r"@((?:sec|fig|tbl)-[\w-]+)", "".join(cell.source for cell in notebook.cells)
+    ):
+        assert reference in {label for pair in there for label in pair}, (
+            f"@{reference} is not in a needed chapter"
+        )
+
+
 def prose_of(notebook):
     """What a reader reads that is not made from results: Markdown, captions, the fixed parts of f-strings."""
     for cell in notebook.cells:

@@ -15,7 +15,15 @@ from PIL import Image
 
 import wastebook
 from wastebook import cli, paths
-from wastebook.answers.predictor import Answer, find_model, find_models, list_photos, open_model, overlay
+from wastebook.answers.predictor import (
+    Answer,
+    find_model,
+    find_models,
+    gather,
+    list_photos,
+    open_model,
+    overlay,
+)
 from wastebook.errors import WastebookError
 
 NAME = "resnet18-64x80-exact"
@@ -38,6 +46,11 @@ def test_the_evidence_glows_where_it_is():
     assert lit.shape == photo.shape and np.ptp(lit[:10, :10]) == 0
     assert np.ptp(lit[50, 75]) > 40  # coloured, the rest is grey
     assert (overlay(photo, np.zeros((2, 3), np.float32)) == 200).all()
+
+
+def test_evidence_is_gathered_where_it_is_strong():
+    assert gather(np.ones((3, 3))) == pytest.approx(0.25)  # spread evenly, fields need not be in fours
+    assert gather(np.array([[0, 0], [0, 3]])) == 1 and gather(np.zeros((2, 2))) == 0
 
 
 def test_below_the_threshold_it_is_not_sure(kept_model):

@@ -118,6 +118,8 @@ def acts(body, documented=True):
                 pass
             case ast.ClassDef(body=inner):
                 yield from acts(inner)
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr="add_typer"))):
+                pass  # a declaration, as the decorators of commands are
             case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=inner):
                 yield from acts(inner, documented=False)
             case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
@@ -128,6 +130,8 @@ def acts(body, documented=True):
 
 @each_module
 def test_nothing_happens_on_import(module):
+    if module.stem == "torchvision_import":
+        return  # imported for what it does: it mends the import of torchvision
     found = [f"line {node.lineno}: {ast.unparse(node).splitlines()[0]}" for node in acts(parse(module).body)]
     assert not found, "\n".join(found)
 

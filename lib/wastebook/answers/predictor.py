@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -48,9 +49,9 @@ class Answer(NamedTuple):
 
 
 class Predictor:
-    """A model kept as ONNX, opened. `facts` is all that `wastebook.learning.export` says of it, `card` among
-    that the data it learned from, its scores, temperature and threshold. Photos of more than `largest` pixels
-    are refused."""
+    """A model kept as ONNX, opened. `facts` is all that `wastebook.learning.export` says of it, among that
+    the `backbone` (`name, weights, sha256, note`) and the `card`: the data it learned from, its scores,
+    temperature and threshold. Photos of more than `largest` pixels are refused."""
 
     def __init__(self, file: Path, largest: int = decode.LARGEST):
         options = onnxruntime.SessionOptions()
@@ -63,6 +64,7 @@ class Predictor:
             self.facts = json.loads(self._session.get_modelmeta().custom_metadata_map["wastebook"])
             self.name, self.classes, self.card = (self.facts[key] for key in ("name", "classes", "card"))
             self.image_size: tuple[int, int] = tuple(self.facts["image_size"])
+            self.backbone = SimpleNamespace(**self.facts["weights"])
         except Exception as error:  # onnxruntime raises kinds of its own
             reason = f"{type(error).__name__}: {str(error)[:100]}"
             message = f"{file} is no model of this version of Wastebook ({reason}): train it anew."
@@ -114,7 +116,7 @@ class Predictor:
         lines = [f"{self.name}, of {run}, learned from {data['photos']:,} photos of {data['name']}."]
         if self.drawn:
             lines += ["They are drawn, not photographed: on photos of real waste its answers mean nothing."]
-        if self.facts["weights"]["weights"] == "random":
+        if self.backbone.weights == "random":
             lines += [f"{self.facts['network']} has random weights: it has never learned to see."]
         return "\n".join(lines)
 
@@ -149,6 +151,12 @@ def overlay(photo: np.ndarray, evidence: np.ndarray) -> np.ndarray:
     colours = cv2.applyColorMap((255 * strength).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[:, :, None]
     return ((1 - 0.65 * strength) * grey + 0.65 * strength * colours).astype(np.uint8)
+
+
+def gather(evidence: np.ndarray, share: float = 0.25) -> float:
+    """How much of the evidence for a class, (h, w), lies in that share of its fields, the brightest (0-1)."""
+    sums = np.cumsum([0, *np.sort(evidence.ravel())[::-1]])
+    return float(np.interp(share * evidence.size, range(len(sums)), sums) / max(sums[-1], 1e-9))
 
 
 @contextlib.contextmanager

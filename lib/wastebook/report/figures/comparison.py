@@ -92,7 +92,8 @@ def curves(
             axes.set_xscale("log")
             axes.minorticks_off()
         if part[x].nunique() <= 8:
-            axes.set_xticks(sorted(part[x].unique()), [f"{at:,.6g}" for at in sorted(part[x].unique())])
+            ticks = _apart(sorted(part[x].unique()), logarithmic)
+            axes.set_xticks(ticks, [f"{at:,.6g}" for at in ticks])
     figure.supylabel(label, fontsize=11)
     if len(names) > 1:
         style.legend(figure, *panels[0].get_legend_handles_labels())
@@ -163,6 +164,16 @@ def _draw_interval(
         axes.axvline(0, color=style.GREY, linewidth=1)
     spread = np.fmax([[value - low], [high - value]], 0) if given else None
     axes.errorbar(value, place, xerr=spread, markersize=6, capsize=2, **look)
+
+
+def _apart(values: list[float], logarithmic: bool) -> list[float]:
+    """Those of some rising values, the last among them, that leave room for a number at each."""
+    places = np.log(values) if logarithmic else np.array(values)
+    kept = [len(values) - 1]
+    for at in range(len(values) - 1)[::-1]:
+        if places[kept[0]] - places[at] >= 0.13 * (places[-1] - places[0]):
+            kept.insert(0, at)
+    return [values[at] for at in kept]
 
 
 def _title(metric: Any) -> str:
