@@ -19,18 +19,15 @@ from rich.table import Column, Table
 from wastebook import paths
 from wastebook.errors import WastebookError
 
-TITLE = "A reproducible report book on telling waste apart in photos."
 
-
-def _program(**parts: typer.Typer) -> typer.Typer:
-    program = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
-    for name, part in parts.items():
-        program.add_typer(part, name=name)
+def _program(title: str, data: typer.Typer) -> typer.Typer:
+    program = typer.Typer(help=title, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
+    program.add_typer(data, name="data")
     return program
 
 
 data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
-commands = _program(data=data)
+commands = _program("A reproducible report book on telling waste apart in photos.", data)
 KEY_PACKAGES = ("papermill", "snakemake", "pandas", "torch", "tensorflow", "keras")
 console = Console(stderr=True)  # what is said to people; what was asked for goes to stdout
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, for a machine.")]
@@ -176,9 +173,9 @@ def compare(
         print_json(data=outcome)
     else:
         _print_table(outcome["differ"])
-        count, largest = f"{len(outcome['differ']):,} of {outcome['shared']:,}", outcome["largest"]
+        count = f"{len(outcome['differ']):,} of {outcome['shared']:,}"
         print(f"{count} shared scores differ beyond their intervals; the largest difference:")
-        _print_table([largest])
+        _print_table([outcome["largest"]])
         only = {first: outcome["only_first"], second: outcome["only_second"]}
         notes = [f"Only in {where}: {', '.join(models)}" for where, models in only.items() if models]
         console.print(*notes, *outcome["notes"], sep="\n", highlight=False, markup=False)

@@ -50,15 +50,14 @@ def run_chapter(
     folder: Path,
     follow: Callable[[State], None] = lambda state: None,
 ) -> Path:
-    """Execute a chapter's notebook from `folder`, its parameters those given (complete), and keep it in the
-    folder `run`; gives the executed notebook. `follow` is told the state at each cell. Where it fails, the
-    run keeps what it had, `logs/` gets notebook and traceback, and a WastebookError says where and why."""
+    """Execute a chapter's notebook from `folder`, with all its parameters, into the folder `run`. Where it
+    fails, the run keeps what it had, `logs/` gets notebook and traceback, a WastebookError says why."""
     state: State = {"state": "running", "started": time.time()}
     stage, log = run / BUILD / chapter, run / "logs" / f"{chapter}.log"
     written = stage / "chapters" / f"{chapter}.ipynb"
 
     def tell(**news: Any) -> None:
-        state.update(news)
+        state.update(news, seconds=time.time() - state["started"])
         write_text(run / BUILD / f"{chapter}.json", json.dumps(state))
         follow(state)
 
@@ -68,8 +67,7 @@ def run_chapter(
         tell()
         try:
             notebook = _execute(_with_values(source, parameters), run, stage, written, folder, tell)
-            _finish(notebook, log)
-            nbformat.write(notebook, written)
+            _finish(notebook, written, log)
             _move_in(stage, run, chapter)
         except Exception as error:
             message = f"Chapter {chapter} failed{_reason(error, state)}"
@@ -77,13 +75,13 @@ def run_chapter(
                 shutil.rmtree(stage)  # so that there is room to say so
             if written.exists():
                 _write_log(nbformat.read(written, as_version=4), log)
-                written.replace(log.with_suffix(".ipynb"))
                 message += f"\nMore is in {log}"
-            tell(state="failed", seconds=time.time() - state["started"], message=message)
+                written.replace(log.with_suffix(".ipynb"))
+            tell(state="failed", message=message)
             raise WastebookError(message) from error
         shutil.rmtree(stage)
         log.with_suffix(".ipynb").unlink(missing_ok=True)
-        tell(state="done", seconds=time.time() - state["started"])
+        tell(state="done")
     return run / "chapters" / f"{chapter}.ipynb"
 
 
@@ -136,8 +134,8 @@ def _execute(
             )
 
 
-def _finish(notebook: NotebookNode, log: Path) -> None:
-    """Make an executed notebook ready for a page: alternative texts where Quarto looks for them, no HTML out
+def _finish(notebook: NotebookNode, written: Path, log: Path) -> None:
+    """Write an executed notebook ready for a page: alternative texts where Quarto looks for them, no HTML out
     of names, nothing that changes from run to run. WastebookError where a figure or table is not there."""
     _write_log(notebook, log)
     for part in (notebook, *notebook.cells):
@@ -153,6 +151,7 @@ def _finish(notebook: NotebookNode, log: Path) -> None:
             _write_alternative_texts(cell)
     for problem in check_notebook(notebook):
         raise WastebookError(f"{problem[0].upper()}{problem[1:]}.")
+    nbformat.write(notebook, written)
 
 
 def _write_log(notebook: NotebookNode, log: Path) -> None:

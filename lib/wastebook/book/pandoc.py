@@ -1,10 +1,6 @@
-"""The embedded renderer: the book's pages by Pandoc, with our filter for what Quarto adds, in a page of our
-own.
-
-It honours the part of Quarto that chapters use: numbered sections, figures and tables with references between
-chapters, citations, callouts, folded code, includes and some `#|` options (echo, include, label, code-fold,
-captions and alternative texts).
-"""
+"""The embedded renderer: the pages by Pandoc, with our filter for the part of Quarto that chapters use:
+numbered sections, figures and tables with references between chapters, callouts, folded code, includes and
+some `#|` options (echo, include, label, code-fold, captions and alternative texts)."""
 
 import base64
 import html

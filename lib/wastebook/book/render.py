@@ -1,8 +1,7 @@
 """A run made into a site, by Quarto where it is on the machine, otherwise by the embedded renderer.
 
-The run folder is first made a Quarto project of its own, so that both renderers read the same files, and so
-can anyone who has Quarto. A site is built beside the one that is there and takes its place once it is whole
-and checked.
+The run folder is first made a Quarto project of its own, which both renderers read. A site is built beside
+the one that is there and takes its place once it is whole and checked.
 """
 
 import html
@@ -64,10 +63,7 @@ def find_renderer(renderer: str = "auto") -> Renderer:
 
 def render(book: Book, run: Path, renderer: str = "auto") -> Path:
     """Make the site of a run from its executed chapters and results; gives its `site/index.html`.
-
-    Any problem (see `check.py`) fails it with a WastebookError that names page and place, and leaves the last
-    good site as it was.
-    """
+    WastebookError where there is a problem (see `check.py`): the last good site is kept."""
     run = run.resolve()
     if not run.is_dir():
         raise WastebookError(f"There is no run folder {run}: build it first.")
