@@ -17,8 +17,8 @@ from wastebook import paths
 
 LIBRARY = paths.PROJECT / "lib" / "wastebook"
 GROUND, EDITION, CLI = "ground floor", "edition", "cli"  # the rooms that are modules
-# Lines at most, all told: docstrings, blanks, and what the site is made of. The second number is the aim, towards
-# which the first only ever falls.
+# Lines at most, all told: docstrings, blanks, and what the site is made of. The second number is the aim,
+# towards which the first only ever falls.
 BUDGETS = {
     GROUND: (480, 330),
     "data": (1105, 1050),
