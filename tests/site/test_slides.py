@@ -20,10 +20,11 @@ from wastebook.data import Dataset
 from wastebook.edition import BOOK
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import score
+from wastebook.learning.predictions import Model, predictions_table
 
 RUN = ("01-exploration", "02-baseline")  # the chapters that the example's run holds
 DOUBLES = 17  # a number that is in no other place
-MODELS = ("resnet18", "resnet18-exact", "resnet18-tuned")
+MODELS = [Model("resnet18", "64x64", head=head) for head in ("recipe", "exact", "searched")]
 
 
 def write_results(run: Path, sample: Dataset) -> Path:
@@ -36,7 +37,8 @@ def write_results(run: Path, sample: Dataset) -> Path:
     pairs = pairs.assign(kind="object", similarity=1.0, same_label=True, same_split=True)
     second = {"scheme": "grouped", "photos": len(photos), "weights": "random"}
     predictions = pd.concat([answers(photos, model) for model in MODELS], ignore_index=True)
-    gains = pd.DataFrame({"model_a": MODELS[1:], "model_b": MODELS[0], "scheme": "grouped", "split": "test"})
+    recipe, *others = (model.id for model in MODELS)
+    gains = pd.DataFrame({"model_a": others, "model_b": recipe, "scheme": "grouped", "split": "test"})
     gains = gains.assign(metric="macro_f1", difference=0.02, low=-0.01, high=0.05, p=0.2, p_holm=0.4)
     tables = {
         "01-exploration": {"photos": photos, "duplicates": pairs},
@@ -57,15 +59,12 @@ def write_results(run: Path, sample: Dataset) -> Path:
     return run
 
 
-def answers(photos: pd.DataFrame, model: str) -> pd.DataFrame:
+def answers(photos: pd.DataFrame, model: Model) -> pd.DataFrame:
     """Predictions of a model that guesses, the same on every machine."""
     classes = sorted(photos["label"].unique())
-    sure = np.random.default_rng(len(model)).dirichlet(np.ones(len(classes)), len(photos))
-    columns = {f"p_{label}": sure[:, at] for at, label in enumerate(classes)}
-    predicted = [classes[at] for at in sure.argmax(axis=1)]
+    sure = np.random.default_rng(len(model.id)).dirichlet(np.ones(len(classes)), len(photos))
     split = np.where(np.arange(len(photos)) % 2, "test", "validation")
-    told = photos[["path", "label", "group"]].assign(split=split, predicted=predicted, model=model, seed=0)
-    return told.assign(scheme="grouped", **columns)
+    return predictions_table(photos.assign(split=split), sure, classes, model, 0, "grouped")
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +126,8 @@ def test_numbers_come_from_the_results(shown: list, run: Path) -> None:
     told = [" ".join(section.get_text().split()) for section in shown]
     assert sum(f"{DOUBLES} of 72 photos" in text for text in told) == 2  # its slide, and what was found
     scores = pd.read_parquet(run / "results" / "02-baseline" / "scores.parquet")
-    accuracy = scores.query("model == 'resnet18' and split == 'test' and metric == 'accuracy'")["value"].iloc[
-        0
-    ]
+    tested = scores.query("head == 'recipe' and split == 'test' and metric == 'accuracy'")
+    accuracy = tested["value"].iloc[0]
     assert any(f"right for {100 * accuracy:.1f} %" in text for text in told)
 
 
