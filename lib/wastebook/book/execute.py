@@ -79,7 +79,6 @@ def run_chapter(
                 written.replace(log.with_suffix(".ipynb"))
             tell(state="failed", message=message)
             raise WastebookError(message) from error
-        shutil.rmtree(stage)
         log.with_suffix(".ipynb").unlink(missing_ok=True)
         tell(state="done")
     return run / "chapters" / f"{chapter}.ipynb"
@@ -184,6 +183,7 @@ def _move_in(stage: Path, run: Path, chapter: str) -> None:
             if old.exists():
                 new.parent.mkdir(parents=True, exist_ok=True)
                 old.rename(new)
+    shutil.rmtree(stage)
 
 
 def _reason(error: Exception, state: State) -> str:
