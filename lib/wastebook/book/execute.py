@@ -70,18 +70,24 @@ def run_chapter(
             _finish(notebook, written, log)
             _move_in(stage, run, chapter)
         except Exception as error:
-            message = f"Chapter {chapter} failed{_reason(error, state)}"
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                shutil.rmtree(stage)  # so that there is room to say so
-            if written.exists():
-                _write_log(nbformat.read(written, as_version=4), log)
-                message += f"\nMore is in {log}"
-                written.replace(log.with_suffix(".ipynb"))
+            kept = _keep_failure(error, stage, written, log)
+            message = f"Chapter {chapter} failed{_reason(error, state)}{kept}"
             tell(state="failed", message=message)
             raise WastebookError(message) from error
         log.with_suffix(".ipynb").unlink(missing_ok=True)
         tell(state="done")
     return run / "chapters" / f"{chapter}.ipynb"
+
+
+def _keep_failure(error: Exception, stage: Path, written: Path, log: Path) -> str:
+    """Keep the notebook of a failed chapter beside its log; says where."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        shutil.rmtree(stage)  # so that there is room to say so
+    if not written.exists():
+        return ""
+    _write_log(nbformat.read(written, as_version=4), log)
+    written.replace(log.with_suffix(".ipynb"))
+    return f"\nMore is in {log}"
 
 
 def _with_values(source: NotebookNode, parameters: Mapping[str, Any]) -> NotebookNode:
