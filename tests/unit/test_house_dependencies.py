@@ -22,7 +22,6 @@ NOT_IMPORTED = {
     "tensorflow": "Keras computes with it",
     "pyarrow": "pandas reads and writes Parquet with it",
     "pyreveal": "the deck takes reveal.js from it",
-    "safetensors": "timm reads weights with it",
     "ruff": "`make check`",
     "mypy": "`make check`",
     "pandas-stubs": "mypy reads them",

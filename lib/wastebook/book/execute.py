@@ -74,7 +74,6 @@ def run_chapter(
             message = f"Chapter {chapter} failed{_reason(error, state)}{kept}"
             tell(state="failed", message=message)
             raise WastebookError(message) from error
-        shutil.rmtree(stage)
         log.with_suffix(".ipynb").unlink(missing_ok=True)
         tell(state="done")
     return run / "chapters" / f"{chapter}.ipynb"
@@ -190,6 +189,7 @@ def _move_in(stage: Path, run: Path, chapter: str) -> None:
             if old.exists():
                 new.parent.mkdir(parents=True, exist_ok=True)
                 old.rename(new)
+    shutil.rmtree(stage)
 
 
 def _reason(error: Exception, state: State) -> str:
