@@ -10,6 +10,9 @@ BRING_QUARTO := import subprocess, sys; \
     command = [sys.executable, '-m', 'pip', 'install', '--quiet', '--retries', '0', 'quarto-cli==1.9.38']; \
     sys.exit(subprocess.run(command, timeout=90).returncode)
 
+# What JupyterLab, VS Code, nbconvert and papermill add when they save a notebook, and the pre-commit hook takes out.
+SAVED := metadata.language_info.codemirror_mode metadata.language_info.file_extension metadata.language_info.mimetype metadata.language_info.nbconvert_exporter metadata.language_info.pygments_lexer metadata.language_info.version metadata.papermill metadata.vscode cell.metadata.papermill cell.metadata.vscode cell.metadata.jupyter
+
 .PHONY: report test lab check
 
 report: .venv/ready
@@ -22,6 +25,8 @@ check: .venv/ready-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/nbstripout --verify --keep-id --extra-keys '$(SAVED)' chapters/*.ipynb chapters/slides/*.ipynb docs/*.ipynb
+	$(BIN)/codespell
 
 lab: .venv/ready
 	$(BIN)/jupyter lab chapters

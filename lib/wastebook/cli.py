@@ -1,7 +1,6 @@
 """The command line. Each command imports what it needs when it is called, so that help comes at once."""
 
 import errno
-import json
 import os
 import shutil
 import signal
@@ -9,9 +8,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import typer
+from rich import print_json
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -19,11 +19,15 @@ from rich.table import Column, Table
 from wastebook import paths
 from wastebook.errors import WastebookError
 
-TITLE = "A reproducible report book on telling waste apart in photos."
-commands = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
-data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
-commands.add_typer(data, name="data")
 
+def _program(title: str, data: typer.Typer) -> typer.Typer:
+    program = typer.Typer(help=title, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
+    program.add_typer(data, name="data")
+    return program
+
+
+data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
+commands = _program("A reproducible report book on telling waste apart in photos.", data)
 KEY_PACKAGES = ("papermill", "snakemake", "pandas", "torch", "tensorflow", "keras")
 console = Console(stderr=True)  # what is said to people; what was asked for goes to stdout
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, for a machine.")]
@@ -39,32 +43,26 @@ def main() -> None:
     paths.make_absolute()
     try:
         commands()
+        return
     except ModuleNotFoundError as error:
-        _fail(f"The package {error.name} is not installed: pip install -r requirements.lock")
+        message = f"The package {error.name} is not installed: pip install -r requirements.lock"
     except WastebookError as error:
-        _fail(str(error))
+        message = str(error)
     except OSError as error:
         full = " Free some where the runs and the cache are." if error.errno == errno.ENOSPC else ""
-        _fail(f"{type(error).__name__}: {error}.{full}")
+        message = f"{type(error).__name__}: {error}.{full}"
     except SystemExit as end:
         if end.code in (130, 143):
             console.print("Interrupted: the same command carries on from here.", highlight=False)
         raise
+    _say(message)
+    if "--json" in sys.argv:
+        print_json(data={"errors": [message]})
+    sys.exit(1)
 
 
 def _say(error: str) -> None:
     console.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-def _fail(error: str) -> NoReturn:
-    _say(error)
-    if "--json" in sys.argv:
-        _print_json({"errors": [error]})
-    sys.exit(1)
-
-
-def _print_json(outcome: Any) -> None:
-    print(json.dumps(outcome, indent=2, ensure_ascii=False))
 
 
 def _print_table(rows: Sequence[Mapping[Any, Any]]) -> None:
@@ -96,7 +94,7 @@ def build(
     for error in outcome["errors"]:
         _say(error)
     if as_json:
-        _print_json(outcome)
+        print_json(data=outcome)
     elif outcome["page"]:
         print(outcome["page"])
     raise typer.Exit(1 if outcome["errors"] else 0)
@@ -172,12 +170,12 @@ def compare(
 
     outcome = compare_runs(*map(find_results, (first, second)))
     if as_json:
-        _print_json(outcome)
+        print_json(data=outcome)
     else:
         _print_table(outcome["differ"])
-        count, largest = f"{len(outcome['differ']):,} of {outcome['shared']:,}", outcome["largest"]
+        count = f"{len(outcome['differ']):,} of {outcome['shared']:,}"
         print(f"{count} shared scores differ beyond their intervals; the largest difference:")
-        _print_table([largest])
+        _print_table([outcome["largest"]])
         only = {first: outcome["only_first"], second: outcome["only_second"]}
         notes = [f"Only in {where}: {', '.join(models)}" for where, models in only.items() if models]
         console.print(*notes, *outcome["notes"], sep="\n", highlight=False, markup=False)
@@ -215,7 +213,8 @@ def data_list(as_json: Json = False) -> None:
     """The data sets there are, and where each is to be had."""
     from wastebook.data import describe_datasets
 
-    (_print_json if as_json else _print_table)(describe_datasets().to_dict("records"))
+    rows = describe_datasets().to_dict("records")
+    print_json(data=rows) if as_json else _print_table(rows)
 
 
 @data.command("fetch", epilog="Example: wastebook data fetch trashnet")
@@ -243,7 +242,7 @@ def data_check(
     found = {"problems": problems.to_dict("records"), "duplicates": pairs.to_dict("records")}
     if as_json:
         counts = dataset.photos["label"].value_counts().to_dict()
-        _print_json({"name": dataset.name, "root": str(dataset.root), "photos": counts} | found)
+        print_json(data={"name": dataset.name, "root": str(dataset.root), "photos": counts} | found)
     else:
         for rows in found.values():
             _print_table(rows)
@@ -271,12 +270,13 @@ def doctor(as_json: Json = False) -> None:
     from wastebook.book.build import declared_packages, hardware
     from wastebook.book.plan import versions
     from wastebook.book.render import find_renderer
+    from wastebook.cache import cache_folder
     from wastebook.data import describe_datasets
     from wastebook.edition import BOOK, weights_found
 
     found, machine, renderer = versions(declared_packages(BOOK)), hardware(), find_renderer()
     missing = [package for package, version in found.items() if version == "missing"]
-    cache, data_sets = paths.cache_folder(), describe_datasets().to_dict("records")
+    cache, data_sets = cache_folder(), describe_datasets().to_dict("records")
     rows = [
         ("packages", f"all {len(found)}" * (not missing), f"pip install {' '.join(missing)}"),
         *((package, found.get(package), "") for package in KEY_PACKAGES),
@@ -289,7 +289,7 @@ def doctor(as_json: Json = False) -> None:
     ]
     table = [{"what": a, "state": "ok" if b else "not here", "found": b or c} for a, b, c in rows]
     if as_json:
-        _print_json({"ready": not missing, "found": table})
+        print_json(data={"ready": not missing, "found": table})
     else:
         _print_table(table)
         print("The book cannot be built: see what is missing." if missing else "The book can be built.")

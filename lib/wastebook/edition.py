@@ -3,8 +3,6 @@ have beyond those of any book."""
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,12 @@ import yaml
 
 from wastebook import paths
 from wastebook.book.plan import Book, Parameters, Prepared, Values
+from wastebook.book.render import markdown_table
 from wastebook.files import file_hash, write_text
+from wastebook.report.api import write_api_page
 
 DATA_SETS, PHOTOS, WEIGHTS = ("dataset", "binary_dataset"), "photos_dir", "weights"  # parameters with a place
+PUBLISHED = ["work", "what", "metric", "published", "reference", "this_run"]
 COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna
 pandas pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision"""
 
@@ -38,31 +39,35 @@ def resolve(name: str, value: Any) -> Any:
 
 def prepare(parameters: Parameters) -> Prepared:
     """Make ready each data set that the parameters ask for: photos at hand, checked and searched for copies,
-    which several chapters at once would else each do. A chapter's hash is of the tables of its photos, and of
-    a folder's files."""
+    which several chapters at once would else each do. A chapter's hash is of what it looks at."""
     from wastebook.data import fingerprint, open_dataset  # slow: not before all is checked
     from wastebook.data.copies import list_files
     from wastebook.photos.duplicates import find_duplicates
     from wastebook.photos.quality import check_photos, readable_photos
 
     facts: dict[str, Any] = {}
-    tables: dict[str, str] = {}
-    named = {name for values in parameters.values() for role in DATA_SETS if (name := values.get(role))}
-    for name in sorted(named):
+    tables, hashes = {}, {}
+    named = {
+        chapter: [values[role] for role in DATA_SETS if values.get(role)]
+        for chapter, values in parameters.items()
+    }
+    for name in sorted(set().union(*named.values())):
         dataset = open_dataset(name)
         asked = [values for values in parameters.values() if values.get("dataset") == name]
         if any(values.get("photos_per_class") is None for values in asked):  # a chapter looks at all of them
             problems = check_photos(dataset.photos, dataset.root)
             find_duplicates(readable_photos(dataset.photos, problems), dataset.root)
         tables[name] = hashlib.sha256(dataset.photos.to_csv(index=False).encode()).hexdigest()
-        facts[dataset.name] = {"name": dataset.name, "photos": len(dataset.photos)}
-        drawn = bool(dataset.card.get("drawn"))
-        facts[dataset.name] |= {"fingerprint": fingerprint(dataset.photos), "drawn": drawn}
-    hashes = {}
+        facts[dataset.name] = {
+            "name": dataset.name,
+            "photos": len(dataset.photos),
+            "fingerprint": fingerprint(dataset.photos),
+            "drawn": bool(dataset.card.get("drawn")),
+        }
     for chapter, values in parameters.items():
         files = list_files(Path(values[PHOTOS])) if values.get(PHOTOS) else {}
         stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
-        hashes[chapter] = repr(([tables[values[role]] for role in DATA_SETS if values.get(role)], stamps))
+        hashes[chapter] = repr(([tables[name] for name in named[chapter]], stamps))
     return {"data": facts}, hashes
 
 
@@ -101,34 +106,33 @@ def _servers(at_hand: frozenset[str]) -> dict[str, str]:
 
 
 def decorate(run: Path) -> None:
-    """Write what the front page includes: which data, and per chapter the `headline` that it recorded."""
-    data = paths.read_record(run).get("data", {})
+    """Write the page on the library, what the front page includes (which data, each chapter's `headline`,
+    what others published) and what brings the page "Try it" to life."""
+    data, kept = paths.read_record(run).get("data", {}), _kept(run)
     lines = ["Data in this copy: " + ", ".join(f"`{name}`" for name in data) + ".", ""] if data else []
     for chapter in sorted((run / "chapters").glob("[!._]*.ipynb")):
-        cells = nbformat.read(chapter, as_version=4).cells
-        title = re.search(r"^# ([^{\n]+)", cells[0].source if cells else "", re.MULTILINE)
-        kept = run / "results" / f"{chapter.stem}.json"
-        headline = json.loads(kept.read_text(encoding="utf-8")).get("headline", []) if kept.exists() else []
+        title = nbformat.read(chapter, as_version=4).cells[0].source.partition("\n")[0]
+        link = f"[{title.strip('# ').partition(' {')[0]}](chapters/{chapter.name})"
+        headline = kept.get(chapter.stem, {}).get("headline", [])
         told = " ".join([headline] if isinstance(headline, str) else headline)
-        link = f"[{title[1].strip() if title else chapter.stem}](chapters/{chapter.name})"
         lines.append(f"- {link}{': ' if told else ''}{told}")
-    write_text(run / "_results.md", "\n".join([*lines, *_published(run, data)]) + "\n")
-    write_text(run / "_try.md", '```{=html}\n<script src="try-it/try.js" defer></script>\n```\n')
-
-
-def _published(run: Path, data: dict[str, Any]) -> Iterator[str]:
-    """What others published, the reference and this run as a table, where this run has real photos."""
     file = run / "results" / "07-comparison" / "beside.parquet"
-    if file.exists():
-        beside = pd.read_parquet(file)
-        real = [name for name, facts in data.items() if not facts.get("drawn")]
-        rows = beside[beside["this_run"].notna() & beside["dataset"].isin(real)]
-        columns = ["work", "what", "metric", "published", "reference", "this_run"]
-        if len(rows):
-            yield f"\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}".replace("_", " ")
-            for row in rows[columns].fillna("—").itertuples(index=False):
-                yield f"| {' | '.join(map(str, row))} |".replace("_", " ")
-            yield "\n: What others published, the reference kept with the source, and this run."
+    if file.exists():  # a table of what others published, where this run has real photos
+        beside, real = pd.read_parquet(file), [name for name in data if not data[name].get("drawn")]
+        beside = beside[beside["this_run"].notna() & beside["dataset"].isin(real)]
+        if len(beside):
+            rows = beside[PUBLISHED].astype(object).where(beside[PUBLISHED].notna(), None)
+            lines += ["", *markdown_table(rows.to_dict("records"))]
+            lines += ["", ": What others published, the reference kept with the source, and this run."]
+    write_text(run / "_results.md", "\n".join(lines) + "\n")
+    write_text(run / "_try.md", '```{=html}\n<script src="try-it/try.js" defer></script>\n```\n')
+    write_api_page(run / "api.qmd")
+
+
+def _kept(run: Path) -> dict[str, Any]:
+    """The values that chapters kept, by chapter."""
+    files = run.glob("results/*.json")
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
 def describe(run: Path) -> str:
@@ -139,15 +143,14 @@ def describe(run: Path) -> str:
     told = f"The run {run.name}{made}{', on ' * bool(data)}{' and '.join(data)}."
     if any(facts.get("drawn") for facts in data.values()):
         told += " Its pictures are drawn, not photographed: it shows that the method works, not how well."
-    values = (json.loads(file.read_text(encoding="utf-8")) for file in run.glob("results/*.json"))
-    if any(kept.get("weights") == "random" for kept in values):
+    if any(values.get("weights") == "random" for values in _kept(run).values()):
         told += " Some of its networks have random weights: they have never learned to see."
     return told
 
 
 def finish(run: Path, site: Path) -> None:
     """Put the page "Try it" to work."""
-    from wastebook.answers.browser import write_try_it
+    from wastebook.answers.browser import write_try_it  # slow: not before there is a site
 
     write_try_it(run, site)
 

@@ -21,7 +21,6 @@ def _find_project() -> Path:
 
 PROJECT = _find_project()
 CHAPTERS = PROJECT / "chapters"
-PROFILES = CHAPTERS / "profiles"
 CARDS = PROJECT / "data"
 REFERENCE = CARDS / "reference"
 RUNS = PROJECT / "runs"

@@ -246,8 +246,12 @@ def test_references_lead_to_what_is_there(notebook):
     sources = "".join(cell.source for name in needed for cell in read(name).cells)
     sources += "".join(cell.source for cell in notebook.cells)
     there = set(re.findall(r"\{#([\w-]+)|label: ((?:fig|tbl)-[\w-]+)", sources))
-    for reference in re.findall(r"@((?:sec|fig|tbl)-[\w-]+)", "".join(cell.source for cell in notebook.cells)):
-        assert reference in {label for pair in there for label in pair}, f"@{reference} is not in a needed chapter"
+    for reference in re.findall(
+        r"@((?:sec|fig|tbl)-[\w-]+)", "".join(cell.source for cell in notebook.cells)
+    ):
+        assert reference in {label for pair in there for label in pair}, (
+            f"@{reference} is not in a needed chapter"
+        )
 
 
 def prose_of(notebook):

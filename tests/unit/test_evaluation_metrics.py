@@ -8,11 +8,11 @@ from sklearn import metrics as reference
 from wastebook.evaluation.metrics import (
     METRICS,
     SCORE_COLUMNS,
-    bootstrap,
     metric_values,
     score,
     score_classes,
     share_interval,
+    value_and_draws,
 )
 from wastebook.learning.predictions import MODEL, Model, predictions_table
 
@@ -107,7 +107,8 @@ def test_the_interval_is_a_binomials():
 
 
 def test_groups_are_drawn_whole():
-    weights, seeds = next(bootstrap(made_up(count=40, group_size=4), draws=50))
+    value, (weights, seeds) = value_and_draws(made_up(count=40, group_size=4), draws=50)
+    assert [each.tolist() for each in value] == [[[1] * 40], [[1]]]
     assert weights.shape == (50, 40)
     assert (weights.reshape(50, 10, 4).std(axis=2) == 0).all()
     assert (weights.sum(axis=1) == 40).all()

@@ -201,4 +201,7 @@ def test_a_model_is_described_in_plain_values(predictions, photos):
     accuracy = score(one[one["split"] == "test"], "mine", draws=1).set_index("metric")["value"]["accuracy"]
     assert card["scores"]["accuracy"] == accuracy
     assert card["temperature"] == fit_temperature(one[one["split"] == "validation"])
-    assert 0 < card["threshold"] < 1 and trust.fit_threshold(one.assign(predicted=one["label"])) == 0
+    assert (
+        0 < card["threshold"] < 1
+        and trust.describe_model(Data, one.assign(predicted=one["label"]))["threshold"] == 0
+    )

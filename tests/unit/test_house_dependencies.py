@@ -21,7 +21,7 @@ NOT_IMPORTED = {
     "snakemake": "the build starts it",
     "tensorflow": "Keras computes with it",
     "pyarrow": "pandas reads and writes Parquet with it",
-    "sphinx-revealjs": "the deck takes reveal.js from it",
+    "pyreveal": "the deck takes reveal.js from it",
     "ruff": "`make check`",
     "mypy": "`make check`",
     "pandas-stubs": "mypy reads them",

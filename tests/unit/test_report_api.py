@@ -31,9 +31,11 @@ def test_a_section_names_the_parameters_and_shows_an_example(name, sections):
     assert f"```python\nwb.{name}" in sections[name]
     if inspect.ismodule(thing):
         return
+    assert "```pycon\n>>> " in sections[name]
+    if name.startswith(("format_", "join_")):
+        return  # one line each: the signature says what they take
     for parameter in set(inspect.signature(thing).parameters) - {"self"}:
         assert re.search(rf"^`\*{{0,2}}{parameter}`.*\n:   \S", sections[name], re.MULTILINE), parameter
-    assert "```pycon\n>>> " in sections[name]
 
 
 def test_the_page_is_made_without_loading_a_network(tmp_path):

@@ -1,14 +1,14 @@
 """The book built: data made ready, chapters run as a graph by Snakemake, the site rendered.
 
-Snakemake decides what is stale (by the table of `plan.ingredients`, which its records remember), in which
-order chapters run and how many at once; what stands here writes its configuration and reads what came of it.
+Snakemake decides what is stale (by `plan.ingredients`, which its records remember), in which order chapters
+run and how many at once; what stands here writes its configuration and reads what came of it.
 """
 
 import importlib.metadata
 import json
 import platform
 import re
-import shutil
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -59,27 +59,21 @@ def build(
     """
     find_renderer(renderer)
     parameters = plan(book, profile, settings, wanted)
+    needs = {chapter: needs_of(read_chapter(book, chapter)) for chapter in parameters}
     with exclusive_lock(run / LOCK):
         data = prepare(book, run, parameters, afresh=not wanted)
+        made_from = {name: ingredients(book, name, parameters[name], data.get(name, "")) for name in needs}
         before = {chapter: _state(run, chapter) for chapter in parameters}
-        graph = _write_graph(book, run, parameters, data, min(jobs or 2, len(parameters), joblib.cpu_count()))
-        code = _run_snakemake(book, run, graph)
-        states = _outcome(
-            run, {chapter: needs_of(read_chapter(book, chapter)) for chapter in parameters}, before
-        )
+        ended = _run_snakemake(book, run, parameters, needs, made_from, jobs or 2)
+        states = _outcome(run, needs, before)
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
-        if code and not errors:
-            why = (
-                f"snakemake --snakefile {book.root / 'Snakefile'} --directory {run} --configfile {graph} -c 1"
-            )
-            raise WastebookError(
-                f"Snakemake ended with exit code {code}, and no chapter failed. {why} says why."
-            )
-        chapters = {
-            name: {"state": state["state"], "seconds": round(state.get("seconds", 0), 1)}
-            for name, state in sorted(states.items())
-        }
+        if ended and not errors:
+            raise WastebookError(f"Snakemake failed, and no chapter did. What says why: {ended}")
         page = None if errors else str(make_site(book, run, renderer))
+    chapters = {
+        name: {"state": state["state"], "seconds": round(state.get("seconds", 0), 1)}
+        for name, state in sorted(states.items())
+    }
     return {"run": str(run), "chapters": chapters, "errors": errors, "page": page}
 
 
@@ -109,9 +103,8 @@ def execute_chapter(
 
 
 def prepare(book: Book, run: Path, parameters: Parameters, afresh: bool) -> dict[str, str]:
-    """Make ready what chapters are made from, and keep in `run.yml` what the run is: its parameters by
-    chapter, the facts of its data, versions, commit and hardware (over those there already, unless `afresh`).
-    Gives the hash of each chapter's data."""
+    """Make ready what chapters are made from, and keep in `run.yml` what the run is (over what is there
+    already, unless `afresh`). Gives the hash of each chapter's data."""
     facts, hashes = book.prepare(parameters)
     earlier = {} if afresh else read_record(run)
     record = {
@@ -133,85 +126,73 @@ def declared_packages(book: Book) -> set[str]:
     return declared | {*book.computes} | ({book.distribution} if book.distribution else set())
 
 
+def _run_snakemake(
+    book: Book,
+    run: Path,
+    parameters: Parameters,
+    needs: Mapping[str, list[str]],
+    made_from: Mapping[str, dict[str, str]],
+    jobs: int,
+) -> str:
+    """Have Snakemake run the chapters, and leave nothing running, however it ends: empty where it went well,
+    otherwise the command that says what was wrong."""
+    build, cores = run / BUILD, joblib.cpu_count()
+    jobs = min(jobs, len(parameters), cores)
+    for chapter, values in parameters.items():
+        source = str(book.chapters / f"{chapter}.ipynb")
+        job = {"chapter": chapter, "parameters": values, "run": str(run), "source": source}
+        write_text(build / f"{chapter}.job", json.dumps(job))
+    chapters = {name: {"needs": needs[name], "ingredients": made_from[name]} for name in parameters}
+    graph = {"chapters": chapters, "python": sys.executable, "threads": cores // jobs}
+    write_text(build / "graph.json", json.dumps(graph, indent=2))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(book.root / "Snakefile")]
+    command += ["--directory", str(run), "--configfile", str(build / "graph.json")]
+    command += ["--cores", str(jobs * (cores // jobs))]
+    # The lock is ours, which goes with its process; a chapter whose process was ended is run again.
+    options = ["--quiet", "all", "--keep-going", "--rerun-incomplete", "--nolock"]
+    options += ["--rerun-triggers", "params", "input", "mtime"]
+    process = psutil.Popen([*command, *options], stdout=sys.stderr.fileno(), start_new_session=True)
+    try:
+        return shlex.join(command) if process.wait() else ""
+    finally:
+        family = [*process.children(recursive=True), process] if process.is_running() else []
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            for member in family:
+                with suppress(psutil.NoSuchProcess):
+                    end(member)
+            family = psutil.wait_procs(family, timeout=5)[1]
+
+
 def _state(run: Path, chapter: str) -> State | None:
     """What a chapter's process last wrote of itself."""
     file = run / BUILD / f"{chapter}.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
-def _write_graph(book: Book, run: Path, parameters: Parameters, data: Mapping[str, str], jobs: int) -> Path:
-    """Write the Snakefile's configuration, and for each chapter the job that its process reads."""
-    chapters = {}
-    for chapter, values in parameters.items():
-        source = book.chapters / f"{chapter}.ipynb"
-        job = {"chapter": chapter, "parameters": values, "run": str(run), "source": str(source)}
-        write_text(run / BUILD / f"{chapter}.job", json.dumps(job))
-        made_from = ingredients(book, chapter, values, data.get(chapter, ""))
-        chapters[chapter] = {"needs": needs_of(read_chapter(book, chapter)), "ingredients": made_from}
-    graph = {
-        "chapters": chapters,
-        "python": sys.executable,
-        "jobs": jobs,
-        "threads": joblib.cpu_count() // jobs,
-    }
-    write_text(run / BUILD / "graph.json", json.dumps(graph, indent=2))
-    return run / BUILD / "graph.json"
-
-
-def _run_snakemake(book: Book, run: Path, graph: Path) -> int:
-    """Have Snakemake run the chapters of `graph`; its exit code. Nothing is left running, however it ends."""
-    facts = json.loads(graph.read_text(encoding="utf-8"))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(book.root / "Snakefile")]
-    command += ["--directory", str(run), "--configfile", str(graph)]
-    command += ["--cores", str(facts["jobs"] * facts["threads"]), "--quiet", "all", "--keep-going"]
-    # The lock is ours, which goes with its process; a chapter whose process was ended is run again.
-    command += ["--rerun-triggers", "params", "input", "mtime", "--rerun-incomplete", "--nolock"]
-    process = psutil.Popen(command, stdout=sys.stderr.fileno(), start_new_session=True)
-    try:
-        return process.wait()
-    finally:
-        family = [*process.children(recursive=True), process] if process.is_running() else []
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.terminate()
-        for member in psutil.wait_procs(family, timeout=5)[1]:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-
-
 def _outcome(
-    run: Path, needs: Mapping[str, Sequence[str]], before: Mapping[str, State | None]
+    run: Path, needs: Mapping[str, list[str]], before: Mapping[str, State | None]
 ) -> dict[str, State]:
     """What became of each chapter (each after those it needs): done, failed, reused or skipped."""
     states: dict[str, State] = {}
     for chapter in needs:
         state = _state(run, chapter)
-        if state and state != before[chapter]:
-            if state["state"] == "running":
-                message = (
-                    f"Chapter {chapter} was ended from outside, as when the memory is full. Try --jobs 1."
-                )
-                state |= {"state": "failed", "message": message}
-        elif any(states[need]["state"] in ("failed", "skipped") for need in needs[chapter]):
-            state = {"state": "skipped"}
-        else:
-            state = {"state": "reused" if (run / BUILD / f"{chapter}.done").exists() else "skipped"}
+        if not state or state == before[chapter]:
+            lacking = any(states[need]["state"] in ("failed", "skipped") for need in needs[chapter])
+            there = (run / BUILD / f"{chapter}.done").exists()
+            state = {"state": "reused" if there and not lacking else "skipped"}
+        elif state["state"] == "running":
+            why = f"Chapter {chapter} was ended from outside, as when the memory is full. Try --jobs 1."
+            state |= {"state": "failed", "message": why}
         states[chapter] = state
     return states
 
 
 def commit(folder: Path) -> str | None:
     """A folder's Git commit, with `+` where files differ from it; None outside Git."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", *arguments]
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("+" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+    with suppress(OSError):
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout.strip() or None
+    return None
 
 
 def hardware() -> dict[str, Any]:
@@ -219,12 +200,12 @@ def hardware() -> dict[str, Any]:
     facts = Path("/proc/cpuinfo")
     models = re.findall(r"model name\s*: (.+)", facts.read_text()) if facts.exists() else []
     accelerator = "Apple GPU" if (platform.system(), platform.machine()) == ("Darwin", "arm64") else None
-    if shutil.which("nvidia-smi"):
+    with suppress(OSError):
         asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        names = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split("\n")
-        accelerator = names[0].strip() or None
+        names = subprocess.run(asked, capture_output=True, text=True).stdout
+        accelerator = names.partition("\n")[0].strip() or None
     return {
-        "processor": models[0] if models else platform.processor() or platform.machine(),
+        "processor": next(iter(models), platform.processor() or platform.machine()),
         "cores": joblib.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1024**3, 1),
         "accelerator": accelerator,

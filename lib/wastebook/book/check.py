@@ -17,8 +17,7 @@ EXTERNAL = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 EXTERNAL_STYLE = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//[^'\")\s;]+", re.IGNORECASE)
 LOADED = "script[src], img[src], source[src], iframe[src], video[src], audio[src]"
 LINK_LOADS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "manifest"}
-
-
+SCRIPT = "javascript:"
 SHOWN = {"fig": ("image/",), "tbl": ("text/html", "text/markdown")}  # what a labelled cell has to show
 
 
@@ -30,14 +29,13 @@ class Problem(NamedTuple):
 def check_notebook(notebook: NotebookNode) -> Iterator[str]:
     """The problems of an executed chapter: cells in error, figures and tables named but not there."""
     for number, cell in enumerate(notebook.cells, 1):
-        if cell.cell_type != "code":
-            continue
-        for output in cell.outputs:
+        outputs = cell.get("outputs", [])
+        for output in outputs:
             if output.output_type == "error":
                 yield f"cell {number} ended in {output.ename}: {output.evalue[:200]}"
-        label = str(cell_options(cell.source)[0].get("label", ""))
+        label = str(cell_options(cell.source)[0].get("label", "")) if cell.cell_type == "code" else ""
         wanted = SHOWN.get(label.partition("-")[0])
-        shown = [mime for output in cell.outputs for mime in output.get("data", {})]
+        shown = [mime for output in outputs for mime in output.get("data", {})]
         if wanted and not any(mime.startswith(wanted) for mime in shown):
             yield f"cell {number} is named {label} but shows nothing: expected {' or '.join(wanted)}"
 
@@ -46,29 +44,25 @@ def check_site(site: Path) -> list[Problem]:
     """The problems of a site, each with its page: references to what is missing (figures, tables, sections,
     citations, values), pictures without alternative text, broken links and anchors within the site, cells in
     error, markup left over, and anything that would be loaded from another host."""
-    pages = {
-        file: BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
-        for file in sorted(site.rglob("*.html"))
-    }
+    files = sorted(site.rglob("*.html"))
+    pages = {file: BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser") for file in files}
     anchors = {file: {str(tag["id"]) for tag in soup.select("[id]")} for file, soup in pages.items()}
-    problems = [
-        Problem(file.relative_to(site).as_posix(), what)
+    found = [
+        (file, what)
         for file, soup in pages.items()
         for what in [*_loads(soup), *_links(file, site, soup, anchors), *_content(soup)]
     ]
     for file in sorted(site.rglob("*.css")):
-        for address in EXTERNAL_STYLE.findall(file.read_text(encoding="utf-8")):
-            problems.append(Problem(file.relative_to(site).as_posix(), f"loads from another host: {address}"))
-    return list(dict.fromkeys(problems))
+        styles = EXTERNAL_STYLE.findall(file.read_text(encoding="utf-8"))
+        found += [(file, f"loads from another host: {address}") for address in styles]
+    return list(dict.fromkeys(Problem(file.relative_to(site).as_posix(), what) for file, what in found))
 
 
 def _loads(soup: BeautifulSoup) -> Iterator[str]:
     links = [tag for tag in soup.select("link[href]") if LINK_LOADS & set(tag.get("rel") or [])]
     loaded = [str(tag.get("src") or tag.get("href")) for tag in [*soup.select(LOADED), *links]]
-    found = [address for address in loaded if EXTERNAL.match(address)]
-    for address in found + EXTERNAL_STYLE.findall(
-        "".join(style.get_text() for style in soup.select("style"))
-    ):
+    styles = "".join(style.get_text() for style in soup.select("style"))
+    for address in [*filter(EXTERNAL.match, loaded), *EXTERNAL_STYLE.findall(styles)]:
         yield f"loads from another host: {address}"
 
 
@@ -87,25 +81,21 @@ def _links(file: Path, site: Path, soup: BeautifulSoup, anchors: dict[Path, set[
 
 def _content(soup: BeautifulSoup) -> Iterator[str]:
     main = soup.select_one("main") or soup
-    for image in main.select("img"):
-        if not str(image.get("alt") or "").strip() and image.get("role") != "presentation":
+    for image in main.select("img:not([role=presentation])"):
+        if not str(image.get("alt") or "").strip():
             yield f"picture without alternative text: {str(image.get('src'))[:80]}"
     if main.select(".cell-output-error"):
         yield "a cell in error"
     for tag in main.select(":not(script)"):
-        if any(
-            name.startswith("on") or str(value).startswith("javascript:") for name, value in tag.attrs.items()
-        ):
+        if any(name.startswith("on") or str(value).startswith(SCRIPT) for name, value in tag.attrs.items()):
             yield f"a script in an attribute: {str(tag)[:80]}"
-    identifiers = {str(tag["id"]) for tag in main.select("[id]")}
     for citation in main.select("[data-cites]"):
         for key in str(citation["data-cites"]).split():
-            if f"ref-{key}" not in identifiers:
+            if not main.find(id=f"ref-{key}"):
                 yield f"reference to a missing source: {key}"
     for code in main.select("code, pre, script, style, annotation"):
         code.extract()
-    text = main.get_text()
-    for found in MISSING_REFERENCE.findall(text):
+    for found in MISSING_REFERENCE.findall(main.get_text()):
         yield f"reference to something missing: {found.lstrip('?@')}"
-    for found in LEFT_OVER.findall(text):
+    for found in LEFT_OVER.findall(main.get_text()):
         yield f"markup left over: {found[:80]}"

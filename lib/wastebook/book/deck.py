@@ -1,8 +1,7 @@
 """The deck: slides made from what a run kept, by Quarto where it is on the machine, otherwise by Pandoc.
 
 `chapters/slides/` is a Quarto project of its own with one notebook. A cell whose tags name chapters shows
-their results, and is left out where the run lacks one of them. Either renderer makes a reveal.js
-presentation.
+their results, and is left out where the run lacks one of them.
 """
 
 import re
@@ -18,9 +17,9 @@ from nbformat import NotebookNode
 from wastebook.book.execute import run_chapter
 from wastebook.book.pandoc import TEMPLATES, cells_as_markdown, run_pandoc
 from wastebook.book.plan import LOCK, Book, chapter_names, check_parameters, read_chapter
-from wastebook.book.render import find_renderer, render_with_quarto, replace_site
+from wastebook.book.render import find_renderer, render_with_quarto, replace_site, write_config
 from wastebook.errors import WastebookError
-from wastebook.files import exclusive_lock, write_text
+from wastebook.files import exclusive_lock
 
 DECK = "slides/index"  # the deck's notebook, named as chapters are
 STYLE = "deck.css"
@@ -36,11 +35,8 @@ def render_slides(book: Book, run: Path, renderer: str = "auto") -> Path:
         notebook = _for_results(book, run)
         executed = run_chapter(notebook, DECK, check_parameters(book, DECK, {}), run, folder)
         config = yaml.safe_load((folder / "_quarto.yml").read_text(encoding="utf-8"))
-        config["execute"]["enabled"] = False
         config["subtitle"] = book.describe(run)
-        write_text(
-            executed.with_name("_quarto.yml"), yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-        )
+        write_config(config, executed.parent)
         shutil.copy(folder / STYLE, executed.parent)
         shutil.copytree(book.root / "theme", run / "theme", dirs_exist_ok=True)
 
@@ -51,8 +47,7 @@ def render_slides(book: Book, run: Path, renderer: str = "auto") -> Path:
             else:
                 _render_with_pandoc(chosen.program, executed, stage, config)
 
-        replace_site(run / "slides", [executed], make)
-    return run / "slides" / "index.html"
+        return replace_site(run / "slides", [executed], make)
 
 
 def _for_results(book: Book, run: Path) -> NotebookNode:

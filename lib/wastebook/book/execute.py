@@ -21,7 +21,6 @@ from wastebook.book.plan import BUILD, NEEDS, annotated, cell_options
 from wastebook.errors import WastebookError
 from wastebook.files import exclusive_lock, write_text
 
-START_SECONDS = 120  # a kernel's first start, on a slow disk, reads much
 LONGEST_SOCKET = 90  # characters of a path; with what is added to it macOS takes 104, Linux 107
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 AT_LINE = re.compile(r"^-+> (\d+) *(.*)$", re.MULTILINE)  # how IPython points at a failing line
@@ -31,8 +30,14 @@ CODE_OR_TAG = re.compile(
 )
 # A page must not depend on the order of a set, nor hold a line for each step of a progress bar. Compiled
 # modules are kept whatever the environment says: without them a chapter takes ten seconds more to start.
-KERNEL = {"PYTHONHASHSEED": "0", "TQDM_DISABLE": "1", "PYTHONDONTWRITEBYTECODE": ""}
-KERNEL |= {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+KERNEL = {
+    "PYTHONHASHSEED": "0",
+    "TQDM_DISABLE": "1",
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "JUPYTER_PREFER_ENV_PATH": "1",
+}
+PARTS = ("results/{}", "results/{}.json", "models/{}", "chapters/{}.ipynb")  # what a run has of a chapter
 
 State = dict[str, Any]
 
@@ -45,16 +50,14 @@ def run_chapter(
     folder: Path,
     follow: Callable[[State], None] = lambda state: None,
 ) -> Path:
-    """Execute a chapter's notebook from `folder`, its parameters those given (complete), and keep it in the
-    folder `run`; gives the executed notebook. `follow` is told the state at each cell. What it writes lies
-    apart until it is whole, then takes its place. Where it fails, the run keeps what it had, `logs/` gets the
-    notebook and the traceback, and a WastebookError names cell, line and error."""
+    """Execute a chapter's notebook from `folder`, with all its parameters, into the folder `run`. Where it
+    fails, the run keeps what it had, `logs/` gets notebook and traceback, a WastebookError says why."""
     state: State = {"state": "running", "started": time.time()}
     stage, log = run / BUILD / chapter, run / "logs" / f"{chapter}.log"
     written = stage / "chapters" / f"{chapter}.ipynb"
 
     def tell(**news: Any) -> None:
-        state.update(news)
+        state.update(news, seconds=time.time() - state["started"])
         write_text(run / BUILD / f"{chapter}.json", json.dumps(state))
         follow(state)
 
@@ -64,19 +67,27 @@ def run_chapter(
         tell()
         try:
             notebook = _execute(_with_values(source, parameters), run, stage, written, folder, tell)
-            _finish(notebook, log)
-            nbformat.write(notebook, written)
+            _finish(notebook, written, log)
             _move_in(stage, run, chapter)
         except Exception as error:
-            message = (
-                f"Chapter {chapter} failed{_reason(error, state)}{_keep_failure(error, stage, written, log)}"
-            )
-            tell(state="failed", seconds=time.time() - state["started"], message=message)
+            kept = _keep_failure(error, stage, written, log)
+            message = f"Chapter {chapter} failed{_reason(error, state)}{kept}"
+            tell(state="failed", message=message)
             raise WastebookError(message) from error
-        shutil.rmtree(stage)
         log.with_suffix(".ipynb").unlink(missing_ok=True)
-        tell(state="done", seconds=time.time() - state["started"])
+        tell(state="done")
     return run / "chapters" / f"{chapter}.ipynb"
+
+
+def _keep_failure(error: Exception, stage: Path, written: Path, log: Path) -> str:
+    """Keep the notebook of a failed chapter beside its log; says where."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        shutil.rmtree(stage)  # so that there is room to say so
+    if not written.exists():
+        return ""
+    _write_log(nbformat.read(written, as_version=4), log)
+    written.replace(log.with_suffix(".ipynb"))
+    return f"\nMore is in {log}"
 
 
 def _with_values(source: NotebookNode, parameters: Mapping[str, Any]) -> NotebookNode:
@@ -100,14 +111,13 @@ def _execute(
     import papermill
     from traitlets.config import Config
 
-    cells = sum(cell.cell_type == "code" for cell in source.cells)
-    number = 0
+    code = [cell.cell_type == "code" for cell in source.cells]
 
     def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
-        nonlocal number
-        if cell.cell_type == "code":
-            number += 1
-            tell(cell=number, cells=cells, name=_name(cell))
+        if code[cell_index]:
+            options, body = cell_options(cell.source)
+            name = options.get("label") or next(iter(body.strip().splitlines()), "empty").strip()
+            tell(cell=sum(code[: cell_index + 1]), cells=sum(code), name=name)
 
     with TemporaryDirectory(prefix="book-") as private:
         config = Config()
@@ -121,7 +131,7 @@ def _execute(
                 str(written).replace("{", "{{").replace("}", "}}"),  # it takes paths for format strings
                 cwd=folder,
                 progress_bar=False,
-                start_timeout=START_SECONDS,
+                start_timeout=120,  # a kernel's first start, on a slow disk, reads much
                 extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it complains of ports and interrupts
                 coalesce_streams=True,
                 config=config,
@@ -129,34 +139,39 @@ def _execute(
             )
 
 
-def _finish(notebook: NotebookNode, log: Path) -> None:
-    """Make an executed notebook ready for a page: alternative texts where Quarto looks for them, no HTML out
-    of names, nothing that changes from run to run. What was written to stderr goes to the log. WastebookError
-    where a figure or table is not there."""
-    said = []
+def _finish(notebook: NotebookNode, written: Path, log: Path) -> None:
+    """Write an executed notebook ready for a page: alternative texts where Quarto looks for them, no HTML out
+    of names, nothing that changes from run to run. WastebookError where a figure or table is not there."""
+    _write_log(notebook, log)
     for part in (notebook, *notebook.cells):
         for name in ("papermill", "execution", "widgets"):
             part.metadata.pop(name, None)
     for cell in notebook.cells:
-        if cell.cell_type != "code":
-            continue
-        said += [output.text for output in cell.outputs if output.get("name") == "stderr"]
-        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-        for output in cell.outputs:
-            if text := output.get("data", {}).get("text/markdown"):
-                output.data["text/markdown"] = CODE_OR_TAG.sub(lambda found: found["code"] or r"\<", text)
-        _write_alternative_texts(cell)
-    write_text(log, ANSI.sub("", "".join(said)))
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                if text := output.get("data", {}).get("text/markdown"):
+                    text = CODE_OR_TAG.sub(lambda found: found["code"] or r"\<", text)
+                    output.data["text/markdown"] = text
+            _write_alternative_texts(cell)
     for problem in check_notebook(notebook):
         raise WastebookError(f"{problem[0].upper()}{problem[1:]}.")
+    nbformat.write(notebook, written)
+
+
+def _write_log(notebook: NotebookNode, log: Path) -> None:
+    """Keep what a notebook's cells wrote to stderr, and the tracebacks of those that failed."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    said = [output.text for output in outputs if output.get("name") == "stderr"]
+    said += ["\n".join(output.traceback) + "\n" for output in outputs if output.output_type == "error"]
+    write_text(log, ANSI.sub("", "".join(said)))
 
 
 def _write_alternative_texts(cell: NotebookNode) -> None:
     """Copy the texts that come with a cell's pictures into its options; several pictures get a caption each,
     without which Quarto would not tell which is which."""
     pictures = [output.metadata.get("image/png", {}) for output in cell.outputs if "metadata" in output]
-    texts = [picture["alt"] for picture in pictures if "alt" in picture]
-    if texts:
+    if texts := [picture["alt"] for picture in pictures if "alt" in picture]:
         options, body = cell_options(cell.source)
         options["fig-alt"] = texts[0] if len(texts) == 1 else texts
         if len(texts) > 1:
@@ -169,36 +184,12 @@ def _write_alternative_texts(cell: NotebookNode) -> None:
 def _move_in(stage: Path, run: Path, chapter: str) -> None:
     """Put a whole chapter in the place of the one before: by renames, and not as done until after them."""
     (run / BUILD / f"{chapter}.done").unlink(missing_ok=True)
-    parts = ("results/{}", "results/{}.json", "models/{}", "chapters/{}.ipynb")
-    for part in (part.format(chapter) for part in parts):
-        new, kept, replaced = stage / part, run / part, stage / "replaced" / part
-        if kept.exists():
-            replaced.parent.mkdir(parents=True, exist_ok=True)
-            kept.rename(replaced)
-        if new.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            new.rename(kept)
-
-
-def _keep_failure(error: Exception, stage: Path, written: Path, log: Path) -> str:
-    """Keep the notebook of a failed chapter beside its log, and its traceback there; says where that is."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        shutil.rmtree(stage)  # so that there is room to say so
-    if not written.exists():
-        return ""
-    cells = nbformat.read(written, as_version=4).cells
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
-    said = [output.text for output in outputs if output.get("name") == "stderr"]
-    said += ["\n".join(output.traceback) + "\n" for output in outputs if output.output_type == "error"]
-    write_text(log, ANSI.sub("", "".join(said)))
-    written.replace(log.with_suffix(".ipynb"))
-    return f"\nMore is in {log}"
-
-
-def _name(cell: NotebookNode) -> str:
-    """What a cell is called in a message: its label, or the first line of its code."""
-    options, body = cell_options(cell.source)
-    return options.get("label") or next((line.strip() for line in body.split("\n") if line.strip()), "empty")
+    for part in (part.format(chapter) for part in PARTS):
+        for old, new in ((run / part, stage / "replaced" / part), (stage / part, run / part)):
+            if old.exists():
+                new.parent.mkdir(parents=True, exist_ok=True)
+                old.rename(new)
+    shutil.rmtree(stage)
 
 
 def _reason(error: Exception, state: State) -> str:
@@ -227,16 +218,15 @@ def main(job: Path) -> int:
     chapter, run, source = told["chapter"], Path(told["run"]), Path(told["source"])
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""
 
-    def say(text: str, end: str = "\n") -> None:
-        print(f"{clear}{chapter}: {text}", end=end, file=sys.stderr, flush=True)
-
     def follow(state: State) -> None:
-        if state["state"] != "running":
-            say(f"{state['state']} in {state['seconds']:.0f} s")
-        elif "cell" not in state:
-            say("running", end="" if clear else "\n")
-        elif clear:
-            say(f"cell {state['cell']} of {state['cells']}, {state['name']}", end="")
+        ended, at = state["state"] != "running", "running"
+        if ended:
+            at = f"{state['state']} in {state['seconds']:.0f} s"
+        elif "cell" in state:
+            at = f"cell {state['cell']} of {state['cells']}, {state['name']}"
+        if clear or ended or "cell" not in state:  # into a log goes no line per cell
+            end = "\n" if ended or not clear else ""
+            print(f"{clear}{chapter}: {at}", end=end, file=sys.stderr, flush=True)
 
     try:
         notebook = nbformat.read(source, as_version=4)

@@ -1,10 +1,6 @@
-"""The embedded renderer: the book's pages by Pandoc, with our filter for what Quarto adds, in a page of our
-own.
-
-It honours the part of Quarto that chapters use: numbered sections, figures and tables with references between
-chapters, citations, callouts, folded code, includes and some `#|` options (echo, include, label, code-fold,
-captions and alternative texts).
-"""
+"""The embedded renderer: the pages by Pandoc, with our filter for the part of Quarto that chapters use:
+numbered sections, figures and tables with references between chapters, callouts, folded code, includes and
+some `#|` options (echo, include, label, code-fold, captions and alternative texts)."""
 
 import base64
 import html
@@ -14,7 +10,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +25,6 @@ from wastebook.errors import WastebookError
 PARTS = Path(str(files("wastebook.book"))) / "site"
 PICTURES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 INCLUDE = re.compile(r"\{\{< include (\S+) >\}\}")
-REFERENCE = re.compile(r'<a class="reference" data-form="(\w+)">([^<]+)</a>')
 HEADING = re.compile("^h[1-6]$")
 TEMPLATES = Environment(loader=FileSystemLoader(PARTS), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
@@ -51,28 +45,21 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     with ThreadPoolExecutor(2) as pool:
         bodies = list(pool.map(lambda page: _body(page, run, stage, config, pandoc), pages))
     soups = [BeautifulSoup(body, "html.parser") for body in bodies]
-    targets: dict[str, Target] = {}
-    for page, soup in zip(pages, soups, strict=True):
-        for label, target in _targets(page, soup):
-            if label in targets:
-                raise WastebookError(
-                    f"{page.source}: the label {label} is also in {targets[label][0].source}."
-                )
-            targets[label] = target
     titles = [_title(page, soup) for page, soup in zip(pages, soups, strict=True)]
+    targets = _targets(pages, soups)
     index: list[dict[str, str]] = []
-    for at, (page, body) in enumerate(zip(pages, bodies, strict=True)):
-        body = REFERENCE.sub(partial(_reference, page, targets), body)
-        soup = BeautifulSoup(body, "html.parser")
-        facts = {"book": config["book"], "language": config.get("lang", "en"), "page": page, "body": body}
-        facts |= {"contents": list(_contents(soup)), "pages": list(zip(pages, titles, strict=True)), "at": at}
-        text = TEMPLATES.get_template("template.html").render(facts)
+    for at, (page, soup) in enumerate(zip(pages, soups, strict=True)):
+        for link in soup.select("a.reference"):
+            _refer(link, page, targets)
+        facts = {"book": config["book"], "language": config.get("lang", "en"), "page": page, "at": at}
+        facts |= {"contents": list(_contents(soup)), "pages": list(zip(pages, titles, strict=True))}
+        text = TEMPLATES.get_template("template.html").render(facts, body=str(soup))
         (stage / page.address).write_text(text, encoding="utf-8")
         index += _entries(page, titles[at], soup)
     assets = stage / "assets"
     assets.mkdir()
-    for name in ("style.css", "book.js"):
-        shutil.copyfile(PARTS / name, assets / name)
+    for file in (PARTS / "style.css", PARTS / "book.js"):
+        shutil.copyfile(file, assets / file.name)
     shutil.copyfile(run / config["book"]["favicon"], assets / "favicon.svg")
     (assets / "search.js").write_text(f"window.searchIndex = {json.dumps(index)};\n", encoding="utf-8")
 
@@ -94,16 +81,17 @@ def _body(page: Page, run: Path, stage: Path, config: dict[str, Any], pandoc: st
         text = cells_as_markdown(file, stage / page.address, config["execute"] | config["format"]["html"])
     else:
         text = file.read_text(encoding="utf-8")
-    options = ["--to=html5", "--section-divs", f"--lua-filter={PARTS / 'filter.lua'}", "--citeproc"]
+
+    def included(match: re.Match[str]) -> str:
+        if not (file.parent / match[1]).is_file():
+            raise WastebookError(f"There is no {file.parent / match[1]} to include.")
+        return (file.parent / match[1]).read_text(encoding="utf-8")
+
+    filters = [PARTS / "filter.lua", *(run / name for name in config.get("filters", []))]
+    options = ["--to=html5", "--section-divs", *(f"--lua-filter={name}" for name in filters), "--citeproc"]
     options += [f"--bibliography={run / config['bibliography']}", "--metadata=link-citations"]
     options += [f"--metadata=lang:{config.get('lang', 'en')}", f"--metadata=chapter:{page.number}"]
-    return run_pandoc(pandoc, options, INCLUDE.sub(partial(_included, file.parent), text), file)
-
-
-def _included(folder: Path, match: re.Match[str]) -> str:
-    if not (folder / match[1]).is_file():
-        raise WastebookError(f"There is no {folder / match[1]} to include.")
-    return (folder / match[1]).read_text(encoding="utf-8")
+    return run_pandoc(pandoc, options, INCLUDE.sub(included, text), file)
 
 
 def run_pandoc(program: str, options: list[str], text: str, file: Path) -> str:
@@ -178,9 +166,7 @@ def _picture(content: str, kind: str, about: dict, options: dict[str, Any], at: 
     source = html.escape(f"{file.parent.name}/{file.name}")
     image = f'<img src="{source}" alt="{html.escape(alt)}"{size}>'
     image = f'<a class="lightbox" href="{source}">{image}</a>' if options.get("lightbox") else image
-    under = options.get("fig-subcap")
-    told = f"({chr(97 + at)})" + (f" {under[at]}" if isinstance(under, list) else "")
-    return f'{image}<p class="subcaption">{html.escape(told)}</p>' if under else image
+    return f'{image}<p class="subcaption">({chr(97 + at)})</p>' if options.get("fig-subcap") else image
 
 
 def _fence(text: str, kind: str = "=html") -> str:
@@ -191,22 +177,30 @@ def _fence(text: str, kind: str = "=html") -> str:
 # What a page holds ------------------------------------------------------------------------------------------
 
 
-def _targets(page: Page, soup: BeautifulSoup) -> Iterator[tuple[str, Target]]:
-    for element in soup.select("section[data-label], figure[data-label]"):
-        label = str(element["data-label"])
-        if label.startswith(("fig-", "tbl-", "sec-")):
-            yield label, (page, str(element.get("data-number", "")), _heading(element))
+def _targets(pages: list[Page], soups: list[BeautifulSoup]) -> dict[str, Target]:
+    """The figures, tables and sections of all pages by label."""
+    targets: dict[str, Target] = {}
+    for page, soup in zip(pages, soups, strict=True):
+        for element in soup.select("section[data-label], figure[data-label]"):
+            label, number = str(element["data-label"]), str(element.get("data-number", ""))
+            if label in targets:
+                first = targets[label][0].source
+                raise WastebookError(f"{page.source}: the label {label} is also in {first}.")
+            if label.startswith(("fig-", "tbl-", "sec-")):
+                targets[label] = page, number, _heading(element)
+    return targets
 
 
-def _reference(page: Page, targets: dict[str, Target], match: re.Match[str]) -> str:
-    form, label = match.groups()
+def _refer(link: Tag, page: Page, targets: dict[str, Target]) -> None:
+    """Have a reference, which holds only a label, name its place and lead there."""
+    label = link.get_text()
     if label not in targets:
-        return f"<strong>?@{label}</strong>"  # as Quarto has it; the check of the site finds both
+        link.replace_with(f"?@{label}")  # as Quarto has it; the check of the site finds both
+        return
     there, number, title = targets[label]
     kind = {"fig": "Figure", "tbl": "Table"}.get(label[:3], "Section" if "." in number else "Chapter")
-    text = (f"{kind}\u00a0{number}" if form == "full" else number) if number else html.escape(title)
-    address = "" if there == page else page.root + there.address
-    return f'<a class="reference" href="{address}#{label}">{text}</a>'
+    link.string = f"{kind}\u00a0{number}" if number else title
+    link["href"] = f"{'' if there == page else page.root + there.address}#{label}"
 
 
 def _heading(section: Tag) -> str:
@@ -221,9 +215,7 @@ def _heading(section: Tag) -> str:
 def _title(page: Page, soup: BeautifulSoup) -> str:
     if first := soup.select_one("section.level1"):
         return _heading(first)
-    raise WastebookError(
-        f"{page.source} has no title: its first cell must open with `# Title {{#sec-name}}`."
-    )
+    raise WastebookError(f"{page.source} has no title: it must open with `# Title {{#sec-name}}`.")
 
 
 def _contents(soup: BeautifulSoup) -> Iterator[tuple[int, str, str]]:

@@ -9,6 +9,7 @@ import platform
 import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,8 +29,6 @@ NEEDS = "needs"  # the parameter in which a notebook names the chapters whose re
 
 Values = dict[str, Any]  # parameters of one chapter
 Parameters = dict[str, Values]  # by chapter
-
-
 Prepared = tuple[dict[str, Any], dict[str, str]]  # facts for run.yml, and a hash by chapter of its data
 
 
@@ -78,11 +77,9 @@ def find_chapter(book: Book, name: str) -> str:
     """The chapter that `name` means: its stem, the beginning of it (`01`) or what follows the number
     (`exploration`). WastebookError, with the nearest names, where that is none or several."""
     names = chapter_names(book)
-    if name in names:
-        return name
     found = [known for known in names if known.startswith(name) or known.partition("-")[2].startswith(name)]
-    if name and len(found) == 1:
-        return found[0]
+    if name in names or (name and len(found) == 1):
+        return name if name in names else found[0]
     if found:
         raise WastebookError(f"{name!r} may be chapter {' or '.join(found)}: which?")
     raise _unknown("chapter", name, names)
@@ -114,8 +111,7 @@ def annotated(source: str) -> list[tuple[str, ast.AnnAssign, ast.expr]]:
 
 
 def parameters_of(notebook: NotebookNode) -> dict[str, Parameter]:
-    """The parameters that a notebook takes: the annotated names of its cell tagged `parameters`, `needs`
-    among them."""
+    """The parameters that a notebook takes: the annotated names of its cell tagged `parameters`."""
     tagged = (cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     try:
         return {
@@ -134,12 +130,15 @@ def needs_of(notebook: NotebookNode) -> list[str]:
 def check_parameters(book: Book, chapter: str, given: Mapping[str, Any]) -> Values:
     """All parameters of a chapter but `needs`: those given, checked against its notebook's, over its
     defaults. WastebookError where the notebook has no such parameter or the value is not of its type."""
-    known = {name: one for name, one in parameters_of(read_chapter(book, chapter)).items() if name != NEEDS}
+    known = parameters_of(read_chapter(book, chapter))
+    known.pop(NEEDS, None)
     for name in given:
         if name not in known:
             raise _unknown(f"parameter of chapter {chapter}", name, known)
-    checked = {name: _typed(f"{chapter}.{name}", known[name].type, value) for name, value in given.items()}
-    complete = {name: one.default for name, one in known.items()} | checked
+    complete = {
+        name: _typed(f"{chapter}.{name}", one.type, given[name]) if name in given else one.default
+        for name, one in known.items()
+    }
     return {name: book.resolve(name, value) for name, value in complete.items()}
 
 
@@ -179,9 +178,7 @@ def plan(book: Book, profile: str, settings: Sequence[str] = (), wanted: Sequenc
     """The complete parameters of each chapter to run, every chapter after those it needs.
 
     `settings` (`chapter.parameter=value`) go over the profile, and in each a named chapter over `*`. `wanted`
-    limits the chapters to those named and what they need. Whatever is wrong, in whichever chapter, is a
-    WastebookError.
-    """
+    limits the chapters to those named and what they need. WastebookError where anything is wrong."""
     profiled = load_profile(book, profile)
     sources = {name: read_chapter(book, name) for name in chapter_names(book)}
     if not sources:
@@ -192,17 +189,17 @@ def plan(book: Book, profile: str, settings: Sequence[str] = (), wanted: Sequenc
         if match is None:
             raise WastebookError(f"--set {text}: expected chapter.parameter=value, as in '*.seed=1'.")
         asked.setdefault(match["chapter"], {})[match["name"]] = Text(match["value"])
-    given: Parameters = {name: {} for name in sources}
+    known = {chapter: parameters_of(source).keys() - {NEEDS} for chapter, source in sources.items()}
+    given: Parameters = {chapter: {} for chapter in sources}
     for layer in (profiled, asked):
-        for name, value in layer.get("*", {}).items():
-            having = [chapter for chapter in sources if name in parameters_of(sources[chapter])]
-            if not having or name == NEEDS:
-                known = {known for source in sources.values() for known in parameters_of(source)} - {NEEDS}
-                raise _unknown("parameter of any chapter", name, sorted(known))
+        for name, value in layer.pop("*", {}).items():
+            having = [chapter for chapter in sources if name in known[chapter]]
+            if not having:
+                raise _unknown("parameter of any chapter", name, sorted(set().union(*known.values())))
             for chapter in having:
                 given[chapter][name] = value
-        for chapter in layer.keys() - {"*"}:
-            given[find_chapter(book, chapter)].update(layer[chapter])
+        for chapter, values in layer.items():
+            given[find_chapter(book, chapter)].update(values)
     complete = {chapter: check_parameters(book, chapter, values) for chapter, values in given.items()}
     return {name: complete[name] for name in _order(sources, {find_chapter(book, name) for name in wanted})}
 
@@ -227,23 +224,16 @@ def _order(sources: Mapping[str, NotebookNode], wanted: set[str]) -> list[str]:
 
 def ingredients(book: Book, chapter: str, values: Values, data: str) -> dict[str, str]:
     """What a chapter is made from, each as a SHA-256: where one of them changes, or a chapter that it needs
-    is run again, Snakemake runs it again.
-
-    | ingredient | is the content of |
-    | --- | --- |
-    | notebook | its cells: kind, source and tags |
-    | parameters | its parameters, complete |
-    | library | the files of `book.library`, but those of `book.apart` |
-    | data | what `book.prepare` made ready for it |
-    | versions | Python and the packages in `book.computes` |
-    | more | what `book.ingredients` gives (weights, tables that notebooks read) |
-    """
+    is run again, Snakemake runs it again."""
     cells = read_chapter(book, chapter).cells
+    library = book.library or book.root / "none"
+    ours = {file.relative_to(library): file for file in sorted(library.rglob("*.*")) if file.is_file()}
+    apart = {*book.apart, "__pycache__"}
     table = {
         "notebook": [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in cells],
         "parameters": values,
-        "library": _library(book),
-        "data": data,
+        "library": [(str(name), file_hash(ours[name])) for name in ours if not apart & {*name.parts}],
+        "data": data,  # what `book.prepare` made ready for it
         "versions": [platform.python_version(), versions(book.computes)],
         "more": book.ingredients(chapter, values),
     }
@@ -251,20 +241,10 @@ def ingredients(book: Book, chapter: str, values: Values, data: str) -> dict[str
     return {name: hashlib.sha256(content).hexdigest() for name, content in plain.items()}
 
 
-def _library(book: Book) -> list[tuple[str, str]]:
-    """The files of the book's library that may reach a chapter: name and hash."""
-    folder = book.library or book.root / "none"
-    named = [(file.relative_to(folder), file) for file in sorted(folder.rglob("*.*")) if file.is_file()]
-    named = [(name, file) for name, file in named if not {*book.apart, "__pycache__"} & set(name.parts)]
-    return [(name.as_posix(), file_hash(file)) for name, file in named]
-
-
 def versions(names: Iterable[str]) -> dict[str, str]:
     """The versions of some packages; `missing` where one is not there."""
-    found = {}
-    for name in sorted(names, key=str.lower):
-        try:
+    found = dict.fromkeys(sorted(names, key=str.lower), "missing")
+    for name in found:
+        with suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "missing"
     return found

@@ -12,5 +12,15 @@ from wastebook.data.datasets import (
 from wastebook.data.sample import draw_sample, true_boxes
 from wastebook.data.splits import split_photos
 
-__all__ = ["Dataset", "describe_datasets", "draw_per_class", "draw_sample", "fingerprint", "how_many"]
-__all__ += ["load_cards", "open_dataset", "split_photos", "true_boxes"]
+__all__ = [
+    "Dataset",
+    "describe_datasets",
+    "draw_per_class",
+    "draw_sample",
+    "fingerprint",
+    "how_many",
+    "load_cards",
+    "open_dataset",
+    "split_photos",
+    "true_boxes",
+]

@@ -8,7 +8,6 @@ import numpy as np
 
 UNIT = 170  # pixels of half a thing's length
 V, U = np.mgrid[-136:136, -187:187] / UNIT  # the canvas: along the thing -1.1 to 1.1, across it -0.8 to 0.8
-
 Random = np.random.Generator
 Light = np.ndarray  # where it comes from: along, across, up
 Field = np.ndarray  # a float64 number per pixel of the canvas
@@ -273,7 +272,6 @@ def _apple(random: Random, light: Light) -> Surface:
 
 
 def _leaf(random: Random, light: Light) -> Surface:
-    """A leaf with its ribs."""
     side = V + 0.12 * U * U
     outline = random.uniform(0.3, 0.6) * np.sqrt(np.clip(1 - U * U, 0, 1)) * (1.1 - 0.5 * U)
     ribs = np.clip(1 - np.abs(np.sin(random.uniform(12, 18) * (U - 0.9 * np.abs(side)))) / 0.15, 0, 1)
@@ -282,7 +280,7 @@ def _leaf(random: Random, light: Light) -> Surface:
     return _lit(form, _grainy(random, LEAVES, ROT) * (1 + 0.5 * ribs)[..., None], light, 0.1)
 
 
-THINGS: dict[str, list[Callable[[Random, Light], Surface]]] = {
+MATERIALS: dict[str, list[Callable[[Random, Light], Surface]]] = {
     "cardboard": [_board, _carton],
     "glass": [lambda random, light: _bottle(random, light, GLASS, 0)],
     "metal": [_can, lambda random, light: _metal(_lump(random, 0.25, 0.7, 0.45, 120), random, light)],
@@ -291,10 +289,12 @@ THINGS: dict[str, list[Callable[[Random, Light], Surface]]] = {
         lambda random, light: _bottle(random, light, PLASTIC, 0.15),
         lambda random, light: _clear(_lump(random, 0.3, 0.3, 0.45), random, light, PLASTIC, 0.5),
     ],
+}
+THINGS = MATERIALS | {
     "trash": [
         _wrapper,
         lambda random, light: _lit(_lump(random, 0.4, 0.4, 0.25), _grainy(random, WHITES, ROT), light),
     ],
     "organic": [_apple, _leaf],
+    "recyclable": [draw for kinds in MATERIALS.values() for draw in kinds],
 }
-THINGS["recyclable"] = [draw for label in list(THINGS)[:5] for draw in THINGS[label]]

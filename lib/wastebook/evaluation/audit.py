@@ -32,33 +32,28 @@ def read_judgements(dataset: str, what: str) -> pd.DataFrame:
 
 
 def without_refuted(pairs: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
-    """The `pairs` (see `find_duplicates`) without those that were `judged` (`path_a, path_b, same`) not to
-    show the same."""
-    if judged.empty:
-        return pairs
-    refuted = set(judged.loc[judged["same"] == 0, ["path_a", "path_b"]].itertuples(index=False, name=None))
-    found = pairs[["path_a", "path_b"]].itertuples(index=False, name=None)
-    return pairs[[pair not in refuted for pair in found]].reset_index(drop=True)
+    """The `pairs` without those `judged` (`path_a, path_b, same`) not to show the same."""
+    ends = ["path_a", "path_b"]
+    refuted = judged.reindex(columns=[*ends, "same"]).query("same == 0").set_index(ends).index
+    return pairs[~pairs.set_index(ends).index.isin(refuted)].reset_index(drop=True)
 
 
 def drop_refuted(data: Collection) -> Collection:
-    """The photos of a chapter without the pairs that were judged not to show the same (see
-    `read_judgements`), grouped anew."""
+    """The photos of a chapter without the pairs that were judged not to show the same, grouped anew."""
     pairs = without_refuted(data.pairs, read_judgements(data.name, "pairs"))
     return data._replace(pairs=pairs, photos=group_photos(data.photos, pairs))
 
 
 def twins_in_train(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     """For each photo of `test` the path of the first one outside test that shows the same, whatever its
-    label, by any chain of `pairs` (see `find_duplicates`); missing where there is none, and for all photos
-    outside test."""
+    label, by any chain of `pairs`; missing where there is none, and outside test."""
     group, in_test = group_photos(photos, pairs)["group"], photos["split"] == "test"
     return photos["path"].mask(in_test).groupby(group).transform("first").where(in_test)
 
 
 def find_twins(deals: Deals, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Each test photo of each deal, `path, label, sha256, scheme, seed`, and the path of its `twin` (see
-    `twins_in_train`), of any kind and of each of `COPIES` alone."""
+    """Each test photo of each deal, `path, label, sha256, scheme, seed`, and its twin's path (see
+    `twins_in_train`): `twin`, of any kind, and one of each of `COPIES`."""
     parts = []
     for (scheme, seed), photos in deals.items():
         found = {kind: twins_in_train(photos, pairs[pairs["kind"] == kind]) for kind in COPIES}
@@ -68,12 +63,8 @@ def find_twins(deals: Deals, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def list_oddities(data: Collection, photos: pd.DataFrame) -> pd.DataFrame:
-    """Every odd one of the `photos`, dealt out, once per finding: `finding, path, label, split, because`.
-
-    Of test, those with a twin outside it, by kind of copy (`COPIES`) and by any; any photo with a copy on its
-    own side or under another label (`because` names the twin or copy); what `check_photos` found; and what
-    somebody saw in photos drawn at random (`SIGNS`), all of which are `LOOKED`.
-    """
+    """Every odd one of the `photos`, dealt out, once per finding, `because` of a twin or copy, of what
+    `check_photos` found, or of what somebody saw in photos drawn at random (`SIGNS`; all are `LOOKED`)."""
     pairs = pairs_among(photos, data.pairs)
     both = pd.concat([pairs, pairs.rename(columns={"path_a": "path_b", "path_b": "path_a"})])
     in_test = (photos["split"] == "test").set_axis(photos["path"])
@@ -88,20 +79,14 @@ def list_oddities(data: Collection, photos: pd.DataFrame) -> pd.DataFrame:
     seen = read_judgements(data.name, "looked-at").reindex(columns=["path", *SIGNS]).assign(**{LOOKED: 1})
     for sign, finding in (SIGNS | {LOOKED: LOOKED}).items():
         found[finding] = photos["path"].where(photos["path"].isin(seen.loc[seen[sign] == 1, "path"]))
-    facts = photos[["path", "label", "split"]]
-    tables = [facts.assign(finding=finding, because=because) for finding, because in found.items()]
-    listed = pd.concat(tables, ignore_index=True).dropna(subset="because")
-    return listed[["finding", "path", "label", "split", "because"]].reset_index(drop=True)
+    tables = [photos.assign(finding=finding, because=because) for finding, because in found.items()]
+    listed = pd.concat(tables)[["finding", "path", "label", "split", "because"]]
+    return listed.dropna(subset="because").reset_index(drop=True)
 
 
 def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
-    """What the photos of each finding in `oddities` (`finding, path`) are worth to one model's accuracy.
-
-    A row per finding that some photo has: `finding, photos, value, low, high` (the share of them recognised,
-    with Wilson's 95 % interval), `others` (of all the other photos, in the same proportions of classes), and
-    `worth, worth_low, worth_high`: accuracy on all minus that without them (see `subset_differences`). What
-    was seen (`SIGNS`) is held against those photos alone that were looked at.
-    """
+    """What each finding in `oddities` is worth to one model's accuracy: its `value` on them, on the `others`
+    in the same proportions of classes (of those `LOOKED` at for `SIGNS`), and on all minus without them."""
     looked = predictions["path"].isin(oddities.loc[oddities["finding"] == LOOKED, "path"])
     rows = []
     for finding, part in oddities[oddities["finding"] != LOOKED].groupby("finding", sort=False):
@@ -119,11 +104,8 @@ def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int
 def subset_differences(
     predictions: pd.DataFrame, inside: pd.Series, metrics: tuple[str, ...], draws: int = DRAWS
 ) -> pd.DataFrame:
-    """How much higher each model scores on all its rows than on those `inside` (bool, same index) alone.
-
-    A row per scheme, model and metric: `scheme, model, metric, whole, part, difference, low, high`; the 95 %
-    interval is of a bootstrap by group and seed that draws both at once.
-    """
+    """How much higher each model scores on all its rows than on those `inside` (bool, same index): `scheme,
+    model, metric, whole, part, difference, low, high`, the 95 % interval of a bootstrap of both at once."""
     rows = []
     for (scheme, model), table in predictions.groupby(["scheme", "model"], sort=False):
         chosen = inside.loc[table.index].to_numpy().astype(np.float32)
@@ -141,10 +123,7 @@ def subset_differences(
 
 def measure_memory(answers: pd.DataFrame, learn: Learn, deals: Deals) -> pd.DataFrame:
     """What a head owes to having met the twins of test photos, whose `group` they share: on these test photos
-    alone, its `answers` and those of one that learned without the twins.
-
-    A row per metric: `metric, photos, met, unmet, difference, low, high` (paired); none without a twin.
-    """
+    alone, its `answers` against those of one that learned without the twins. No row where there is none."""
     parts = []
     for key, photos in deals.items():
         in_test, group = photos["split"] == "test", photos["group"]
@@ -167,12 +146,16 @@ def measure_memory(answers: pd.DataFrame, learn: Learn, deals: Deals) -> pd.Data
 
 
 def learning_curve(learn: Learn, deals: Deals, shares: Sequence[float]) -> pd.DataFrame:
-    """How often a head is right on test that learned from so large `shares` of the train photos of each
-    class, drawn at random, a smaller share part of a larger one: the model's columns, `photos` (how many, the
-    mean of the deals), `value, low, high`."""
+    """How often a head is right on test that learned from so large `shares` of each class's train photos, a
+    smaller part of a larger: the model's columns, `value, low, high, photos` (how many, the deals' mean)."""
     rows = []
     for share in shares:
-        dealt = {key: _keep_share(photos, share, key[1]) for key, photos in deals.items()}
+        dealt = {}
+        for key, photos in deals.items():
+            order = pd.Series(np.random.default_rng(key[1]).permutation(len(photos)), index=photos.index)
+            rank = order.groupby([photos["label"], photos["split"]]).rank(pct=True)
+            spared = (photos["split"] == "train") & (rank > share)
+            dealt[key] = photos.assign(split=photos["split"].mask(spared, "left out"))
         answers = learn(dealt)
         scores = score(answers[answers["split"] == "test"], "").set_index("metric")
         learned = np.mean([(photos["split"] == "train").sum() for photos in dealt.values()])
@@ -182,9 +165,8 @@ def learning_curve(learn: Learn, deals: Deals, shares: Sequence[float]) -> pd.Da
 
 
 def tell_apart(photos: pd.DataFrame, features: np.ndarray, seed: int = 0) -> pd.DataFrame:
-    """How well test is told from train by features (N, D), class by class (see `domain_auc`), and for
-    comparison two halves of train, by file number and at random: `label, test_from_train, late_from_early,
-    random_halves`."""
+    """How well test is told from train by features (N, D), class by class (see `domain_auc`), and two halves
+    of train, by file number and at random: `label, test_from_train, late_from_early, random_halves`."""
     numbers, coins = file_numbers(photos), np.random.default_rng(seed).random(len(photos)) < 0.5
     rows = []
     for label in photos["label"].unique():
@@ -196,12 +178,3 @@ def tell_apart(photos: pd.DataFrame, features: np.ndarray, seed: int = 0) -> pd.
         found = {name: domain_auc(features[part], side[part], seed) for name, (part, side) in cases.items()}
         rows.append({"label": label} | found)
     return pd.DataFrame(rows)
-
-
-def _keep_share(photos: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
-    """The photos with all but a share of each class' train photos `left out`."""
-    order = pd.Series(np.random.default_rng(seed).permutation(len(photos)), index=photos.index)
-    rank = order.groupby([photos["label"], photos["split"]]).rank(pct=True)
-    return photos.assign(
-        split=photos["split"].mask((photos["split"] == "train") & (rank > share), "left out")
-    )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,6 @@ from wastebook.learning.predictions import MODEL, Model, classes_of
 
 Pairs = Iterable[tuple[Model | str, Model | str]]
 Metrics = Sequence[str]
-Paired = tuple[dict[str, str], pd.DataFrame, pd.DataFrame]
 
 LEADING = ("accuracy", "macro_f1")
 PAIR_COLUMNS = ["model_a", "model_b", "scheme", "split"]
@@ -40,38 +38,32 @@ def compare_models(
     A row per pair, scheme and metric: `model_a, model_b` (ids), `scheme, split, metric, difference, low,
     high, p, p_holm`. The 95 % interval and the two-sided `p` are of a paired bootstrap by group and seed;
     `p_holm` is corrected (Holm 1979) for all rows of its metric. `judge_difference` says what a row means.
-
-    Raises
-    ------
-    WastebookError : where a pair shares no photos and seeds.
+    WastebookError where a pair shares no photos and seeds.
 
     Examples
     --------
-    >>> from wastebook.learning.predictions import predictions_table
-    >>> photos = pd.DataFrame({"path": list("abc"), "label": list("gmm"), "group": pd.NA, "split": "test"})
-    >>> sure, new = np.eye(2)[[0, 1, 0]], Model("xception", "71x71")
-    >>> old = predictions_table(photos, sure, ["g", "m"], Model("resnet18", "64x64"), 0, "grouped")
-    >>> both = pd.concat([old, old.assign(**new.columns, predicted=old["label"])])
-    >>> compare_models(both, [(new, "resnet18-64x64")], ["accuracy"])["difference"].round(2).item()
+    >>> table = pd.DataFrame({"path": list("abc"), "label": list("gmm"), "p_g": [1, 0, 1], "p_m": [0, 1, 0]})
+    >>> table = table.assign(scheme="grouped", split="test", seed=0, group=pd.NA)
+    >>> both = [table.assign(model="old", predicted="m"), table.assign(model="new", predicted=table["label"])]
+    >>> compare_models(pd.concat(both), [("new", "old")], ["accuracy"])["difference"].round(2).item()
     0.33
     """
     paired = _paired(predictions, pairs, split)
     draws = max(DRAWS, DRAWS_PER_TEST * len(paired))
     rows = [row for facts, *tables in paired for row in _differences(facts, tables, metrics, draws)]
     table = pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "metric", "difference", "low", "high", "p"])
-    return table.assign(p_holm=table.groupby("metric")["p"].transform(_holm))
+    return table.assign(p_holm=table.groupby("metric")["p"].transform(correct_holm))
 
 
 def compare_recalls(predictions: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
     """The recall of each class under each model on test, under one scheme: the model's columns, `label,
-    recall`, and for the first of each pair its `change` against the second with its 95 % interval, `low,
-    high`."""
+    recall`, and for the first of each pair the `change, low, high` (95 %) against the second."""
     recalls = score_classes(predictions[predictions["split"] == "test"]).query("metric == 'recall'")
     recalls = recalls.rename(columns={"value": "recall"})[[*MODEL, "label", "recall"]]
-    metrics = {f"recall:{label}": label for label in classes_of(predictions)}
-    changes = compare_models(predictions, pairs, list(metrics))
-    changes = changes.assign(label=changes["metric"].map(metrics), model=changes["model_a"])
-    changes = changes.rename(columns={"difference": "change"})[["model", "label", "change", "low", "high"]]
+    changes = compare_models(predictions, pairs, [f"recall:{label}" for label in classes_of(predictions)])
+    changes = changes.rename(columns={"model_a": "model", "difference": "change"})
+    changes["label"] = changes["metric"].str.removeprefix("recall:")
+    changes = changes[["model", "label", "change", "low", "high"]]
     return recalls.merge(changes, on=["model", "label"], how="left")
 
 
@@ -84,46 +76,46 @@ def compare_unpaired(first: pd.Series, second: pd.Series) -> pd.Series:
     return pd.Series({"difference": difference, "low": difference - down, "high": difference + up})
 
 
-def mcnemar(predictions: pd.DataFrame, pairs: Pairs | None = None, split: str = "test") -> pd.DataFrame:
-    """McNemar's exact test: does each pair of models err on equally many photos that the other gets right?
-
-    A row per pair and scheme: `model_a, model_b, scheme, split, only_a, only_b, p, p_holm`. With several
-    seeds a photo counts as right where most of them are right. It takes copies for independent.
-    """
+def mcnemar(predictions: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
+    """McNemar's exact test: does each pair of models err on equally many test photos that the other gets
+    right? A row per pair and scheme: `model_a, model_b, scheme, split, only_a, only_b, p`. Of several seeds
+    most decide whether a photo counts as right. It takes copies for independent."""
     rows = []
-    for facts, *tables in _paired(predictions, pairs, split):
-        a, b = (
-            (table["label"] == table["predicted"]).groupby(table["path"]).mean() > 0.5 for table in tables
-        )
-        only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    for facts, *tables in _paired(predictions, pairs, "test"):
+        right = [
+            table["label"].eq(table["predicted"]).groupby(table["path"]).mean() > 0.5 for table in tables
+        ]
+        only_a, only_b = (int((one & ~other).sum()) for one, other in (right, right[::-1]))
         p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
         rows.append(facts | {"only_a": only_a, "only_b": only_b, "p": p})
-    table = pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "only_a", "only_b", "p"])
-    return table.assign(p_holm=_holm(table["p"]))
+    return pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "only_a", "only_b", "p"])
 
 
-def judge_difference(row: pd.Series, level: float = SIGNIFICANCE) -> str:
+def correct_holm(p: pd.Series) -> pd.Series:
+    """The p of many tests, corrected for their number (Holm 1979)."""
+    return pd.Series(multipletests(p, method="holm")[1], index=p.index) if len(p) else p
+
+
+def judge_difference(row: pd.Series) -> str:
     """What a difference means, everywhere in the book: `better`, `worse` or `undecided`, by the corrected
     `p_holm` where the row has one, else by whether its interval (`low, high`) leaves out zero."""
     p = row.get("p_holm", np.nan)
-    sure = row["low"] > 0 or row["high"] < 0 if pd.isna(p) else p < level
+    sure = row["low"] > 0 or row["high"] < 0 if pd.isna(p) else p < SIGNIFICANCE
     return "undecided" if not sure else "better" if row["difference"] > 0 else "worse"
 
 
 def choose_on_validation(scores: pd.DataFrame, scheme: str, metric: str = "macro_f1") -> str:
     """The id of the model with the highest `metric` on validation under a scheme; of equals the first."""
-    rows = scores[(scores["split"] == "validation") & (scores["scheme"] == scheme)]
-    rows = rows[rows["metric"] == metric]
+    rows = scores.query("split == 'validation' and scheme == @scheme and metric == @metric")
     if rows.empty:
         raise WastebookError(f"No {metric} on validation under the {scheme} split: no model can be chosen.")
     return str(rows["model"].iloc[int(rows["value"].to_numpy().argmax())])
 
 
-def _paired(predictions: pd.DataFrame, pairs: Pairs | None, split: str) -> list[Paired]:
-    """For each pair and scheme its `model_a, model_b, scheme, split` and the rows of both models, the same
-    photos and seeds in the same order."""
+def _paired(predictions: pd.DataFrame, pairs: Pairs | None, split: str) -> list[tuple]:
+    """For each pair and scheme the `PAIR_COLUMNS` and both models' rows, of the same photos in one order."""
     predictions = predictions[predictions["split"] == split]
-    found: list[Paired] = []
+    found: list[tuple] = []
     for pair in combinations(predictions["model"].unique(), 2) if pairs is None else pairs:
         ids = [model.id if isinstance(model, Model) else model for model in pair]
         before = len(found)
@@ -134,15 +126,12 @@ def _paired(predictions: pd.DataFrame, pairs: Pairs | None, split: str) -> list[
                 facts = {"model_a": ids[0], "model_b": ids[1], "scheme": str(scheme), "split": split}
                 found.append((facts, first.loc[shared].reset_index(), second.loc[shared].reset_index()))
         if len(found) == before:
-            raise WastebookError(
-                f"{' and '.join(ids)} share no {split} photos and seeds: they cannot be compared."
-            )
+            both = " and ".join(ids)
+            raise WastebookError(f"{both} share no {split} photos and seeds: they cannot be compared.")
     return found
 
 
-def _differences(
-    facts: dict[str, str], tables: list[pd.DataFrame], metrics: Metrics, draws: int
-) -> Iterator[dict[str, Any]]:
+def _differences(facts: dict, tables: list[pd.DataFrame], metrics: Metrics, draws: int) -> Iterator[dict]:
     """A row for each metric of one pair: the difference of the two tables, its interval and its p."""
     parts = []
     for weights in value_and_draws(tables[0], draws):
@@ -155,7 +144,3 @@ def _differences(
         tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
         p = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
         yield facts | {"metric": metric, "difference": value, "low": low, "high": high, "p": p}
-
-
-def _holm(p: pd.Series) -> np.ndarray:
-    return multipletests(p, method="holm")[1] if len(p) else p.to_numpy()

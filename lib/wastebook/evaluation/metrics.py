@@ -1,8 +1,8 @@
 """How good a model is: every model of the book is scored here, from its predictions table, in one way.
 
 All metrics are computed on weighted photos, many sets of weights at once: all ones for the value itself, and
-the counts of a bootstrap that draws whole groups (photos of one object are not independent) for its interval.
-Seeds are drawn too; of S of them that shows only (S - 1)/S of the variance between seeds: half, of two.
+the counts of a bootstrap of whole groups (photos of one object are not independent) for its interval. Seeds
+are drawn too; of S of them that shows only (S - 1)/S of the variance between seeds: half, of two.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +22,7 @@ LEVEL = (2.5, 97.5)  # percentiles: a 95 % interval
 BINS = 15  # of confidence in the expected calibration error
 CHUNK = 200  # draws of rows before the next draws of seeds
 MOST_WEIGHTS = 2_000_000  # at once, to bound the memory
+Values = dict[str, np.ndarray]  # of metrics
 KEYS = [*MODEL, "scheme", "split"]
 SCORE_COLUMNS = ["dataset", *KEYS, "metric", "value", "low", "high", "n", "seeds"]
 
@@ -37,20 +38,17 @@ def score(predictions: pd.DataFrame, dataset: str, draws: int = DRAWS) -> pd.Dat
 
     Returns
     -------
-    A row per model, scheme, split and metric: `dataset`, the model's columns, `scheme, split, metric, value,
-    low, high, n` (different photos) and `seeds`. `value` is the mean of the seeds, `low` and `high` its 95 %
-    interval. Metrics: `accuracy`, `macro_f1`, `balanced_accuracy` (mean recall), `log_loss` (nats), `auc`
-    (each class against the rest, averaged; of two classes the second's) and `ece` (expected calibration
-    error), whose interval is missing: resampling makes that error larger.
+    A row per model, scheme, split and metric: `SCORE_COLUMNS`, of which `n` counts different photos, `value`
+    is the mean of the seeds, and `low, high` its 95 % interval. Metrics: `accuracy`, `macro_f1`,
+    `balanced_accuracy` (mean recall), `log_loss` (nats), `auc` (each class against the rest, averaged; of two
+    classes the second's) and `ece` (expected calibration error; no interval: resampling makes it larger).
 
     Examples
     --------
-    >>> from wastebook.learning.predictions import Model, predictions_table
-    >>> photos = pd.DataFrame({"path": list("abc"), "label": list("gmm"), "group": pd.NA, "split": "test"})
-    >>> sure, model = np.eye(2)[[0, 1, 0]], Model("resnet18", "64x64")
-    >>> scores = score(predictions_table(photos, sure, ["g", "m"], model, 0, "grouped"), "mine", draws=20)
-    >>> scores.set_index("metric")["value"].round(3).head(2).to_dict()
-    {'accuracy': 0.667, 'macro_f1': 0.667}
+    >>> table = pd.DataFrame({"label": list("gmm"), "predicted": list("gmg"), "p_g": 0.6, "p_m": 0.4})
+    >>> table = table.assign(path=list("abc"), **dict.fromkeys([*KEYS, "seed"], "same"), group=pd.NA)
+    >>> score(table, "mine", draws=20)["value"].head(2).round(3).tolist()
+    [0.667, 0.667]
     """
     rows = []
     for keys, part in predictions.groupby(KEYS, sort=False):
@@ -74,12 +72,10 @@ def score_classes(predictions: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame
 
     Examples
     --------
-    >>> from wastebook.learning.predictions import Model, predictions_table
-    >>> photos = pd.DataFrame({"path": list("abc"), "label": list("gmm"), "group": pd.NA, "split": "test"})
-    >>> sure, model = np.eye(2)[[0, 1, 0]], Model("resnet18", "64x64")
-    >>> scores = score_classes(predictions_table(photos, sure, ["g", "m"], model, 0, "grouped"), draws=20)
-    >>> scores.query("metric == 'recall'").set_index("label")["value"].to_dict()
-    {'g': 1.0, 'm': 0.5}
+    >>> table = pd.DataFrame({"label": list("gmm"), "predicted": list("gmg"), "p_g": 1, "p_m": 0})
+    >>> table = table.assign(path=list("abc"), **dict.fromkeys([*KEYS, "seed"], "same"), group=pd.NA)
+    >>> score_classes(table, draws=20).query("metric == 'recall'")["value"].tolist()
+    [1.0, 0.5]
     """
     names = [f"{metric}:{label}" for label in classes_of(predictions) for metric in CLASS_METRICS]
     rows = []
@@ -92,12 +88,9 @@ def score_classes(predictions: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def metric_values(
-    predictions: pd.DataFrame, weights: np.ndarray, metrics: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Each metric under each row of `weights` (B, N), for the N rows of `predictions` (of one seed): (B,)
-    arrays. Class by class a metric is called `recall:<class>` and so on. A class that has no weight is left
-    out of the means."""
+def metric_values(predictions: pd.DataFrame, weights: np.ndarray, metrics: Sequence[str]) -> Values:
+    """Each metric, `recall:<class>` and so on among them, under each row of `weights` (B, N), for the N rows
+    of `predictions`, of one seed: (B,). A class that has no weight is left out of the means."""
     classes = classes_of(predictions)
     labels, guesses = (class_numbers(predictions[name], classes) for name in ("label", "predicted"))
     probabilities, total = probabilities_of(predictions), weights.sum(axis=1)
@@ -109,7 +102,7 @@ def metric_values(
         "macro_f1": lambda: _mean_of_defined(by_class["f1"].T),
         "balanced_accuracy": lambda: _mean_of_defined(by_class["recall"].T),
         "log_loss": lambda: weights @ -np.log(np.clip(truth, 1e-12, None)) / total,
-        "ece": lambda: _calibration_error(weights, probabilities, right) / total,
+        "ece": lambda: _calibration_error(weights, probabilities.max(axis=1), right) / total,
         "auc": lambda: _mean_of_defined(
             np.array([_area(weights, probabilities[:, at], labels == at) for at in positives])
         ),
@@ -121,15 +114,13 @@ def metric_values(
     return values
 
 
-def bootstrap(
-    predictions: pd.DataFrame, draws: int, seed: int = 0
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Weights of bootstrap draws, many at a time: of the rows (B, N), from whole groups drawn with
-    replacement (a photo without a group is one of its own), and of the seeds (B, S) in sorted order, their
-    sum 1."""
-    random = np.random.default_rng(seed)
-    groups = group_numbers(predictions)
+def value_and_draws(predictions: pd.DataFrame, draws: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Weights of the rows (B, N) and of the sorted seeds (B, S): first those of a value itself, all alike (B
+    is 1), then bootstrap draws, many at a time, of whole groups (a photo without one is its own) and
+    seeds."""
+    random, groups = np.random.default_rng(0), group_numbers(predictions)
     number, seeds = groups.max() + 1, predictions["seed"].nunique()
+    yield np.ones((1, len(predictions)), dtype=np.float32), np.full((1, seeds), 1 / seeds)
     together = CHUNK * max(1, MOST_WEIGHTS // (CHUNK * len(predictions)))
     for first in range(0, draws, together):
         rows, of_seeds = [], []
@@ -141,29 +132,21 @@ def bootstrap(
         yield np.concatenate(rows), np.concatenate(of_seeds)
 
 
-def value_and_draws(predictions: pd.DataFrame, draws: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The weights that give a value itself, every row once and all seeds alike, (1, N) and (1, S); then those
-    of `bootstrap`."""
-    seeds = predictions["seed"].nunique()
-    yield np.ones((1, len(predictions)), dtype=np.float32), np.full((1, seeds), 1 / seeds)
-    yield from bootstrap(predictions, draws)
-
-
 def seed_means(
-    predictions: pd.DataFrame, weights: np.ndarray, seed_weights: np.ndarray, metrics: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """Each metric under each row of weights (B, N), seed by seed and averaged by `seed_weights` (B, S)."""
-    sums = {metric: np.zeros(len(weights)) for metric in metrics}
-    for at, (_, rows) in enumerate(predictions.groupby("seed", sort=True).indices.items()):
-        values = metric_values(predictions.iloc[rows], weights[:, rows], metrics)
+    predictions: pd.DataFrame, rows: np.ndarray, seeds: np.ndarray, metrics: Sequence[str]
+) -> Values:
+    """Each metric under each of the weights of `rows` (B, N), seed by seed and averaged by `seeds` (B, S)."""
+    sums = {metric: np.zeros(len(rows)) for metric in metrics}
+    for by, places in zip(seeds.T, predictions.groupby("seed", sort=True).indices.values(), strict=True):
+        values = metric_values(predictions.iloc[places], rows[:, places], metrics)
         for metric in metrics:
-            sums[metric] += seed_weights[:, at] * np.where(seed_weights[:, at] > 0, values[metric], 0)
+            sums[metric] += by * np.where(by > 0, values[metric], 0)
     return sums
 
 
 def share_interval(hits: Any, number: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % interval (Wilson 1927) of the share that `hits` are of `number`, one or many; the share itself
-    always lies in it, which rounding takes from statsmodels' where it is 0 or 1."""
+    """The 95 % interval (Wilson 1927) of the share that `hits` are of `number`, one or many; it holds the
+    share itself, also of 0 and 1, where statsmodels rounds."""
     low, high = proportion_confint(hits, number, method="wilson")
     share = np.asarray(hits) / np.asarray(number)
     return np.minimum(low, share), np.maximum(high, share)
@@ -181,9 +164,7 @@ def _summary(predictions: pd.DataFrame, draws: int, metrics: Sequence[str]) -> I
         yield {"metric": metric, "value": float(values[metric][0]), "low": float(low), "high": float(high)}
 
 
-def _class_values(
-    weights: np.ndarray, labels: np.ndarray, guesses: np.ndarray, count: int
-) -> dict[str, np.ndarray]:
+def _class_values(weights: np.ndarray, labels: np.ndarray, guesses: np.ndarray, count: int) -> Values:
     """(B, K) precision, recall and F1 of `count` classes from weighted confusion matrices."""
     cells = np.zeros((len(labels), count * count), dtype=weights.dtype)
     cells[np.arange(len(labels)), labels * count + guesses] = 1
@@ -197,9 +178,8 @@ def _class_values(
         }
 
 
-def _calibration_error(weights: np.ndarray, probabilities: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _calibration_error(weights: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
     """(B,) sums over bins of confidence of |confidence - accuracy|, weighted by how many photos a bin has."""
-    confidence = probabilities.max(axis=1)
     gaps = np.zeros((len(right), BINS), dtype=weights.dtype)
     gaps[np.arange(len(right)), np.minimum((confidence * BINS).astype(int), BINS - 1)] = confidence - right
     return np.abs(weights @ gaps).sum(axis=1)

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from wastebook.data import fingerprint
 from wastebook.data.splits import group_numbers
-from wastebook.evaluation.metrics import DRAWS, KEYS, LEVEL, bootstrap, score, share_interval
+from wastebook.evaluation.metrics import DRAWS, KEYS, LEVEL, score, share_interval, value_and_draws
 from wastebook.learning.heads import Head, predict_head
 from wastebook.learning.predictions import MODEL, Model, class_numbers, classes_of, probabilities_of
 from wastebook.photos.augment import KINDS, corrupt
@@ -26,11 +26,13 @@ from wastebook.photos.decode import parallel_map
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)  # of the photos, that a cautious model answers
 EXPONENTS = np.linspace(0.05, 1.0, 20)  # of learning curves; outside these nothing has been observed
 PROJECTIONS = 500
+FITTED = ["model", "scheme", "seed"]  # what has a temperature, and a threshold of sets, of its own
+SURE = 0.9
 
 
 def fit_temperature(predictions: pd.DataFrame) -> float:
-    """The temperature that, dividing the logits, gives these predictions the least log loss (Guo et al.
-    2017); fit it on validation. Above 1 where the model is surer than it should be."""
+    """The temperature that, dividing the logits, gives these predictions, of validation, the least log loss
+    (Guo et al. 2017). Above 1 where the model is surer than it should be."""
     logits, rows = _logits(predictions), np.arange(len(predictions))
     labels = class_numbers(predictions["label"], classes_of(predictions))
 
@@ -50,21 +52,19 @@ def apply_temperature(predictions: pd.DataFrame, temperature: float) -> pd.DataF
 def calibrate(predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every model's predictions with a temperature fitted on its own validation rows, scheme by scheme and
     seed by seed, and the temperatures: `model, scheme, seed, temperature`."""
-    predictions = predictions.reset_index(drop=True)
-    names, parts, rows = ["model", "scheme", "seed"], [], []
-    for keys, part in predictions.groupby(names, sort=False):
+    predictions, parts, rows = predictions.reset_index(drop=True), [], []
+    for keys, part in predictions.groupby(FITTED, sort=False):
         temperature = fit_temperature(part[part["split"] == "validation"])
         parts.append(apply_temperature(part, temperature))
         rows.append((*keys, temperature))
-    return pd.concat(parts).loc[predictions.index], pd.DataFrame(rows, columns=[*names, "temperature"])
+    return pd.concat(parts).loc[predictions.index], pd.DataFrame(rows, columns=[*FITTED, "temperature"])
 
 
-def reliability(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
-    """How often each model is right where it is so and so sure: the model's columns, `scheme, split,
-    confidence` (mean of the bin), `accuracy, low, high` (95 % Wilson interval), `photos`, in `bins` bins of
-    equal width, empty ones left out. What several seeds say of one photo counts once."""
+def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
+    """How often each model is right (`accuracy, low, high`, by Wilson) where it is so and so sure (mean
+    `confidence` of ten equal bins, empty ones left out). What several seeds say of one photo counts once."""
     answers = _answers(predictions)
-    answers["bin"] = np.minimum((answers["confidence"] * bins).astype(int), bins - 1)
+    answers["bin"] = np.minimum((answers["confidence"] * 10).astype(int), 9)
     table = answers.groupby([*KEYS, "bin"], sort=False).agg(
         confidence=("confidence", "mean"), accuracy=("right", "mean"), photos=("path", "nunique")
     )
@@ -72,39 +72,31 @@ def reliability(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
 
 
 def best_threshold(missed_cost: float) -> float:
-    """The threshold on a calibrated probability that costs least, where calling a photo positive wrongly
-    costs `missed_cost` times what calling it negative wrongly does (Elkan, 2001)."""
+    """The threshold on a calibrated probability that costs least (Elkan, 2001); see `decision_costs`."""
     return missed_cost / (1 + missed_cost)
 
 
 def decision_costs(
     predictions: pd.DataFrame, positive: str, missed_cost: float, thresholds: Sequence[float]
 ) -> pd.DataFrame:
-    """What 100 photos cost each model under each of the `thresholds` on the probability of `positive`, where
-    a wrong positive costs `missed_cost` and a wrong negative 1.
-
-    A row per model and threshold: the model's columns, `scheme, split, threshold, cost, low, high` (the 95 %
-    interval of a bootstrap by group).
-    """
+    """What 100 photos cost each model (`cost, low, high`) under each of the `thresholds` on the probability
+    of `positive`, where a wrong positive costs `missed_cost` and a wrong negative 1."""
     tables, lines = [], np.asarray(thresholds)
     for keys, part in predictions.groupby(KEYS, sort=False):
         called = part[f"p_{positive}"].to_numpy() >= lines[:, None]
         is_positive = (part["label"] == positive).to_numpy()
         costs = 100 * (missed_cost * (called & ~is_positive) + (~called & is_positive))  # (T, N)
-        drawn = [rows @ costs.T / rows.sum(axis=1)[:, None] for rows, _ in bootstrap(part, DRAWS)]
-        low, high = np.percentile(np.concatenate(drawn), LEVEL, axis=0)
-        facts = dict(zip(KEYS, keys, strict=True)) | {"threshold": lines, "cost": costs.mean(axis=1)}
+        drawn = [rows @ costs.T / rows.sum(axis=1)[:, None] for rows, _ in value_and_draws(part, DRAWS)]
+        value, *draws = np.concatenate(drawn)
+        low, high = np.percentile(draws, LEVEL, axis=0)
+        facts = dict(zip(KEYS, keys, strict=True)) | {"threshold": lines, "cost": value}
         tables.append(pd.DataFrame(facts | {"low": low, "high": high}))
     return pd.concat(tables, ignore_index=True)
 
 
 def selective_accuracy(predictions: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.DataFrame:
-    """How often each model is right where it answers only for the share of photos that it is surest of.
-
-    A row per model and share: the model's columns, `scheme, split, share, confidence` (from which on it
-    answers), `accuracy, low, high` (95 % Wilson interval), `photos`. Seeds are ranked together; what several
-    say of one photo counts once for the interval.
-    """
+    """How often each model is right (`accuracy, low, high`, by Wilson) where it answers only for the `share`
+    of photos that it is surest of, from a `confidence` on. Seeds are ranked together; a photo counts once."""
     answers = _answers(predictions).sort_values("confidence", ascending=False, kind="stable")
     rows = []
     for keys, part in answers.groupby(KEYS, sort=False):
@@ -117,36 +109,28 @@ def selective_accuracy(predictions: pd.DataFrame, shares: Sequence[float] = SHAR
 
 def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
     """Sets of classes made to hold the true one for a share `level` of the photos (split conformal
-    prediction, Vovk et al. 2005): all classes as probable as the threshold, which validation gives.
-
-    A row per model, scheme and seed: `model, scheme, seed, threshold, coverage` (how often a test photo's set
-    holds the truth), `size` (classes in a set, on average), `single` (the share of sets of one class).
-    """
-    names, rows = ["model", "scheme", "seed"], []
-    for keys, part in predictions.groupby(names, sort=False):
+    prediction, Vovk et al. 2005): those as probable as a `threshold` from validation. On test: `coverage`,
+    how often a set holds the truth, `size`, its classes on average, and `single`, the share of one."""
+    labels, rows = class_numbers(predictions["label"], classes_of(predictions)), []
+    truth = probabilities_of(predictions)[np.arange(len(labels)), labels]
+    for keys, part in predictions.assign(truth=truth).groupby(FITTED, sort=False):
         known, asked = (part[part["split"] == split] for split in ("validation", "test"))
-        truth = _of_the_truth(known)
-        rank = int(np.floor(round((1 - level) * (len(truth) + 1), 9)))  # a tenth of thirty is three
-        threshold = np.sort(truth)[rank - 1] if rank else 0.0  # with too few photos every class is in the set
-        sizes = (probabilities_of(asked) >= threshold).sum(axis=1)
-        held = _of_the_truth(asked) >= threshold
+        rank = int(np.floor(round((1 - level) * (len(known) + 1), 9)))  # a tenth of thirty is three
+        # With too few photos every class is in the set.
+        threshold = np.sort(known["truth"])[rank - 1] if rank else 0.0
+        sizes, held = (probabilities_of(asked) >= threshold).sum(axis=1), asked["truth"] >= threshold
         rows.append((*keys, threshold, held.mean(), sizes.mean(), (sizes == 1).mean()))
-    return pd.DataFrame(rows, columns=[*names, "threshold", "coverage", "size", "single"])
+    return pd.DataFrame(rows, columns=[*FITTED, "threshold", "coverage", "size", "single"])
 
 
-def project_curve(curve: pd.DataFrame, more: int, seed: int = 0) -> dict[str, float]:
-    """A projection of what `more` photos would bring to a learning curve, by the law that errors mostly
-    follow: floor + a times photos to the power of -b (Hestness et al. 2017), all three positive.
-
-    `curve` has `photos, value, low, high` (a score of 1 being perfect, with its 95 % interval). Gives
-    `photos` (those of the last point), `now, then` (the law's score there and at `more`), `gain` and its
-    `low, high`, between which lie 95 % of the projections of curves drawn within the intervals. That is no
-    confidence interval: such a law, through three or four points, gains whatever is drawn.
-    """
-    curve = curve.sort_values("photos")
+def project_curve(curve: pd.DataFrame, more: int) -> dict[str, float]:
+    """What `more` photos would bring to a learning curve (`photos, value, low, high`), by the law that errors
+    mostly follow: floor + a times photos to the power of -b (Hestness et al. 2017), all three positive. The
+    law's score `now` and `then`, the `gain`, and `low, high`, between which lie 95 % of the gains of curves
+    drawn within the intervals: no confidence interval, for such a law, through few points, always gains."""
+    curve, random = curve.sort_values("photos"), np.random.default_rng(0)
     photos, values = (curve[name].to_numpy(dtype=float) for name in ("photos", "value"))
     deviation = np.maximum((curve["high"] - curve["low"]).to_numpy() / 3.92, 1e-6)
-    random = np.random.default_rng(seed)
     ends = np.array([photos[-1], photos[-1] + more])
     # The points share their test photos, so much of what chance does to one it does to all.
     drawn = values + deviation * random.normal(size=(PROJECTIONS, 1)) * np.sqrt(0.5)
@@ -158,71 +142,52 @@ def project_curve(curve: pd.DataFrame, more: int, seed: int = 0) -> dict[str, fl
     return {"photos": photos[-1], "now": now, "then": then, "gain": gains[0], "low": low, "high": high}
 
 
-def suspect_labels(
-    photos: pd.DataFrame, features: np.ndarray, classes: list[str], folds: int = 5, seed: int = 0
-) -> pd.DataFrame:
-    """Confident learning (Northcutt et al. 2021): a label is suspect where another class is as probable as it
-    typically is for its own photos, and more probable than the label.
-
-    `features` (N, D) of `photos` (`path, label, group`). The probabilities are those of logistic regressions
-    on the other folds; a group stays in one. A row per suspect, the surest first: `path, label, suggested,
-    p_label, p_suggested`.
-    """
+def suspect_labels(photos: pd.DataFrame, features: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Confident learning (Northcutt et al. 2021), the surest suspects first: labels beside a class that is as
+    probable as it typically is for its own photos, and more than the label, for a logistic regression on the
+    `features` (N, D) of the other folds; a group stays in one."""
     labels, rows = class_numbers(photos["label"], classes), np.arange(len(photos))
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300, tol=1e-3))
-    dealt = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    folds = StratifiedGroupKFold(shuffle=True, random_state=0)
+    how = {"groups": group_numbers(photos), "cv": folds, "method": "predict_proba"}
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        probabilities = cross_val_predict(
-            model, features, labels, groups=group_numbers(photos), cv=dealt, method="predict_proba", n_jobs=1
-        )
+        probabilities = cross_val_predict(model, features, labels, **how)
     own = probabilities[rows, labels]
     typical = np.array([own[labels == at].mean() for at in range(len(classes))])
     rivals = np.where(probabilities >= typical, probabilities, 0)
     rivals[rows, labels] = 0
     suggested, rival = np.asarray(classes)[rivals.argmax(axis=1)], rivals.max(axis=1)
-    table = photos[["path", "label"]].reset_index(drop=True)
-    table = table.assign(suggested=suggested, p_label=own, p_suggested=rival)
+    table = photos[["path", "label"]].assign(suggested=suggested, p_label=own, p_suggested=rival)
     surest = (rival - own).argsort(kind="stable")[::-1]
     return table.iloc[surest[rival[surest] > own[surest]]].reset_index(drop=True)
 
 
 def ask(head: Head, known: pd.DataFrame, features: np.ndarray, photos: pd.DataFrame) -> pd.DataFrame:
-    """The predictions of a head for photos from elsewhere, by their features (N, D), with the temperature
-    that its `known` predictions (of one model, scheme and seed) give on validation. The photos' labels need
-    not be among the head's classes."""
+    """The predictions of a head for photos from elsewhere, by their features (N, D), of whatever labels, with
+    the temperature that its `known` predictions (of one model, scheme and seed) give on validation."""
     model = Model(*known[MODEL[1:]].iloc[0])
     answers = predict_head(head, features, photos, model, known["seed"].iloc[0], known["scheme"].iloc[0])
     return apply_temperature(answers, fit_temperature(known[known["split"] == "validation"]))
 
 
-def summarise_replies(predictions: pd.DataFrame, sure: float = 0.9) -> pd.DataFrame:
+def summarise_replies(predictions: pd.DataFrame) -> pd.DataFrame:
     """What models say to photos of each kind: `model, scheme, label, photos, answer` (the commonest), `share`
-    (how often it is given), `confidence` (mean), `sure` (the share of answers with so much confidence)."""
-    table = predictions.assign(confidence=predictions.filter(regex="^p_").max(axis=1))
-    return (
-        table.groupby(["model", "scheme", "label"], sort=False)
-        .agg(
-            photos=("path", "size"),
-            answer=("predicted", lambda answers: answers.value_counts().index[0]),
-            share=("predicted", lambda answers: answers.value_counts(normalize=True).iloc[0]),
-            confidence=("confidence", "mean"),
-            sure=("confidence", lambda confidence: (confidence >= sure).mean()),
-        )
-        .reset_index()
-    )
+    (how often it is given), `confidence` (mean), `sure` (the share of answers at least `SURE`)."""
+    confidence = predictions.filter(regex="^p_").max(axis=1)
+    table = predictions.assign(confidence=confidence, sure=confidence >= SURE)
+    told: dict[str, Any] = {"photos": ("path", "size")}
+    told["answer"] = ("predicted", lambda answers: answers.value_counts().index[0])
+    told["share"] = ("predicted", lambda answers: answers.value_counts(normalize=True).iloc[0])
+    told |= {name: (name, "mean") for name in ("confidence", "sure")}
+    return table.groupby(["model", "scheme", "label"], sort=False).agg(**told).reset_index()
 
 
 def score_corrupted(
-    ask: Callable[[np.ndarray], np.ndarray],
-    photos: Sequence[np.ndarray],
-    labels: Sequence[str],
-    classes: Sequence[str],
-    threshold: float,
+    ask: Callable, photos: Sequence[np.ndarray], labels: Sequence[str], classes: list[str], threshold: float
 ) -> pd.DataFrame:
-    """`ask` (a photo in, its class probabilities out) asked about `photos` under every kind and strength of
-    corruption: `kind, unit, strength, accuracy` with its 95 % Wilson interval `low, high`, and `sure`, the
-    share of answers with a confidence at or above `threshold`."""
+    """`ask` (a photo in, its class probabilities out) about photos under every kind and strength of
+    corruption: its `accuracy, low, high` (by Wilson), and the share of answers `sure` at the `threshold`."""
     cases = [(kind, unit, strength) for kind, (unit, steps) in KINDS.items() for strength in steps]
     tasks = [(photo, kind, strength) for kind, _, strength in cases for photo in photos]
     answers = np.stack(list(parallel_map(lambda task: ask(corrupt(*task)), tasks)))
@@ -234,26 +199,17 @@ def score_corrupted(
 
 
 def describe_model(data: Any, predictions: pd.DataFrame) -> dict[str, Any]:
-    """The card of one model (one scheme, one seed) of the photos in `data` (`name, card, photos`), as plain
-    values: `data`, `scores` on test and, from validation, the `temperature` that its logits are to be divided
-    by and the `threshold` of confidence below which it is not sure."""
+    """The card of one model (one scheme, one seed) of the photos in `data`, as plain values. Validation gives
+    its `temperature`, and the `threshold` of confidence below which half of its mistakes lie."""
     validation, test = (predictions[predictions["split"] == split] for split in ("validation", "test"))
     temperature = fit_temperature(validation)
+    answers = _answers(apply_temperature(validation, temperature))
+    wrong = answers.loc[~answers["right"], "confidence"]
     facts = {"name": data.name, "title": data.card["title"], "photos": len(data.photos)}
     facts |= {"fingerprint": fingerprint(data.photos), "drawn": bool(data.card.get("drawn", False))}
-    return {
-        "data": facts,
-        "scores": score(test, data.name).set_index("metric")["value"].to_dict(),
-        "temperature": temperature,
-        "threshold": fit_threshold(apply_temperature(validation, temperature)),
-    }
-
-
-def fit_threshold(predictions: pd.DataFrame) -> float:
-    """The confidence below which half of the mistakes in these predictions lie; 0 where there are none."""
-    answers = _answers(predictions)
-    wrong = answers.loc[~answers["right"], "confidence"]
-    return float(wrong.median()) if len(wrong) else 0.0
+    scores = score(test, data.name).set_index("metric")["value"].to_dict()
+    threshold = float(wrong.median()) if len(wrong) else 0.0
+    return {"data": facts, "scores": scores, "temperature": temperature, "threshold": threshold}
 
 
 def _logits(predictions: pd.DataFrame) -> np.ndarray:
@@ -262,7 +218,7 @@ def _logits(predictions: pd.DataFrame) -> np.ndarray:
 
 
 def _answers(predictions: pd.DataFrame) -> pd.DataFrame:
-    """A row per prediction: the model's columns, `scheme, split, path, confidence` and if it is `right`."""
+    """A row per prediction: `KEYS`, `path, confidence` and if it is `right`."""
     confidence = probabilities_of(predictions).max(axis=1)
     right = predictions["label"] == predictions["predicted"]
     return predictions[[*KEYS, "path"]].assign(confidence=confidence, right=right)
@@ -282,9 +238,3 @@ def _follow_law(photos: np.ndarray, errors: np.ndarray, weights: np.ndarray, end
         found, residual = nnls(design * weights[:, None], np.clip(errors, 0, None) * weights)
         laws.append((residual, 1 - (found[0] + found[1] * ends**-exponent)))
     return min(laws, key=lambda law: law[0])[1]
-
-
-def _of_the_truth(predictions: pd.DataFrame) -> np.ndarray:
-    """The probability that each row gives its true class."""
-    labels = class_numbers(predictions["label"], classes_of(predictions))
-    return probabilities_of(predictions)[np.arange(len(labels)), labels]

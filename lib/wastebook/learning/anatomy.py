@@ -13,41 +13,35 @@ from torch.utils.flop_counter import FlopCounterMode
 from wastebook.learning.backbones import Backbone, prepare_forward
 from wastebook.learning.features import BATCH_SIZE
 
-ROUNDS = 3  # of timing, of which the median is taken
 NAMED = {nn.Conv2d: "convolution", nn.MaxPool2d: "max pooling", nn.Linear: "linear layer"}
 
 
 def list_modules(backbone: Backbone, class_count: int) -> pd.DataFrame:
     """A row per stage of the network, photo to answer, the new head of `class_count` outputs last.
 
-    `module` (its name in the network), `made_of` (its blocks and layers), `channels, height, width` of what
-    it gives (1 x 1 once pooled), `parameters`, `learns` (only the head does where the backbone is frozen).
-    Layers that only normalise or activate are counted with the stage before them.
+    `module` (its name), `made_of` (its blocks and layers), `channels, height, width` of what it gives (1 x 1
+    once pooled), `parameters`, `learns` (only the head does where the backbone is frozen). Layers that only
+    normalise or activate are counted with the stage before them.
     """
-    shapes: dict[str, torch.Size] = {}
+    names = {module: name for name, module in _stages(backbone.network).items()}
+    shapes: dict[nn.Module, torch.Size] = {}
 
-    def watch(name: str) -> Any:
-        return lambda module, inputs, output: shapes.update({name: output.shape})
+    def watch(module: nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        if module in names:
+            shapes[module] = output.shape
 
-    stages = _stages(backbone.network)
-    hooks = [module.register_forward_hook(watch(name)) for name, module in stages.items()]
-    with torch.inference_mode():
+    with nn.modules.module.register_module_forward_hook(watch), torch.inference_mode():
         backbone.network(torch.zeros(1, 3, *backbone.image_size))
-    for hook in hooks:
-        hook.remove()
     rows: list[dict[str, Any]] = []
-    for name, shape in shapes.items():
-        module = stages[name]
+    for module, shape in shapes.items():
         size = dict(zip(("channels", "height", "width"), (*shape[1:], 1, 1), strict=False))
         parameters = sum(tensor.numel() for tensor in module.parameters())
         only_adjusts = not any(isinstance(layer, nn.Conv2d) for layer in module.modules())
         if rows and only_adjusts and size.items() <= rows[-1].items():
             rows[-1]["parameters"] += parameters
         else:
-            made_of = _contents(module)
-            rows.append(
-                {"module": name, "made_of": made_of, **size, "parameters": parameters, "learns": False}
-            )
+            facts = {"module": names[module], "made_of": _contents(module), **size}
+            rows.append(facts | {"parameters": parameters, "learns": False})
     weights = (backbone.feature_width + 1) * class_count
     head = ("head", _contents(nn.Linear(1, 1)), class_count, 1, 1, weights, True)
     return pd.DataFrame([*rows, dict(zip(rows[0], head, strict=True))])
@@ -55,12 +49,11 @@ def list_modules(backbone: Backbone, class_count: int) -> pd.DataFrame:
 
 def _contents(module: nn.Module) -> str:
     """Its blocks and layers in words: `2 BasicBlock, 4 convolutions`."""
-    counts = Counter(
-        word for layer in module.modules() for kind, word in NAMED.items() if isinstance(layer, kind)
-    )
     blocks = Counter(type(child).__name__ for child in module.children() if list(child.children()))
-    layers = [f"{count} {word}{'s' * (count > 1)}" for word, count in counts.items()]
-    return ", ".join([*(f"{count} {name}" for name, count in blocks.items()), *layers]) or "average pooling"
+    layers = Counter(NAMED[kind] for layer in module.modules() for kind in NAMED if isinstance(layer, kind))
+    words = [f"{count} {name}" for name, count in blocks.items()]
+    words += [f"{count} {name}{'s' * (count > 1)}" for name, count in layers.items()]
+    return ", ".join(words) or "average pooling"
 
 
 def _stages(network: nn.Module) -> dict[str, nn.Module]:
@@ -68,18 +61,15 @@ def _stages(network: nn.Module) -> dict[str, nn.Module]:
     stages: dict[str, nn.Module] = {}
     for name, child in network.named_children():
         links = dict(child.named_children())
-        if links and all(isinstance(link, nn.Sequential) for link in links.values()):
-            stages |= {f"{name}.{number}": link for number, link in links.items()}
-        else:
-            stages[name] = child
+        chain = links and all(isinstance(link, nn.Sequential) for link in links.values())
+        stages |= {f"{name}.{number}": link for number, link in links.items()} if chain else {name: child}
     return stages
 
 
 def measure_cost(backbone: Backbone, class_count: int, precision: str = "auto") -> pd.DataFrame:
     """One row: `network, image_size` as in a `Model`, `parameters` and `multiply_adds` (per photo; both with
-    a linear head of `class_count` outputs), `depth` (convolutions and linear layers in a row, without those
-    on shortcuts), `feature_width, megabytes` (weights in fp32), `milliseconds` (per photo, in batches as
-    features are extracted)."""
+    a linear head of `class_count` outputs), `depth` (convolutions and linear layers in a row, shortcuts left
+    out), `feature_width, megabytes` (weights in fp32), `milliseconds` (per photo, in batches)."""
     network, width = backbone.network, backbone.feature_width
     parameters = sum(parameter.numel() for parameter in network.parameters()) + (width + 1) * class_count
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -87,7 +77,7 @@ def measure_cost(backbone: Backbone, class_count: int, precision: str = "auto") 
     weighted = [name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     _, forward = prepare_forward(backbone, precision)
     pixels, seconds = np.zeros((BATCH_SIZE, *backbone.image_size, 3), dtype=np.uint8), []
-    for _ in range(ROUNDS + 1):  # the first, a warm-up, is left out
+    for _ in range(4):  # the first, a warm-up, is left out
         started = time.perf_counter()
         forward(pixels)
         seconds.append(time.perf_counter() - started)

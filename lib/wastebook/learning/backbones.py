@@ -1,5 +1,4 @@
-"""Backbones by name, through timm: a network that gives features, the preprocessing of its weights, and its
-forward pass on this machine."""
+"""Backbones by name, through timm: networks, the preprocessing of their weights, and the forward pass."""
 
 import copy
 import hashlib
@@ -8,7 +7,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import huggingface_hub
 import numpy as np
@@ -23,6 +22,7 @@ import timm
 
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import file_hash
+from wastebook.learning.features import Forward
 from wastebook.learning.weights import (
     SETTLING_PHOTOS,
     choose_weights,
@@ -32,12 +32,10 @@ from wastebook.learning.weights import (
 )
 from wastebook.photos.decode import decode_photos, thread_count
 
-# The book's names for the networks that it compares, each with the weights meant. `efficientnet_b0` is timm's
-# `tf_efficientnet_b0`: the original weights of Tan and Le (2019), the ones in Keras, and padded as they were
-# trained; timm's own `efficientnet_b0` is another training of the same layers. ResNet18 is torchvision's
-# first set.
+# The book's names for the networks it compares, each with the weights meant: the original ones of Tan and Le
+# (2019), which Keras has too (timm's own `efficientnet_b0` is another training), and torchvision's first.
 BOOK_NAMES = {"efficientnet_b0": "tf_efficientnet_b0.aa_in1k", "resnet18": "resnet18.tv_in1k"}
-SMALLEST = 32  # pixels of a side; less leaves nothing after five halvings
+Result = TypeVar("Result")
 
 
 class Backbone(NamedTuple):
@@ -45,8 +43,7 @@ class Backbone(NamedTuple):
 
     `network` takes (N, 3, H, W) floats normalised by `mean` and `std` (of values in 0-1) and gives
     (N, feature_width) features; `image_size` is (height, width) in pixels. `weights` is `imagenet`, `random`
-    or the path of a file, `sha256` theirs, `note` what a reader should know of them beside a score (often
-    nothing).
+    or a path, `sha256` theirs, `note` what a reader should know of them beside a score.
     """
 
     name: str
@@ -68,25 +65,21 @@ def load_backbone(
     root: Path | None = None,
     seed: int = 0,
 ) -> Backbone:
-    """A network by its name, in eval mode, without its classifier.
+    """A network by its name, in eval mode, without its classifier. WastebookError for an unknown name, and
+    weights that cannot be had or do not fit.
 
     Parameters
     ----------
     name : `resnet18`, `efficientnet_b0`, or any name of timm's, with the tag of its weights or without
     weights : `imagenet` (from `WASTEBOOK_WEIGHTS`, the hub's cache, or a download), `random`, `auto`
-        (ImageNet's where at hand or the hub answers in time, else random), or a file of tensors
+        (ImageNet's where they are to be had, else random), or a file of tensors
     image_size : side of a square or (height, width) in pixels, 32 or more; the weights' own where None
-    photos, root, seed : for random weights: photos below a folder, some of which set the BatchNorm
-        statistics, without which deep random networks collapse; and the seed that draws them
+    photos, root, seed : for random weights, which `seed` draws: some of the photos below the folder `root`
+        set the BatchNorm statistics, without which deep random networks collapse
 
     Returns
     -------
     Backbone
-
-    Raises
-    ------
-    WastebookError
-        for an unknown name, and weights that cannot be had, do not fit or are not what they should be
 
     Examples
     --------
@@ -95,31 +88,28 @@ def load_backbone(
     """
     timm_name = BOOK_NAMES.get(name, name)
     if not timm.is_model(timm_name):
-        known = [*BOOK_NAMES, *timm.list_models()]
-        raise WastebookError(f"There is no backbone {name!r}. {did_you_mean(name, known)}")
+        known = did_you_mean(name, [*BOOK_NAMES, *timm.list_models()])
+        raise WastebookError(f"There is no backbone {name!r}. {known}")
     weights, file = choose_weights(weights, partial(_imagenet_file, name, timm_name))
     backbone = _build(name, timm_name, weights, image_size, seed)
     return _settle(backbone, photos, root) if file is None else _load_weights(backbone, file)
 
 
 def accelerator() -> torch.device:
-    """CUDA or MPS where present, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """CUDA, MPS or the like where present, else the CPU."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16 under `precision` (`auto`, `bf16` or `fp32`): `auto` where it is
-    fast."""
+    """Whether to compute in bfloat16 under `precision`: `bf16`, `fp32`, or `auto`: where it is fast."""
     if precision not in ("auto", "bf16", "fp32"):
         raise WastebookError(f"There is no precision {precision!r}: name `auto`, `bf16` or `fp32`.")
-    if precision == "auto" and device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    if precision == "auto" and device.type == "cpu":
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cpu":
         able = torch.cpu.get_capabilities()
         return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return precision == "bf16"
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def for_inference(backbone: Backbone) -> nn.Module:
@@ -140,52 +130,51 @@ def for_inference(backbone: Backbone) -> nn.Module:
     return chosen.to(memory_format=torch.channels_last)
 
 
-def prepare_forward(
-    backbone: Backbone, precision: str = "auto"
-) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
-    """A name for the features that a backbone gives on this machine (of its weights, preprocessing and
-    precision), and a function that gives them, (N, feature_width) float32 of (N, H, W, 3) uint8 pixels."""
+def prepare_forward(backbone: Backbone, precision: str = "auto") -> tuple[str, Forward]:
+    """A name for what the forward pass here gives (of weights, preprocessing, precision), and the pass."""
     device = accelerator()
     bf16 = use_bf16(precision, device)
-    facts = (backbone.sha256, backbone.mean, backbone.std, bf16, device.type)
+    facts = repr((backbone.sha256, backbone.mean, backbone.std, bf16, device.type))
 
     @cache
     def network() -> nn.Module:
         torch.set_num_threads(thread_count())
         return for_inference(backbone).to(device)
 
-    key = f"{backbone.name}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:16]}"
+    key = f"{backbone.name}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
     return key, lambda pixels: forward(network(), backbone, pixels, device, bf16)
 
 
 def forward(
     network: nn.Module, backbone: Backbone, pixels: np.ndarray, device: torch.device, bf16: bool
 ) -> np.ndarray:
-    """(N, feature_width) float32 features of (N, H, W, 3) uint8 pixels; the batch is halved where memory runs
-    out."""
-    try:
+    """(N, feature_width) float32 features of (N, H, W, 3) uint8 pixels, in parts where memory runs out."""
+
+    def compute(at_once: int) -> np.ndarray:
+        parts = torch.from_numpy(pixels).split(at_once)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            return network(as_input(backbone, torch.from_numpy(pixels).to(device))).float().cpu().numpy()
-    except RuntimeError as error:
-        if not out_of_memory(error):
-            raise
-        if len(pixels) == 1:
-            told = f"Not enough memory for one photo through {backbone.name}: lower image_size."
-            raise WastebookError(told) from error
-    half = (len(pixels) + 1) // 2
-    print(f"Out of memory with {len(pixels)} photos at once: going on with {half}.", file=sys.stderr)
-    parts = (pixels[:half], pixels[half:])
-    return np.concatenate([forward(network, backbone, part, device, bf16) for part in parts])
+            seen = [network(as_input(backbone, part.to(device))).float().cpu() for part in parts]
+        return torch.cat(seen).numpy()
+
+    return within_memory(compute, len(pixels))
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch says that memory has run out (the CPU's allocator raises no error of its own kind)."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+def within_memory(compute: Callable[[int], Result], at_once: int) -> Result:
+    """`compute(at_once)`, a number of photos that is halved for as long as memory runs out."""
+    while True:
+        try:
+            return compute(at_once)
+        except RuntimeError as error:  # the CPU's allocator raises no error of its own kind
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
+            if at_once == 1:
+                raise WastebookError("Not enough memory for one photo: lower image_size.") from error
+        at_once = (at_once + 1) // 2
+        print(f"Out of memory: going on with {at_once} photos at once.", file=sys.stderr)
 
 
 def as_input(backbone: Backbone, pixels: torch.Tensor) -> torch.Tensor:
-    """(N, H, W, 3) uint8 pixels as the network takes them: (N, 3, H, W) float32, normalised, channels
-    last."""
+    """(N, H, W, 3) uint8 pixels as the network takes them: (N, 3, H, W) float32 normalised, channels last."""
     count, height, width, _ = pixels.shape
     mean, std = (torch.tensor(each, device=pixels.device).mul(255) for each in (backbone.mean, backbone.std))
     # A row of pixels at once: products with three channels alone are too short to be fast.
@@ -195,11 +184,10 @@ def as_input(backbone: Backbone, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def network_hash(network: nn.Module) -> str:
-    """SHA-256 over a network's weights and statistics, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    """SHA-256 over a network's weights and statistics."""
+    tensors = sorted(network.state_dict().items())
+    content = (name.encode() + tensor.cpu().numpy().tobytes() for name, tensor in tensors)
+    return hashlib.sha256(b"".join(content)).hexdigest()
 
 
 def _build(
@@ -207,9 +195,8 @@ def _build(
 ) -> Backbone:
     """The backbone with weights drawn by `seed`."""
     given = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if given is not None and (len(given) != 2 or min(given) < SMALLEST):
-        told = f"give a side of at least {SMALLEST} pixels, or (height, width)"
-        raise WastebookError(f"image_size={image_size}: {told}.")
+    if given is not None and (len(given) != 2 or min(given) < 32):  # five halvings would leave nothing
+        raise WastebookError(f"image_size={image_size}: give one side or two, of at least 32 pixels.")
     declared = timm.get_pretrained_cfg(timm_name)
     # Networks with positions learned for one size, such as vision transformers, have to be built for another.
     fixed: dict[str, Any] = {"img_size": given} if given and declared and declared.fixed_input_size else {}
@@ -217,16 +204,15 @@ def _build(
         torch.manual_seed(seed)
         network = timm.create_model(timm_name, pretrained=False, num_classes=0, **fixed).eval()
     config = timm.data.resolve_model_data_config(network)
-    size = given or tuple(config["input_size"][1:])
+    size, mean, std = (tuple(config[each]) for each in ("input_size", "mean", "std"))
+    size = given or size[1:]
     with torch.inference_mode():
         width = network(torch.zeros(1, 3, *size)).shape[1]
-    mean, std = tuple(config["mean"]), tuple(config["std"])
-    return Backbone(name, network, size, mean, std, feature_width=width, weights=weights, sha256="")
+    return Backbone(name, network, size, mean, std, width, weights, sha256="")
 
 
 def _imagenet_file(name: str, timm_name: str, required: bool) -> Path | None:
-    """timm's ImageNet weights in `WASTEBOOK_WEIGHTS`, in the hub's cache or downloaded; None (or an error
-    where they are `required`) where they cannot be had."""
+    """timm's ImageNet weights at hand or downloaded; None (or an error where `required`) without."""
     if own := find_own(name, timm_name):
         return own
     repository = getattr(timm.get_pretrained_cfg(timm_name), "hf_hub_id", None)
@@ -238,19 +224,16 @@ def _imagenet_file(name: str, timm_name: str, required: bool) -> Path | None:
             try:
                 return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
             except (OSError, huggingface_hub.errors.HfHubHTTPError) as error:
-                told = f"Could not download {repository} ({type(error).__name__}): try again, or set "
-                raise WastebookError(told + "WASTEBOOK_WEIGHTS.") from error
+                told = f"Could not download {repository} ({type(error).__name__})"
+                raise WastebookError(f"{told}: try again, or set WASTEBOOK_WEIGHTS.") from error
     if required:
-        raise WastebookError(
-            f"No ImageNet weights for {name}: the hub does not answer (or has none).\n"
-            f"Set WASTEBOOK_WEIGHTS to a folder with {timm_name}.safetensors, or use `random`."
-        )
+        way = f"Set WASTEBOOK_WEIGHTS to a folder with {timm_name}.safetensors, or use `random`."
+        raise WastebookError(f"No ImageNet weights for {name}: the hub does not answer or has none.\n{way}")
     return None
 
 
 def _load_weights(backbone: Backbone, file: Path) -> Backbone:
-    """The backbone with the weights in `file`, whatever classifier it has besides left out; WastebookError
-    that names the first tensor that does not fit."""
+    """The backbone with the weights in `file`, without their classifier; an error names what does not fit."""
     sha256 = file_hash(file)
     stored = file.resolve().name  # the hub's cache names a file by its hash
     if len(stored) == 64 and stored != sha256:
@@ -260,8 +243,8 @@ def _load_weights(backbone: Backbone, file: Path) -> Backbone:
     except Exception as error:  # damaged files raise errors of many kinds; none of them is executed
         raise WastebookError(f"{file} holds no weights that can be read ({type(error).__name__}).") from error
     facts: Any = backbone.network.pretrained_cfg
-    classifier = facts.get("classifier") or ()
-    classifiers = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    classifier = facts.get("classifier") or ()  # the start of its tensors' names, or of several
+    classifiers = classifier if isinstance(classifier, str) else tuple(classifier)
     own = {name: each for name, each in tensors.items() if not name.startswith(classifiers)}
     expected = backbone.network.state_dict()
     for name in {**expected, **own}:
@@ -276,18 +259,16 @@ def _load_weights(backbone: Backbone, file: Path) -> Backbone:
 
 
 def _settle(backbone: Backbone, photos: pd.DataFrame | None, root: Path | None) -> Backbone:
-    """The backbone with the BatchNorm statistics of random weights set by one pass over some photos, spread
-    over the table."""
+    """The backbone with the BatchNorm statistics of random weights set by one pass over some photos."""
     if photos is None or root is None:
-        told = "with random weights needs photos to set its BatchNorm statistics: give them"
-        raise WastebookError(f"{backbone.name} {told}.")
+        raise WastebookError(f"{backbone.name} with random weights needs photos to set its BatchNorm by.")
     rows = photos.iloc[:: max(1, len(photos) // SETTLING_PHOTOS)].head(SETTLING_PHOTOS)
     pixels = decode_photos((root / path for path in rows["path"]), backbone.image_size)
-    norms = [each for each in backbone.network.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)]
-    for layer in norms:
-        layer.reset_running_stats()
-        layer.momentum = 1.0  # the statistics of this one batch, whole
-        layer.train()
+    for layer in backbone.network.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.reset_running_stats()
+            layer.momentum = 1.0  # the statistics of this one batch, whole
+            layer.train()
     with torch.inference_mode():
         backbone.network(as_input(backbone, torch.from_numpy(np.stack(list(pixels)))))
     backbone.network.eval()

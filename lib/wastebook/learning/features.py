@@ -1,15 +1,15 @@
-"""What a frozen backbone sees: every photo once per view, kept on disk, so that heads and searches train in
-seconds.
+"""What a frozen backbone sees: every photo once per view, kept on disk, so that heads train in seconds.
 
 A kept feature is found again by what it depends on: the photo's content, the weights, the preprocessing, the
 precision, and the transform with its seed and view. Splits and draws are then only selections of rows.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,8 @@ VERSION = 3  # raised whenever the same photo would get other features than befo
 BATCH_SIZE = 32  # the fastest on CPUs (the activations of more leave the cache), enough on GPUs
 DECODED_BYTES = 1 << 30  # of decoded photos kept in memory between the views of one call
 
+Forward = Callable[[np.ndarray], np.ndarray]
+Shown = tuple[str, bytes, np.ndarray]  # a photo's SHA-256, the hash of the pixels shown and the pixels
 Kept = dict[str, tuple[bytes, np.ndarray]]  # by a photo's SHA-256: the hash of the pixels shown, the features
 
 
@@ -39,11 +41,11 @@ def extract_features(
     precision: str = "auto",
 ) -> np.ndarray:
     """What a backbone sees in each photo, squeezed whole to its image size; from the cache where it is there.
+    WastebookError for an unknown transform or precision, and a photo that cannot be read.
 
     Parameters
     ----------
-    photos : table with `path` (below `root`) and `sha256`
-    root : the folder of the photos
+    photos, root : table with `path` (below the folder `root`) and `sha256`
     backbone : from `load_backbone`
     transform : of the photos, a name of `wastebook.photos.augment.TRANSFORMS`
     views, seed : how many fresh draws of the transform, and of which seed; `none` has one view
@@ -52,11 +54,6 @@ def extract_features(
     Returns
     -------
     (views, N, feature_width) float32
-
-    Raises
-    ------
-    WastebookError
-        for an unknown transform or precision, and a photo that cannot be read
 
     Examples
     --------
@@ -78,16 +75,15 @@ def cached_features(
     views: int,
     seed: int,
     image_size: tuple[int, int],
-    forward: Callable[[np.ndarray], np.ndarray],
+    forward: Forward,
     width: int,
     batch_size: int = BATCH_SIZE,
 ) -> np.ndarray:
     """(views, N, width) float32: what `forward` gives for each photo under fresh draws of `transform`.
 
     `forward` takes (batch_size, H, W, 3) uint8 pixels at `image_size` (height, width) and gives (batch_size,
-    width); `key`, part of a folder's name, stands for its weights, preprocessing and precision. A view kept
-    from an earlier call is read, not computed; each is kept as soon as it is whole. Photos are decoded beside
-    the computing, and pixels met before (an unflipped draw of a flip, say) are not computed again.
+    width); `key`, part of a folder's name, stands for its weights, preprocessing and precision. Each view is
+    kept as soon as it is whole; pixels met before (an unflipped draw of a flip, say) are not computed again.
     """
     check_transform(transform)
     folder = cache_folder("features", f"{key}-{image_size[0]}x{image_size[1]}-{VERSION}")
@@ -102,17 +98,15 @@ def cached_features(
             continue
         parts = [missing.iloc[at : at + batch_size] for at in range(0, len(missing), batch_size)]
         shown = parallel_map(partial(_show, decode, transform, draw), parts)
-        with progress(f"{key}, {draw}", len(missing)) as bar:
-            kept[draw] |= _compute(shown, forward, batch_size, known, bar)
+        watched = progress(f"{key}, {draw}", len(missing), chain.from_iterable(shown))
+        kept[draw] |= _compute(watched, forward, batch_size, known)
         _write(folder / f"{draw}.npz", kept[draw], width)
     found = [[kept[draw][sha256][1] for sha256 in photos["sha256"]] for draw in draws]
     return np.array(found, dtype=np.float32).reshape(len(draws), len(photos), width)
 
 
-def _show(
-    decode: Callable[[str], np.ndarray], transform: str, draw: str, rows: pd.DataFrame
-) -> list[tuple[str, bytes, np.ndarray]]:
-    """Some photos as they are drawn: each one's SHA-256, the hash of the pixels and the pixels."""
+def _show(decode: Callable[[str], np.ndarray], transform: str, draw: str, rows: pd.DataFrame) -> list[Shown]:
+    """Some photos as they are drawn."""
     keys = zip(rows["path"], rows["sha256"], strict=True)
     drawn = [transform_photo(decode(path), transform, f"{sha256} {draw}") for path, sha256 in keys]
     hashes = [hashlib.sha256(pixels.tobytes()).digest()[:16] for pixels in drawn]
@@ -120,43 +114,33 @@ def _show(
 
 
 def _compute(
-    parts: Iterable[list[tuple[str, bytes, np.ndarray]]],
-    forward: Callable[[np.ndarray], np.ndarray],
-    batch_size: int,
-    known: dict[bytes, np.ndarray],
-    bar: Any,
+    photos: Iterable[Shown], forward: Forward, batch_size: int, known: dict[bytes, np.ndarray]
 ) -> Kept:
-    """The features of the photos shown, of which those of pixels met before are in `known`, and join them.
+    """The features of the photos shown; those of pixels met before are in `known`, which grows by the others.
 
     Always whole batches: kernels may round otherwise for other sizes, and a photo's features must not depend
     on what else was asked for.
     """
     hashes: dict[str, bytes] = {}
-    waiting: dict[bytes, np.ndarray] = {}
+    met = set(known)
 
-    def compute() -> None:
-        batch = list(waiting)[:batch_size]
-        pixels = [waiting.pop(pixel_hash) for pixel_hash in batch]
+    def unmet() -> Iterator[tuple[bytes, np.ndarray]]:
+        for sha256, pixel_hash, pixels in photos:
+            hashes[sha256] = pixel_hash
+            if pixel_hash not in met:
+                met.add(pixel_hash)
+                yield pixel_hash, pixels
+
+    waiting = unmet()
+    while batch := dict(islice(waiting, batch_size)):
+        pixels = list(batch.values())
         pixels += pixels[-1:] * (batch_size - len(pixels))
         known.update(zip(batch, np.asarray(forward(np.stack(pixels)), np.float32), strict=False))
-
-    for part in parts:
-        for sha256, pixel_hash, pixels in part:
-            hashes[sha256] = pixel_hash
-            if pixel_hash not in known:
-                waiting[pixel_hash] = pixels
-        while len(waiting) >= batch_size:
-            compute()
-        bar.update(len(part))
-    if waiting:
-        compute()
     return {sha256: (pixel_hash, known[pixel_hash]) for sha256, pixel_hash in hashes.items()}
 
 
 def _read(file: Path, width: int) -> Kept:
     """A kept view; nothing where there is none, or where it is damaged, so that it is made anew."""
-    if not file.exists():
-        return {}
     try:
         with np.load(file, allow_pickle=False) as kept:
             photos, pixels, features = (kept[name] for name in ("photos", "pixels", "features"))

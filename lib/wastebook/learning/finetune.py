@@ -1,17 +1,15 @@
-"""Fine-tuning in two phases: the head on cached features (see `heads`), then the backbone's upper blocks with
-it.
+"""Fine-tuning: a head trained on cached features (see `heads`), then the backbone's upper blocks with it.
 
 What is customary for few photos (Howard and Ruder 2018; timm): whole blocks unfrozen from the top, each lower
-one at a smaller rate, BatchNorm frozen, warm-up and cosine, and a running mean of the weights, which is what
-is kept.
+one at a smaller rate, BatchNorm frozen, warm-up and cosine, and a running mean of the weights, which is kept.
 """
 
 import copy
 import hashlib
 import math
-import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,12 +34,11 @@ from wastebook.learning import backbones
 from wastebook.learning.backbones import Backbone
 from wastebook.learning.features import BATCH_SIZE
 from wastebook.learning.heads import Head
-from wastebook.learning.predictions import Model, check_trainable, class_numbers, history_table
+from wastebook.learning.predictions import Model, Scores, check_trainable, class_numbers, history_table
 from wastebook.photos.augment import check_transform, transform_photo
 from wastebook.photos.decode import decode_photos, parallel_map, thread_count
 
 VERSION = 2  # raised whenever the same arguments would train another network than before
-AVERAGING = 0.99  # of the running mean of weights, per step: over the last hundred steps or so
 
 
 class Settings(NamedTuple):
@@ -59,14 +56,6 @@ class Settings(NamedTuple):
     transform: str = "mild"
     patience: int = 6
 
-    def check(self, photos: pd.DataFrame, classes: list[str]) -> None:
-        """WastebookError where they do not suit the photos, or nothing."""
-        check_trainable(photos, classes, self.batch_size)
-        check_transform(self.transform)
-        if self.epochs < 1 or self.blocks < 1:
-            told = f"epochs={self.epochs}, blocks={self.blocks}"
-            raise WastebookError(f"{told}: fine-tuning needs one or more of each.")
-
 
 def finetune(
     photos: pd.DataFrame,
@@ -81,14 +70,18 @@ def finetune(
     """Fine-tune the top blocks of a backbone together with a `head` trained on its features; the `options`
     are fields of `Settings`.
 
-    It learns from photos of `train`, another draw of the transform each epoch. After every epoch the averaged
-    weights are scored on `validation`: the most accurate (then the least loss) are kept. Each epoch is kept
-    in the cache: called again with the same arguments it goes on from there, or gives at once what it gave.
-    The head has the history of this phase and the seconds of both. WastebookError where an argument does not
-    suit the photos, the training diverges, or another process trains the same.
+    It learns from photos of `train`, another draw of the transform each epoch; of the averaged weights after
+    each epoch the most accurate on `validation` (then the least loss) are kept. Called again with the same
+    arguments it goes on from the last epoch, which is in the cache. The head has the history of this phase
+    and the seconds of both. WastebookError where an argument does not suit the photos, the training diverges,
+    or another process trains the same.
     """
     settings = Settings(**options)
-    settings.check(photos, head.classes)
+    check_trainable(photos, head.classes, settings.batch_size)
+    check_transform(settings.transform)
+    if settings.epochs < 1 or settings.blocks < 1:
+        told = f"epochs={settings.epochs}, blocks={settings.blocks}"
+        raise WastebookError(f"{told}: fine-tuning needs one or more of each.")
     train, validation = (photos[photos["split"] == split] for split in ("train", "validation"))
     training = _Training(backbone, head, settings, seed, precision, len(train))
     facts: list[Any] = [VERSION, settings, seed, training.bf16, training.device.type, head.classes]
@@ -118,7 +111,7 @@ class _Training:
         self.at_once = settings.batch_size  # photos in memory at once, fewer after running out of it
         self.steps = math.ceil(photos / settings.batch_size)
         self.epoch, self.updates, self.waited, self.seconds = 0, 0, 0, 0.0
-        self.best: tuple[float, float] | None = None  # validation accuracy and minus loss of `self.chosen`
+        self.best: Scores | None = None  # validation accuracy and minus loss of `self.chosen`
         self.chosen: dict[str, torch.Tensor] = {}
         self.rows: list[tuple] = []
         layer = nn.Linear(backbone.feature_width, len(head.classes))
@@ -126,12 +119,11 @@ class _Training:
         parts: Any = nn.ModuleDict({"network": copy.deepcopy(backbone.network), "head": layer})
         self.classifier = parts.to(self.device, memory_format=torch.channels_last)
         rising: Any = {"use_warmup": True, "warmup_gamma": 10, "warmup_power": 1}  # over fewer steps at first
-        self.average = ModelEmaV3(self.classifier, AVERAGING, **rising)
+        self.average = ModelEmaV3(self.classifier, 0.99, **rising)  # over the last hundred steps or so
         self.optimiser = torch.optim.AdamW(self._groups(), weight_decay=settings.weight_decay)
         whole, warm_up = settings.epochs * self.steps + 1, self.steps  # the rate rises for an epoch
         self.schedule = CosineLRScheduler(self.optimiser, whole, warmup_t=warm_up, t_in_epochs=False)
-        # Dropout draws from a generator of its own: transforms draw from torch's in other threads.
-        self.random = torch.Generator()
+        self.random = torch.Generator()  # of dropout: transforms draw from torch's own in other threads
         torch.set_num_threads(thread_count())
 
     @property
@@ -151,65 +143,55 @@ class _Training:
 
     def run(self, train: pd.DataFrame, validation: pd.DataFrame, root: Path, file: Path) -> None:
         """Train to the end, with a checkpoint in `file` and a line that says how it goes per epoch."""
-        size, transform = self.backbone.image_size, self.settings.transform
+        size, transform, hashes = self.backbone.image_size, self.settings.transform, list(train["sha256"])
         seen, held_out = (
             list(decode_photos([root / path for path in part["path"]], size)) for part in (train, validation)
         )
         wanted, expected = (class_numbers(part["label"], self.start.classes) for part in (train, validation))
+
+        def load(draw: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            views = [transform_photo(seen[row], transform, f"{hashes[row]} {draw}") for row in rows]
+            return np.stack(views), wanted[rows]
+
         while not self.finished:
             epoch, started = self.epoch + 1, time.perf_counter()
             order = np.random.default_rng([self.seed, epoch]).permutation(len(train))
-            keys = [f"{sha256} {transform}-{self.seed}-{epoch}" for sha256 in train["sha256"]]
-
-            def load(rows: np.ndarray, keys: list[str] = keys) -> tuple[np.ndarray, np.ndarray]:
-                views = [transform_photo(seen[row], transform, keys[row]) for row in rows]
-                return np.stack(views), wanted[rows]
-
-            learned = self.learn(parallel_map(load, np.array_split(order, self.steps)))
+            show = partial(load, f"{transform}-{self.seed}-{epoch}")
+            learned = self.learn(parallel_map(show, np.array_split(order, self.steps)))
             validated = self.validate(np.stack(held_out), expected)
-            self.end_epoch(learned, validated, time.perf_counter() - started, file)
-            print(
-                f"epoch {epoch} of {self.settings.epochs}: train loss {learned[0]:.3f}, validation loss "
-                f"{validated[0]:.3f}, accuracy {validated[1]:.3f}, {time.perf_counter() - started:.0f} s"
-            )
+            seconds = time.perf_counter() - started
+            self.end_epoch(learned, validated, seconds, file)
+            told = f"validation loss {validated[0]:.3f}, accuracy {validated[1]:.3f}, {seconds:.0f} s"
+            print(f"epoch {epoch} of {self.settings.epochs}: train loss {learned[0]:.3f}, {told}")
 
-    def learn(self, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    def learn(self, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> Scores:
         """One epoch; gives its mean loss and accuracy."""
         self.classifier.eval()  # BatchNorm too: ImageNet's statistics are better than those of a small batch
         self.random.manual_seed(1000 * self.seed + self.epoch)
         losses, right, seen = 0.0, 0, 0
         for pixels, wanted in batches:
-            loss, correct = self._step(torch.from_numpy(pixels), torch.from_numpy(wanted))
+            self.schedule.step_update(self.updates + 1)
+            backward = partial(self._backward, torch.from_numpy(pixels), torch.from_numpy(wanted))
+            loss, correct = backbones.within_memory(backward, self.at_once)
+            self.optimiser.step()
+            self.updates += 1
+            self.average.update(self.classifier, self.updates)
             losses, right, seen = losses + loss * len(wanted), right + correct, seen + len(wanted)
         if not math.isfinite(losses):
-            told = f"Fine-tuning diverged at learning_rate={self.settings.learning_rate}: lower it."
-            raise WastebookError(told)
+            rate = self.settings.learning_rate
+            raise WastebookError(f"Fine-tuning diverged at learning_rate={rate}: lower it.")
         return losses / seen, right / seen
 
-    def _step(self, pixels: torch.Tensor, wanted: torch.Tensor) -> tuple[float, int]:
-        """One step on a batch, in parts where memory does not hold it whole; gives its loss and right
-        guesses."""
-        total, right = 0.0, 0
-        self.schedule.step_update(self.updates + 1)
+    def _backward(self, pixels: torch.Tensor, wanted: torch.Tensor, at_once: int) -> tuple[float, int]:
+        """The gradients of a batch, `at_once` photos at a time; gives its loss and right guesses."""
+        self.at_once, total, right = at_once, 0.0, 0
         self.optimiser.zero_grad()
-        try:
-            for start in range(0, len(pixels), self.at_once):
-                numbers = wanted[start : start + self.at_once].to(self.device)
-                logits = self.logits(pixels[start : start + self.at_once].to(self.device))
-                smoothing = self.settings.label_smoothing
-                loss = functional.cross_entropy(logits, numbers, label_smoothing=smoothing)
-                loss = loss * (len(numbers) / len(wanted))
-                loss.backward()
-                total, right = total + loss.item(), right + int((logits.argmax(1) == numbers).sum())
-        except RuntimeError as error:
-            if not backbones.out_of_memory(error) or self.at_once == 1:
-                raise
-            self.at_once = (self.at_once + 1) // 2
-            print(f"Out of memory: going on with {self.at_once} photos at once.", file=sys.stderr)
-            return self._step(pixels, wanted)
-        self.optimiser.step()
-        self.updates += 1
-        self.average.update(self.classifier, self.updates)
+        for shown, numbers in zip(pixels.split(at_once), wanted.to(self.device).split(at_once), strict=True):
+            logits = self.logits(shown.to(self.device))
+            loss = functional.cross_entropy(logits, numbers, label_smoothing=self.settings.label_smoothing)
+            loss = loss * (len(numbers) / len(wanted))
+            loss.backward()
+            total, right = total + loss.item(), right + int((logits.argmax(1) == numbers).sum())
         return total, right
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -220,20 +202,18 @@ class _Training:
             kept = kept.to(features.device) / (1 - self.settings.dropout)
             return self.classifier["head"](features * kept).float()
 
-    def validate(self, pixels: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
+    def validate(self, pixels: np.ndarray, wanted: np.ndarray) -> Scores:
         """Loss and accuracy of the averaged weights."""
         network, head = (self.average.module[name] for name in ("network", "head"))  # type: ignore[index]
-        how = (self.device, self.bf16)
         parts = np.array_split(pixels, math.ceil(len(pixels) / BATCH_SIZE))
+        how = (self.device, self.bf16)
         features = [backbones.forward(network, self.backbone, part, *how) for part in parts]
         with torch.inference_mode():
             logits = head(torch.from_numpy(np.concatenate(features)).to(self.device)).cpu()
             loss = functional.cross_entropy(logits, torch.from_numpy(wanted)).item()
         return loss, float((logits.argmax(1).numpy() == wanted).mean())
 
-    def end_epoch(
-        self, learned: tuple[float, float], validated: tuple[float, float], seconds: float, file: Path
-    ) -> None:
+    def end_epoch(self, learned: Scores, validated: Scores, seconds: float, file: Path) -> None:
         """Take note of an epoch, choose the weights if they are the best so far, and keep a checkpoint."""
         self.epoch, self.waited, self.seconds = self.epoch + 1, self.waited + 1, self.seconds + seconds
         self.rows += [(self.epoch, "train", *learned), (self.epoch, "validation", *validated)]

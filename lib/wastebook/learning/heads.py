@@ -1,11 +1,9 @@
-"""Heads on cached features: FIUBA's recipe for the one linear layer that they train, and its exact
-solution."""
+"""Heads on cached features: FIUBA's recipe for the one linear layer they train, and its exact solution."""
 
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,25 +13,20 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from wastebook.errors import WastebookError
-from wastebook.learning.predictions import (
-    HISTORY,
-    Model,
-    check_trainable,
-    class_numbers,
-    history_table,
-    predictions_table,
-)
+from wastebook.learning import predictions
+from wastebook.learning.predictions import Model, Scores, check_trainable, class_numbers
 
 BALANCES = ("none", "class_weights", "sampling")
 BETA_1, BETA_2, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)  # Adam's defaults
 TINY = np.float32(1e-30)  # keeps the logarithm of a vanished probability finite
+Batch = tuple[np.ndarray, ...]  # inputs, targets and weights
+Step = Callable[[np.ndarray, float], None]  # given a gradient and a learning rate
 L2_PATH = tuple(np.logspace(0, -4, 13))  # strongest first: each solution starts from the one before
 
 
 class Head(NamedTuple):
     """A linear layer on features: logits = features @ weight.T + bias. `weight` is (K, D) float32 for the K
-    `classes`, `history` its training (a row per epoch and split), `parameters`
-    what it was trained with."""
+    `classes`, `history` has a row per epoch and split, `parameters` are those that it was trained with."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -44,11 +37,9 @@ class Head(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """FIUBA's: cross-entropy, Adam, the learning rate times `gamma` every `step_size` epochs.
-
-    `balance`: `class_weights` in the loss, or `sampling` each class as often, against imbalance. `mixup`: the
-    alpha of mixup on features (Zhang et al. 2018; 0 for none).
-    """
+    """FIUBA's: cross-entropy, Adam, the learning rate times `gamma` every `step_size` epochs. Against
+    imbalance, `balance` may be `class_weights` in the loss, or `sampling` each class as often. `mixup` is the
+    alpha of mixup on features (Zhang et al. 2018; 0 for none)."""
 
     epochs: int = 15
     learning_rate: float = 1e-3
@@ -58,17 +49,6 @@ class Recipe(NamedTuple):
     gamma: float = 0.5
     balance: str = "none"
     mixup: float = 0.0
-
-    def rate(self, epoch: int) -> float:
-        """The learning rate in an epoch, counted from 0."""
-        return self.learning_rate * self.gamma ** (epoch // self.step_size)
-
-    def check(self, photos: pd.DataFrame, classes: list[str]) -> None:
-        """WastebookError where it does not suit the photos, or nothing."""
-        check_trainable(photos, classes, self.batch_size)
-        if self.balance not in BALANCES or self.epochs < 1:
-            told = f"epochs={self.epochs}, balance={self.balance!r}"
-            raise WastebookError(f"{told}: ask for one or more epochs, and one of {', '.join(BALANCES)}.")
 
 
 def train_head(
@@ -80,37 +60,36 @@ def train_head(
     seed: int = 0,
     **options: Any,
 ) -> Head:
-    """Train a linear layer by a `Recipe`, whose fields are the `options`.
-
+    """Train a linear layer by a `Recipe`, whose fields are the `options`; the same arguments, the same head.
     `features` is (views, N, D) for the N rows of `photos`, of which those in `train` are learned from, each
-    epoch from the next view; `plain` (N, D) are the features of the photos as they are, for validation. The
-    same arguments give the same head, bit for bit. WastebookError where a class is absent from a split, a
-    batch is larger than the data, or the training diverges.
-    """
-    recipe, started = Recipe(**options), time.perf_counter()
-    recipe.check(photos, classes)
+    epoch from the next view; `plain` (N, D) are the features of the photos as they are, for validation.
+    WastebookError for options that do not suit the photos, and where the training diverges."""
+    recipe, started, random = Recipe(**options), time.perf_counter(), np.random.default_rng(seed)
+    check_trainable(photos, classes, recipe.batch_size)
+    if recipe.balance not in BALANCES or recipe.epochs < 1:
+        told = f"epochs={recipe.epochs}, balance={recipe.balance!r}"
+        raise WastebookError(f"{told}: ask for one or more epochs, and one of {', '.join(BALANCES)}.")
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
-    numbers, random = class_numbers(photos["label"], classes), np.random.default_rng(seed)
+    numbers = class_numbers(photos["label"], classes)
     wanted = np.eye(len(classes), dtype=np.float32)[numbers[train]]
-    # A column of ones makes the bias a weight like the others.
-    *views, held_out = (
-        np.pad(part, [(0, 0), (0, 1)], constant_values=1)
-        for part in (*(view[train] for view in features), plain[validation])
-    )
+    given = (*(view[train] for view in features), plain[validation])
+    *views, held_out = (np.pad(part, [(0, 0), (0, 1)], constant_values=1) for part in given)  # for the bias
     bound = 1 / math.sqrt(plain.shape[1])  # PyTorch's initialisation of a linear layer
-    matrix = random.uniform(-bound, bound, (len(classes), plain.shape[1] + 1)).astype(np.float32)
+    matrix = random.uniform(-bound, bound, (len(classes), held_out.shape[1])).astype(np.float32)
     update, rows = _adam(matrix, recipe.weight_decay), []
     with threadpool_limits(1):  # products this small only wait for other threads
         for epoch in range(recipe.epochs):
-            batches = _batches(views[epoch % len(views)], wanted, recipe, random)
-            learned = _learn(matrix, update, recipe.rate(epoch), batches)
+            rate = recipe.learning_rate * recipe.gamma ** (epoch // recipe.step_size)
+            learned = _learn(
+                matrix, update, rate, _batches(views[epoch % len(views)], wanted, recipe, random)
+            )
             validated = _loss_and_accuracy(_softmax(held_out @ matrix.T), numbers[validation], TINY)
             rows += [(epoch + 1, "train", *learned), (epoch + 1, "validation", *validated)]
     if not np.isfinite(matrix).all():
         raise WastebookError(f"Training diverged at learning_rate={recipe.learning_rate}: lower it.")
-    weight, bias, history = matrix[:, :-1].copy(), matrix[:, -1].copy(), history_table(rows, model, seed)
+    history, seconds = predictions.history_table(rows, model, seed), time.perf_counter() - started
     parameters = recipe._asdict() | {"views": len(features)}
-    return Head(weight, bias, classes, history, parameters, time.perf_counter() - started)
+    return Head(matrix[:, :-1].copy(), matrix[:, -1].copy(), classes, history, parameters, seconds)
 
 
 def solve_head(
@@ -119,9 +98,8 @@ def solve_head(
     """The head that no search can beat on its own loss: multinomial logistic regression on standardised
     features, of the L2 penalties in `L2_PATH` the one with the least validation loss.
 
-    Arguments as `train_head`'s; all views are learned from at once. Gives the head (for features as they are,
-    the standardisation folded in) and the path: a row per penalty, `l2, train_loss, validation_loss,
-    validation_accuracy`.
+    Arguments as `train_head`'s; all views are learned from at once. Gives the head, for features as they are,
+    and the path: a row per penalty, `l2, train_loss, validation_loss, validation_accuracy`.
     """
     check_trainable(photos, classes, batch_size=1)
     started = time.perf_counter()
@@ -133,7 +111,8 @@ def solve_head(
     learned, held_out = (learned - mean) / scale, (plain[validation] - mean) / scale
     rows: list[tuple[float, ...]] = []
     best: tuple[Any, ...] = (np.inf,)
-    with near_enough():
+    with threadpool_limits(1), warnings.catch_warnings():  # one thread: more would wait longer than they work
+        warnings.simplefilter("ignore", ConvergenceWarning)
         for l2, weight, bias in _solutions(learned, wanted):
             train_loss, _ = _loss_and_accuracy(_softmax(learned @ weight.T + bias), wanted)
             loss, accuracy = _loss_and_accuracy(_softmax(held_out @ weight.T + bias), targets[validation])
@@ -146,16 +125,7 @@ def solve_head(
     folded = weight.astype(np.float32), (bias - weight @ mean).astype(np.float32)
     parameters, seconds = {"l2": l2, "views": len(features)}, time.perf_counter() - started
     path = pd.DataFrame(rows, columns=["l2", "train_loss", "validation_loss", "validation_accuracy"])
-    return Head(*folded, classes, pd.DataFrame(columns=HISTORY), parameters, seconds), path
-
-
-@contextmanager
-def near_enough() -> Iterator[None]:
-    """No warning of a solution that has not wholly converged, and one thread for each, which would wait for
-    one another longer than they work. Enter it once around threads: they share the filters."""
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
+    return Head(*folded, classes, pd.DataFrame(columns=predictions.HISTORY), parameters, seconds), path
 
 
 def _solutions(features: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
@@ -184,12 +154,13 @@ def predict_head(
     head: Head, plain: np.ndarray, photos: pd.DataFrame, model: Model, seed: int, scheme: str
 ) -> pd.DataFrame:
     """The predictions table of a head for all of `photos`, from their features as they are, (N, D)."""
-    return predictions_table(photos, head_probabilities(head, plain), head.classes, model, seed, scheme)
+    probabilities = head_probabilities(head, plain)
+    return predictions.predictions_table(photos, probabilities, head.classes, model, seed, scheme)
 
 
 def _batches(
     view: np.ndarray, wanted: np.ndarray, recipe: Recipe, random: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+) -> Iterator[Batch]:
     """An epoch's batches: inputs, targets (a share per class) and the photos' weights, whose sum is one."""
     class_weights = len(wanted) / (wanted.shape[1] * wanted.sum(axis=0))
     weighted = recipe.balance == "class_weights"
@@ -198,25 +169,16 @@ def _batches(
     if recipe.balance == "sampling":
         often = wanted @ class_weights / len(wanted)
         order = random.choice(len(wanted), len(wanted), p=often / often.sum(dtype=np.float64))
-    for batch in np.split(order, range(recipe.batch_size, len(order), recipe.batch_size)):
-        inputs, targets, weights = view[batch], wanted[batch], importance[batch][:, None]
+    for rows in np.split(order, range(recipe.batch_size, len(order), recipe.batch_size)):
+        batch = [view[rows], wanted[rows], importance[rows][:, None]]
         if recipe.mixup:
-            share, partner = (
-                np.float32(random.beta(recipe.mixup, recipe.mixup)),
-                random.permutation(len(batch)),
-            )
-            inputs, targets, weights = (
-                share * each + (1 - share) * each[partner] for each in (inputs, targets, weights)
-            )
-        yield inputs, targets, weights / weights.sum()
+            share = np.float32(random.beta(recipe.mixup, recipe.mixup))
+            partner = random.permutation(len(rows))
+            batch = [share * each + (1 - share) * each[partner] for each in batch]
+        yield *batch[:2], batch[2] / batch[2].sum()
 
 
-def _learn(
-    matrix: np.ndarray,
-    update: Callable[[np.ndarray, float], None],
-    rate: float,
-    batches: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> tuple[float, float]:
+def _learn(matrix: np.ndarray, update: Step, rate: float, batches: Iterator[Batch]) -> Scores:
     """One epoch on `matrix`, in place; gives its mean loss and accuracy."""
     losses, right, seen = 0.0, 0, 0
     for inputs, targets, weights in batches:
@@ -229,10 +191,9 @@ def _learn(
     return losses / seen, right / seen
 
 
-def _adam(matrix: np.ndarray, weight_decay: float) -> Callable[[np.ndarray, float], None]:
+def _adam(matrix: np.ndarray, weight_decay: float) -> Step:
     """A step of Adam (Kingma and Ba 2015) on `matrix`, in place, given its gradient and a learning rate:
-    PyTorch's, with its defaults and its weight decay (added to the gradient), at a fifth of its time for one
-    so small."""
+    PyTorch's, with its kind of weight decay, at a fifth of its time for one so small."""
     mean, square = np.zeros_like(matrix), np.zeros_like(matrix)
     steps = 0
 
@@ -248,9 +209,7 @@ def _adam(matrix: np.ndarray, weight_decay: float) -> Callable[[np.ndarray, floa
     return step
 
 
-def _loss_and_accuracy(
-    probabilities: np.ndarray, numbers: np.ndarray, tiny: np.floating | float = 1e-12
-) -> tuple[float, float]:
+def _loss_and_accuracy(probabilities: np.ndarray, numbers: np.ndarray, tiny: Any = 1e-12) -> Scores:
     """Mean cross-entropy, and the share of photos whose class is the most probable."""
     surprise = -np.log(probabilities[np.arange(len(numbers)), numbers] + tiny)
     return float(surprise.mean()), float((probabilities.argmax(axis=1) == numbers).mean())

@@ -1,5 +1,4 @@
-"""The two tables in which every model of the book, whatever made it, says what it learned and what it
-thinks."""
+"""The two tables in which every model of the book says what it learned and what it thinks."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -17,8 +16,7 @@ class Model(NamedTuple):
     ----------
     network : `resnet18`, `efficientnet_b0`, `base_cnn` and the like
     image_size : what it is fed in pixels, height first, as text: `288x384`
-    transform : of the photos it learned from: `none`, a photo transform, or `mixup`, `class_weights`,
-        `balanced_sampling`
+    transform : of the photos it learned from, or `mixup`, `class_weights`, `balanced_sampling`; or `none`
     head : `recipe`, `exact`, `searched` or `finetuned`
 
     Examples
@@ -45,6 +43,7 @@ class Model(NamedTuple):
         return {"model": self.id} | self._asdict()
 
 
+Scores = tuple[float, float]  # mean loss and accuracy
 MODEL = ["model", *Model._fields]
 HISTORY = [*MODEL, "seed", "epoch", "split", "loss", "accuracy"]
 
@@ -52,24 +51,18 @@ HISTORY = [*MODEL, "seed", "epoch", "split", "loss", "accuracy"]
 def predictions_table(
     photos: pd.DataFrame, probabilities: np.ndarray, classes: list[str], model: Model, seed: int, scheme: str
 ) -> pd.DataFrame:
-    """A row per photo: `path, label, group, split` of `photos`, `predicted`, the model's columns (`MODEL`),
-    `seed`, `scheme` and a column `p_<class>` per class, from `probabilities` (N, K) in the order of
-    `classes`."""
+    """A row per photo: its `path, label, group, split`, `predicted`, the model's columns, `seed, scheme` and
+    `p_<class>` per class, from `probabilities` (N, K) in the order of `classes`."""
     table = photos[["path", "label", "group", "split"]].reset_index(drop=True)
     table["predicted"] = np.asarray(classes)[probabilities.argmax(axis=1)]
     table = table.assign(**model.columns, seed=seed, scheme=scheme)
-    return table.join(pd.DataFrame(probabilities, columns=probability_columns(classes)))
+    return table.join(pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes]))
 
 
 def history_table(rows: Iterable[tuple], model: Model, seed: int) -> pd.DataFrame:
     """A training's history, `HISTORY`, from a tuple per epoch and split: `epoch, split, loss, accuracy`."""
-    table = pd.DataFrame(rows, columns=["epoch", "split", "loss", "accuracy"])
+    table = pd.DataFrame(rows, columns=HISTORY[-4:])
     return table.assign(**model.columns, seed=seed)[HISTORY]
-
-
-def probability_columns(classes: Iterable[str]) -> list[str]:
-    """The names of the columns of probabilities, in the order of `classes`."""
-    return [f"p_{name}" for name in classes]
 
 
 def classes_of(predictions: pd.DataFrame) -> list[str]:
@@ -79,7 +72,7 @@ def classes_of(predictions: pd.DataFrame) -> list[str]:
 
 def probabilities_of(predictions: pd.DataFrame) -> np.ndarray:
     """(N, K) float64: the probabilities in a predictions table, its classes in their order."""
-    return predictions[probability_columns(classes_of(predictions))].to_numpy(dtype=np.float64)
+    return predictions.filter(regex="^p_").to_numpy(dtype=np.float64)
 
 
 def class_numbers(labels: pd.Series, classes: list[str]) -> np.ndarray:
@@ -95,14 +88,10 @@ def check_trainable(photos: pd.DataFrame, classes: list[str], batch_size: int) -
     """WastebookError where a class has no photo in train or validation, or a batch is larger than train."""
     for split in ("train", "validation"):
         present = set(photos.loc[photos["split"] == split, "label"])
-        absent = [name for name in classes if name not in present]
-        if absent:
-            raise WastebookError(
-                f"No photo of {', '.join(absent)} is in {split}: too few photos for the split.\n"
-                f"Add some, or leave the class out."
-            )
+        if absent := ", ".join(name for name in classes if name not in present):
+            told = f"No photo of {absent} is in {split}: too few photos for the split.\n"
+            raise WastebookError(told + "Add some, or leave the class out.")
     count = int((photos["split"] == "train").sum())
     if not 1 <= batch_size <= count:
-        raise WastebookError(
-            f"batch_size={batch_size} does not suit {count} train photos: choose 1 to {count}."
-        )
+        told = f"batch_size={batch_size} does not suit {count} train photos"
+        raise WastebookError(f"{told}: choose 1 to {count}.")

@@ -1,5 +1,4 @@
-"""Optuna's search over the five parameters of FIUBA's recipe, on cached features: seconds instead of
-hours."""
+"""Optuna's search over the five parameters of FIUBA's recipe, on cached features: seconds, not hours."""
 
 import hashlib
 import time
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -18,11 +17,12 @@ from wastebook.errors import WastebookError
 from wastebook.learning.heads import head_probabilities, train_head
 from wastebook.learning.predictions import Model, class_numbers
 
+BATCH_SIZES = (16, 32, 64)
 # Their five, in ranges with room on all sides of what they found best.
-SPACE: dict[str, BaseDistribution] = {
+SPACE = {
     "learning_rate": FloatDistribution(1e-4, 2e-2, log=True),
     "weight_decay": FloatDistribution(1e-6, 1e-2, log=True),
-    "batch_size": CategoricalDistribution((16, 32, 64)),
+    "batch_size": CategoricalDistribution(BATCH_SIZES),
     "step_size": IntDistribution(3, 10),
     "gamma": FloatDistribution(0.1, 0.9),
 }
@@ -41,15 +41,15 @@ def search_head(
 ) -> optuna.Study:
     """Look for the parameters of `train_head` with the best validation macro F1, by Optuna's TPE.
 
-    Other arguments as `train_head`'s. The search is kept in `study_file` (a journal); called again it goes on
-    from the trials completed there, and being killed changes nothing of what is found. Gives the first
-    `trials` completed, with the user attribute `seconds`. WastebookError for fewer than one.
+    Other arguments as `train_head`'s. The journal `study_file` keeps the search: called again it goes on from
+    the trials completed there, and being killed changes nothing of what is found. Gives the first `trials`,
+    with the user attribute `seconds`. WastebookError for fewer than one.
     """
     if trials < 1:
         raise WastebookError(f"trials={trials} searches nothing: ask for one or more.")
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
     wanted, largest = class_numbers(photos.loc[validation, "label"], classes), int(train.sum())
-    sizes = tuple(size for size in SPACE["batch_size"].choices if size <= largest) or (largest,)  # type: ignore[attr-defined]
+    sizes = [size for size in BATCH_SIZES if size <= largest] or [largest]
     space = SPACE | {"batch_size": CategoricalDistribution(sizes)}
     facts = [photos.loc[rows, ["sha256", "label"]].to_csv(index=False) for rows in (train, validation)]
     told = hashlib.sha256(features[:, train].tobytes() + plain[validation].tobytes())
@@ -70,7 +70,7 @@ def search_head(
 
 
 def _open_study(file: Path, name: str) -> optuna.Study:
-    """The study of that name in a journal, made where it is not there; what was cut off in it has failed."""
+    """The study of that name in a journal, made where it is not there; trials cut off in it have failed."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     file.parent.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(file)))

@@ -1,7 +1,7 @@
-"""A model studied: trained alike under every split scheme and seed, so that its scores come with their
-spread."""
+"""A model studied: trained alike under every split scheme and seed, so that scores come with their spread."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +19,12 @@ from wastebook.learning.predictions import MODEL, Model
 from wastebook.learning.search import search_head
 
 Deals = dict[tuple[str, int], pd.DataFrame]  # the photos with `split` filled, by scheme and seed
-FEWEST_TRIALS = 10  # of a search that can say which of five parameters matters
 
 
 class Study(NamedTuple):
     """A model under every scheme and seed: `predictions` for validation and test, the `history` of the
-    training (with its `scheme`; empty where there were no epochs), the `heads` themselves by scheme and seed,
-    and likewise the `searches` of Optuna that chose their parameters, where there were any."""
+    training (with its `scheme`; empty where there were no epochs), and by scheme and seed the `heads` and the
+    `searches` of Optuna that chose their parameters, where there were any."""
 
     predictions: pd.DataFrame
     history: pd.DataFrame
@@ -55,31 +54,23 @@ def deal_photos(photos: pd.DataFrame, scheme: str, seeds: Sequence[int]) -> Deal
     [('random', 0), ('random', 1)]
     """
     schemes = [scheme]
-    if scheme != "official" and _has_official_split(photos, seeds[0]):
-        schemes.append("official")
+    with suppress(WastebookError):  # there is no official split
+        official = split_photos(photos, "official", seeds[0])
+        if scheme != "official" and official.groupby("label")["split"].nunique().min() == 3:
+            schemes.append("official")
     return {(name, seed): split_photos(photos, name, seed) for name in schemes for seed in seeds}
 
 
 def describe_deals(deals: Deals) -> pd.DataFrame:
     """A row per scheme, for its first seed: `scheme`, the number of photos in `train, validation, test`, and
     how many of test are `known`: another photo of their group is in train."""
-    first = {scheme: photos for (scheme, seed), photos in deals.items() if seed == next(iter(deals))[1]}
-    known = find_known_from_train(deals).groupby(["scheme", "seed"], sort=False)["known"].sum()
-    counts = pd.DataFrame({scheme: photos["split"].value_counts() for scheme, photos in first.items()}).T
-    counts["known"] = known.groupby("scheme", sort=False).first()
-    return counts.rename_axis("scheme").reset_index()[["scheme", "train", "validation", "test", "known"]]
-
-
-def find_known_from_train(deals: Deals) -> pd.DataFrame:
-    """Each test photo of each deal, and whether another photo of its group is in train: `path, scheme, seed,
-    known`."""
-    parts = []
+    rows = []
     for (scheme, seed), photos in deals.items():
-        learned = photos.loc[photos["split"] == "train", "group"].dropna()
-        test = photos[photos["split"] == "test"]
-        known = test["group"].isin(learned).to_numpy(dtype=bool)
-        parts.append(test[["path"]].assign(scheme=scheme, seed=seed, known=known))
-    return pd.concat(parts, ignore_index=True)
+        if seed == next(iter(deals))[1]:
+            train, test = (photos.loc[photos["split"] == split, "group"] for split in ("train", "test"))
+            known = test.isin(train.dropna()).sum()
+            rows.append({"scheme": scheme, **photos["split"].value_counts(), "known": known})
+    return pd.DataFrame(rows)[["scheme", "train", "validation", "test", "known"]]
 
 
 def train_heads(
@@ -105,8 +96,8 @@ def train_heads(
     >>> study = train_heads(model, features, features[0], deals, classes, epochs=15)  # doctest: +SKIP
     """
     heads = {
-        (scheme, seed): train_head(features, plain, photos, classes, model, seed, **recipe)
-        for (scheme, seed), photos in deals.items()
+        key: train_head(features, plain, photos, classes, model, key[1], **recipe)
+        for key, photos in deals.items()
     }
     return _study(model, plain, deals, heads)
 
@@ -128,10 +119,12 @@ def solve_heads(
     --------
     >>> study, path = solve_heads(model, features, features[0], deals, classes)  # doctest: +SKIP
     """
-    solved = {key: solve_head(features, plain, photos, classes) for key, photos in deals.items()}
-    paths = [path.assign(scheme=scheme, seed=seed) for (scheme, seed), (_, path) in solved.items()]
-    study = _study(model, plain, deals, {key: head for key, (head, _) in solved.items()})
-    return study, pd.concat(paths, ignore_index=True).assign(**model.columns)
+    heads, paths = {}, []
+    for (scheme, seed), photos in deals.items():
+        heads[scheme, seed], path = solve_head(features, plain, photos, classes)
+        paths.append(path.assign(scheme=scheme, seed=seed))
+    table = pd.concat(paths, ignore_index=True).assign(**model.columns)
+    return _study(model, plain, deals, heads), table
 
 
 def search_heads(
@@ -158,17 +151,18 @@ def search_heads(
 
     Examples
     --------
-    >>> study, trials = search_heads(model, features, features[0], deals, classes, folder, 20, 15)
-    ... # doctest: +SKIP
+    >>> study, trials = search_heads(model, *data, folder, trials=20, epochs=15)  # doctest: +SKIP
     """
-    searches, heads = {}, {}
+    searches, heads, tables = {}, {}, []
     for (scheme, seed), photos in deals.items():
         given = (features, plain, photos, classes, model)
         file = folder / f"{model.id}-{scheme}-{seed}.journal"
         search = searches[scheme, seed] = search_head(*given, file, trials, seed, epochs)
         heads[scheme, seed] = train_head(*given, seed, epochs=epochs, **search.best_params)
+        table = search.trials_dataframe(attrs=("number", "state", "value", "user_attrs", "params"))
+        table.columns = table.columns.str.replace(r"^(user_attrs|params)_", "", regex=True)
+        tables.append(table.assign(state=table["state"].str.lower(), scheme=scheme, seed=seed))
     study = _study(model, plain, deals, heads)._replace(searches=searches)
-    tables = [_trials_table(search, *key) for key, search in searches.items()]
     return study, pd.concat(tables, ignore_index=True).assign(**model.columns)
 
 
@@ -201,13 +195,13 @@ def finetune_heads(
     --------
     >>> study, tuned = finetune_heads(model, root, backbone, solved, deals, "official", 0)  # doctest: +SKIP
     """
-    if (scheme, seed) not in deals:
+    key = (scheme, seed)
+    if key not in deals:
         known = ", ".join(dict.fromkeys(name for name, _ in deals))
         raise WastebookError(f"There is no {scheme!r} split of these photos to fine-tune: name {known}.")
-    photos = deals[scheme, seed]
-    tuned, head = finetune(photos, root, backbone, started.heads[scheme, seed], model, seed, **options)
-    plain = extract_features(photos, root, tuned)[0]
-    return _study(model, plain, {(scheme, seed): photos}, {(scheme, seed): head}), tuned
+    tuned, head = finetune(deals[key], root, backbone, started.heads[key], model, seed, **options)
+    plain = extract_features(deals[key], root, tuned)[0]
+    return _study(model, plain, {key: deals[key]}, {key: head}), tuned
 
 
 def training_seconds(studies: Sequence[Study]) -> pd.DataFrame:
@@ -223,36 +217,19 @@ def training_seconds(studies: Sequence[Study]) -> pd.DataFrame:
 
 def parameter_importance(searches: Mapping[tuple[str, int], optuna.Study]) -> pd.Series:
     """The share of the objective's variation that each parameter accounts for (functional ANOVA, Hutter et
-    al. 2014), on average over some searches; empty where one cannot say: too few trials, or all alike."""
+    al. 2014), on average over some searches; empty where one cannot say: under 10 trials, or all alike."""
+    fanova, found = optuna.importance.FanovaImportanceEvaluator(seed=0), []
     for search in searches.values():
-        if len(search.trials) < FEWEST_TRIALS or len({trial.value for trial in search.trials}) < 2:
+        if len(search.trials) < 10 or len({trial.value for trial in search.trials}) < 2:
             return pd.Series(dtype=float)
-    fanova = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    found = [
-        optuna.importance.get_param_importances(search, evaluator=fanova) for search in searches.values()
-    ]
+        found.append(optuna.importance.get_param_importances(search, evaluator=fanova))
     return pd.DataFrame(found).mean().sort_values(ascending=False)
-
-
-def _trials_table(search: optuna.Study, scheme: str, seed: int) -> pd.DataFrame:
-    table = search.trials_dataframe(attrs=("number", "state", "value", "user_attrs", "params"))
-    table = table.rename(columns=lambda name: name.removeprefix("user_attrs_").removeprefix("params_"))
-    return table.assign(state=table["state"].str.lower(), scheme=scheme, seed=seed)
-
-
-def _has_official_split(photos: pd.DataFrame, seed: int) -> bool:
-    try:
-        dealt = split_photos(photos, "official", seed)
-    except WastebookError:
-        return False
-    return dealt.groupby("label")["split"].nunique().min() == 3
 
 
 def _study(model: Model, plain: np.ndarray, deals: Deals, heads: dict[tuple[str, int], Head]) -> Study:
     predictions, history = [], []
     for (scheme, seed), photos in deals.items():
-        head = heads[scheme, seed]
-        held_out = (photos["split"] != "train").to_numpy()
+        head, held_out = heads[scheme, seed], (photos["split"] != "train").to_numpy()
         predictions.append(predict_head(head, plain[held_out], photos[held_out], model, seed, scheme))
         history.append(head.history.assign(scheme=scheme))
     return Study(pd.concat(predictions, ignore_index=True), pd.concat(history, ignore_index=True), heads)

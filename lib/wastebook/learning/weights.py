@@ -15,16 +15,14 @@ from wastebook.cache import cache_folder
 from wastebook.errors import WastebookError
 from wastebook.files import atomic_write, file_hash
 
-SERVER_SECONDS = 5.0  # within which a server of weights must answer for `auto` to wait for a download
 SETTLING_PHOTOS = 32  # that set the BatchNorm statistics of random weights
 
 
 def choose_weights(weights: str, find_imagenet: Callable[[bool], Path | None]) -> tuple[str, Path | None]:
-    """What `weights` comes to (`imagenet`, `random` or a path), and the file they are in (None for random).
+    """What `weights` comes to (`imagenet`, `random` or a path), and their file, None for random ones.
 
-    `imagenet`; `random`; `auto`, ImageNet's where they are to be had, else random; or the path of a file.
-    `find_imagenet(required)` gives the file, or None where there is none, or an error where one is required.
-    WastebookError for anything else.
+    `auto` is ImageNet's where they are to be had, else random. `find_imagenet(required)` gives their file, or
+    None (an error where `required`). WastebookError for another word that is no file.
     """
     if weights == "random":
         return weights, None
@@ -33,9 +31,8 @@ def choose_weights(weights: str, find_imagenet: Callable[[bool], Path | None]) -
         return ("imagenet" if file else "random"), file
     file = Path(weights).expanduser()
     if not file.is_file():
-        raise WastebookError(
-            f"There are no weights {weights!r}: name `auto`, `imagenet`, `random` or the path of a file."
-        )
+        names = "`auto`, `imagenet`, `random` or the path of a file"
+        raise WastebookError(f"There are no weights {weights!r}: name {names}.")
     return weights, file
 
 
@@ -50,11 +47,11 @@ def find_own(name: str, timm_name: str) -> Path | None:
     """The file in `WASTEBOOK_WEIGHTS` that is called like the network, with the tag of its training
     (`.aa_in1k`) or without; for a `name` with a tag, the latter only if its hash is known for it."""
     network = timm_name.split(".")[0]
-    known = [card for card in known_weights().values() if card["backbone"].split(".")[0] == network]
+    sizes = [card["size"] for card in known_weights().values() if card["backbone"].split(".")[0] == network]
     for place, called in product(paths.own_copies("WASTEBOOK_WEIGHTS"), dict.fromkeys((timm_name, network))):
         for file in files_called(f"{called}.safetensors", place):
             card = known_weights().get(file_hash(file))
-            if card is None and file.stat().st_size in [each["size"] for each in known]:
+            if card is None and file.stat().st_size in sizes:
                 raise WastebookError(
                     f"{file} is damaged: its size is that of {network}'s weights, its SHA-256 is not.\n"
                     f"Get it anew, or name its path as `weights` to use it all the same."
@@ -81,8 +78,8 @@ def files_called(name: str, place: Path) -> list[Path]:
 
 @cache
 def server_answers(url: str) -> bool:
-    """Whether a server of weights answers in time; asked once a process."""
+    """Whether a server of weights answers within five seconds; asked once a process."""
     try:
-        return requests.head(url, timeout=SERVER_SECONDS).ok
+        return requests.head(url, timeout=5.0).ok
     except requests.RequestException:
         return False

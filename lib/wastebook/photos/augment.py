@@ -12,14 +12,11 @@ from PIL import Image
 
 from wastebook.errors import WastebookError, did_you_mean
 
-# The first five beside none are the study of FIUBA, the others stand beside it; `mild` is what fine-tuning
-# sees: other places, sides and lights, no other shapes.
-TRANSFORMS = (
+TRANSFORMS = (  # the first row is the study of FIUBA; `mild` is what fine-tuning sees
     *("none", "rotation", "horizontal_flip", "vertical_flip", "colour_jitter", "geometric"),
     *("random_resized_crop", "trivial_augment", "mild"),
 )
-# What each kind's strength is, and the strengths of the book's curves, from none to a lot. After Hendrycks
-# and Dietterich (2019), in units that one can picture.
+# What each kind's strength is, and those of the book's curves (after Hendrycks and Dietterich 2019).
 KINDS: dict[str, tuple[str, tuple[float, ...]]] = {
     "blur": ("radius, % of the width", (0, 0.25, 0.5, 1, 2)),
     "noise": ("standard deviation, of 255", (0, 10, 20, 40, 80)),
@@ -38,7 +35,7 @@ def check_transform(name: str) -> None:
 
 def transform_photo(photo: np.ndarray, name: str, key: str) -> np.ndarray:
     """A random copy of `photo`, (H, W, 3) uint8 in and out, under the transform `name`; the same for the same
-    `key`, whatever the threads, batches or order. WastebookError for an unknown name."""
+    `key`, whatever the threads, batches or order."""
     check_transform(name)
     if name == "none":
         return photo
@@ -52,7 +49,7 @@ def transform_photo(photo: np.ndarray, name: str, key: str) -> np.ndarray:
 
 @cache
 def _make_transform(name: str, size: tuple[int, int]) -> Any:
-    """The transform of torchvision, which is slow to import, for photos of `size` (height, width)."""
+    """torchvision's transform, which is slow to import, for photos of `size` (height, width)."""
     import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision: first)
 
     # isort: split
@@ -74,15 +71,14 @@ def _make_transform(name: str, size: tuple[int, int]) -> Any:
 
 
 def corrupt(photo: np.ndarray, kind: str, strength: float) -> np.ndarray:
-    """The photo, (H, W, 3) uint8 in and out, with `strength` of a kind of `KINDS`; 0 leaves it as it is. The
-    same photo gets the same noise."""
+    """The photo, (H, W, 3) uint8 in and out, with `strength` of a kind of `KINDS`; 0 leaves it as it is."""
     if not strength:
         return photo
     height, width = photo.shape[:2]
     if kind == "blur":
         return cv2.GaussianBlur(photo, (0, 0), strength / 100 * width)
     if kind == "noise":
-        random = np.random.default_rng(zlib.crc32(photo.tobytes()))
+        random = np.random.default_rng(zlib.crc32(photo.tobytes()))  # the same noise for the same photo
         noise = random.standard_normal(photo.shape, np.float32) * strength
         return np.clip(photo + noise, 0, 255).astype(np.uint8)
     if kind == "darkness":

@@ -39,26 +39,18 @@ class Collection(NamedTuple):
 
 def load_photos(dataset: str | Path, photos_per_class: int | None = None, seed: int = 0) -> Collection:
     """Open a data set; check, draw and group its photos. What takes long is kept: a second call is quick.
+    WastebookError where the set is unknown, cannot be had or is not of that shape.
 
     Parameters
     ----------
-    dataset
-        The name of a card in `data/`, or the path of a folder of one's own, a folder per class.
-    photos_per_class
-        How many readable photos to draw of each class, at least 1; all of them for None.
-    seed
-        Of the draw, 0 or more.
+    dataset : the name of a card in `data/`, or the path of a folder of one's own, a folder per class
+    photos_per_class : how many readable photos to draw of each class, at least 1; all of them for None
+    seed : of the draw, 0 or more
 
     Returns
     -------
-    Collection
-        Its `photos` are a row per photo: `path` below `root`, `label`, `split` (official or missing), `group`
-        (a number for all that show the same), `width`, `height` (pixels), `sha256`.
-
-    Raises
-    ------
-    WastebookError
-        Where the set is unknown, cannot be had or is not of that shape.
+    Collection, whose `photos` are a row per photo: `path` below `root`, `label`, `split` (official or
+        missing), `group` (a number for all that show the same), `width`, `height` (pixels), `sha256`
 
     Examples
     --------

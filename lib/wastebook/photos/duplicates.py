@@ -1,7 +1,4 @@
-"""Which photos show the same: the same file, the same shot, or the same object photographed again.
-
-Copies in training and test make a model look better than it is; copies under two labels cannot be learned.
-"""
+"""Which photos show the same: the same file, the same shot, or the same object photographed again."""
 
 import itertools
 import math
@@ -37,7 +34,7 @@ ALIKE = 0.8  # correlation, one laid over the other, from which two level pictur
 
 
 class Look(NamedTuple):
-    """What is kept of a photo for the search: 32 KB at most."""
+    """What is kept of a photo for the search."""
 
     bits: np.ndarray  # (64,) bool, perceptual hash
     thumb: np.ndarray  # (64, 64) uint8 grey
@@ -48,25 +45,22 @@ class Look(NamedTuple):
 
 
 def find_duplicates(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Pairs of photos that show the same: `path_a, path_b, kind, similarity, same_label, same_split`.
+    """Pairs of photos that show the same: `path_a, path_b, kind, similarity, same_label, same_split` (missing
+    where there is no official split). Kept on disk by content, so the second call is instant.
 
-    - `exact`: the same bytes, whatever the label or split; each copy is paired with the first. Similarity 1.
-    - `near`: one shot saved twice, whatever the label: perceptual hashes at most 10 bits apart, then a
-      normalised correlation of at least 0.97, which is the similarity.
+    - `exact`: the same bytes; each copy is paired with the first. Photos that cannot be read have these only.
+    - `near`: one shot saved twice: perceptual hashes at most 10 bits apart, then a normalised correlation of
+      at least 0.97, which is the similarity.
     - `object`: the same object or print photographed again, within a class: SIFT keypoints (Lowe, 2004; as
       RootSIFT, Arandjelović and Zisserman, 2012) of which at least 8 agree on one rotation, scale and shift
       (RANSAC); the similarity is how many do. Only the photos with most words in common are compared (Sivic
-      and Zisserman, 2003; a word from two halves of a descriptor, Babenko and Lempitsky, 2012). Colours must
-      agree as well, since one word may be printed on two things; and the pictures laid over one another,
-      where nothing is turned but by right angles, since it may be a watermark. A lower bound.
-
-    `same_split` is missing where there is no official split. Photos that cannot be read are compared by their
-    bytes only. Kept on disk by content, so the second call is instant.
+      and Zisserman, 2003; Babenko and Lempitsky, 2012). Colours must agree as well, since one word may be
+      printed on two things; and, since it may be a watermark, the pictures laid over one another where
+      nothing is turned but by right angles. A lower bound.
     """
     facts = (VERSION, sorted(photos[["path", "label", "sha256"]].itertuples(index=False, name=None)))
-    pairs = cached_table(
-        "duplicates", facts, lambda: _search(photos.sort_values("path", ignore_index=True), root)
-    )
+    in_order = photos.sort_values("path", ignore_index=True)
+    pairs = cached_table("duplicates", facts, lambda: _search(in_order, root))
     known = photos.set_index("path")[["label", "split"]]
     a, b = (known.loc[pairs[side]].reset_index(drop=True) for side in ("path_a", "path_b"))
     same_split = (a["split"] == b["split"]).astype("boolean").mask(a["split"].isna() | b["split"].isna())
@@ -90,6 +84,7 @@ def group_photos(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _search(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """The pairs, `path_a, path_b, kind, similarity`, of photos sorted by path."""
     first = photos.groupby("sha256", sort=False)["path"].transform("first")
     copies = first != photos["path"]
     exact = zip(first[copies], photos.loc[copies, "path"], itertools.repeat("exact"), itertools.repeat(1.0))
@@ -120,12 +115,9 @@ def _look(file: Path) -> Look | None:
     thumb = _shrink(grey, (64, 64))
     sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=0.02)
     keypoints, found = sift.detectAndCompute(grey, None)
-    if found is None:
-        found = np.zeros((0, 128), np.float32)
-    weakness = np.array([-keypoint.response for keypoint in keypoints])
-    strongest = np.argsort(weakness, kind="stable")[:KEYPOINTS]
+    strongest = np.argsort([-keypoint.response for keypoint in keypoints], kind="stable")[:KEYPOINTS]
     points = np.array([keypoints[at].pt for at in strongest], np.float32).reshape(-1, 2)
-    found = found[strongest]
+    found = np.zeros((0, 128), np.float32) if found is None else found[strongest]
     rooted = np.sqrt(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-9))
     coarse = _shrink(photo, (math.ceil(height / PATCH), math.ceil(width / PATCH)))
     column, row = (points / PATCH).astype(int).T
@@ -161,22 +153,16 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 def _object_pairs(looks: list[Look], labels: pd.Series) -> dict[tuple[int, int], int]:
     """Inliers of each pair (a < b) of places in `looks` that shows one object, within a label."""
     words = _words(looks)
-    candidates: set[tuple[int, int]] = set()
-    for label in labels.unique():
-        of_label = np.flatnonzero(labels == label)
-        candidates |= _candidates(words[of_label], of_label)
-    ordered = sorted(candidates)
+    places = [np.flatnonzero(labels == label) for label in labels.unique()]
+    ordered = sorted(set().union(*(_candidates(words[of_label], of_label) for of_label in places)))
     inliers = parallel_map(lambda pair: _inliers(looks[pair[0]], looks[pair[1]]), ordered)
     return {pair: count for pair, count in zip(ordered, inliers, strict=True) if count >= INLIERS}
 
 
 def _words(looks: list[Look]) -> sparse.csr_array:
-    """Which visual words each photo has, (photos, words), weighted by how rare they are.
-
-    A descriptor's main components are cut in halves, each half named by the nearest two of a set of examples;
-    the four pairs of names are its words, so words need no training and fit the number of photos.
-    """
-    random = np.random.default_rng(0)
+    """Which visual words each photo has, (photos, words), weighted by how rare they are: a descriptor's main
+    components are cut in halves, each half named by the nearest two of a set of examples; the four pairs of
+    names are its words, which need no training."""
     total = sum(len(look.descriptors) for look in looks)
     if total == 0:
         return sparse.csr_array(np.zeros((len(looks), 1), np.float32))
@@ -186,7 +172,7 @@ def _words(looks: list[Look]) -> sparse.csr_array:
     axes = np.linalg.eigh(np.cov(sample - centre, rowvar=False))[1][:, : -COARSE - 1 : -1].astype(np.float32)
     halves = [axes[:, half::2] for half in (0, 1)]  # every second one, so both halves carry as much
     number = int(np.clip((total / 25) ** 0.5, 4, min(512, len(sample))))
-    examples = random.choice(sample, number, replace=False) - centre
+    examples = np.random.default_rng(0).choice(sample, number, replace=False) - centre
     codes = [examples @ half for half in halves]
 
     def words_of(look: Look) -> np.ndarray:
@@ -200,13 +186,13 @@ def _words(looks: list[Look]) -> sparse.csr_array:
     found = list(parallel_map(words_of, looks))
     starts = np.cumsum([0, *map(len, found)])
     columns = np.concatenate(found)
-    photos_with = np.bincount(columns, minlength=number * number)
-    rarity = np.log1p(len(looks) / np.maximum(photos_with, 1)).astype(np.float32)
+    photos_with = np.bincount(columns, minlength=number * number).clip(1)
+    rarity = np.log1p(len(looks) / photos_with).astype(np.float32)
     return sparse.csr_array((rarity[columns], columns, starts), shape=(len(looks), number * number))
 
 
 def _candidates(words: sparse.csr_array, places: np.ndarray) -> set[tuple[int, int]]:
-    """For each photo the `CANDIDATES` others that share most words; row i is the photo at `places[i]`."""
+    """Each photo with the `CANDIDATES` others that share most words; row i is the photo at `places[i]`."""
     length = np.sqrt(np.maximum(np.sqrt((words * words).sum(axis=1)), 1e-9))
     pairs = set()
     for start in range(0, len(places), 256):
@@ -214,10 +200,9 @@ def _candidates(words: sparse.csr_array, places: np.ndarray) -> set[tuple[int, i
         rows = np.arange(len(shared))
         shared[rows, start + rows] = 0
         best = np.argsort(-shared, axis=1, kind="stable")[:, :CANDIDATES]
-        for row, others in enumerate(best):
-            for other in others[shared[row, others] > 0]:
-                a, b = sorted((int(places[start + row]), int(places[other])))
-                pairs.add((a, b))
+        row, rank = np.nonzero(np.take_along_axis(shared, best, axis=1) > 0)
+        ends = np.sort([places[start + row], places[best[row, rank]]], axis=0)
+        pairs |= set(zip(*ends.tolist(), strict=True))
     return pairs
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,32 +11,39 @@ from PIL import Image
 
 from wastebook.cache import cached_table
 from wastebook.data.datasets import draw_per_class
-from wastebook.photos.decode import PhotoError, open_picture, parallel_map, read_photo, resize_antialiased
+from wastebook.photos.decode import PhotoError, decode_photos, open_picture, parallel_map, read_photo
 
 SMALLEST = 32  # pixels on the shorter side below which hardly anything can be told
 BLANKEST = 5.0  # contrast (standard deviation of RGB values) below which nearly nothing can be seen
 PROBLEMS = ("unreadable", "empty", "truncated", "huge", "wrongly named", "tiny", "near-blank")
-COLUMNS = ["path", "problem", "detail", "readable"]
 VERSION = 1  # raised when something else is looked for, so that kept findings are found anew
+SIDES = ["x", "y", "width", "height"]  # of a box, in pixels
+MEASURES = [
+    *("aspect_ratio", *(f"bb_{side}" for side in SIDES), "bb_area", "bb_coverage"),
+    *("brightness", "contrast", "sharpness"),
+]
 
 
 def check_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """What is wrong with the photos, a row per problem: `path`, `problem`, `detail`, `readable`.
+    """What is wrong with the photos, a row per problem: `path`, `problem` (of `PROBLEMS`), `detail`, and
+    whether it is `readable` all the same. Kept on disk by name and content, so the second call is instant."""
 
-    Not readable: `unreadable`, `empty`, `truncated`, `huge`. Readable, yet worth knowing: `wrongly named`
-    (the format is not the suffix's), `tiny`, `near-blank`. A table without rows means that all is well. Kept
-    on disk by name and content, so the second call is instant.
-    """
+    def check() -> pd.DataFrame:
+        found = parallel_map(lambda path: _problems(root / path), photos["path"])
+        rows = [(path, *each) for path, some in zip(photos["path"], found, strict=True) for each in some]
+        columns = ["path", "problem", "detail", "readable"]
+        return pd.DataFrame(rows, columns=columns).astype({"readable": bool})
+
     facts = (VERSION, *zip(photos["path"], photos["sha256"], strict=True))
-    return cached_table("checks", facts, lambda: _check(list(photos["path"]), root))
+    return cached_table("checks", facts, check)
 
 
 def count_problems(problems: pd.DataFrame) -> pd.DataFrame:
     """How many photos have each problem looked for, and an example: `problem, photos, example, detail`."""
-    counts = problems["problem"].value_counts().reindex(PROBLEMS, fill_value=0)
-    examples = problems.groupby("problem")[["path", "detail"]].first().reindex(PROBLEMS)
-    table = pd.DataFrame({"photos": counts, "example": examples["path"], "detail": examples["detail"]})
-    return table.rename_axis("problem").reset_index()
+    first, count = ("path", "first"), ("path", "count")
+    found = problems.groupby("problem").agg(photos=count, example=first, detail=("detail", "first"))
+    table = found.reindex(PROBLEMS).reset_index(names="problem")
+    return table.assign(photos=table["photos"].fillna(0).astype(int))
 
 
 def readable_photos(photos: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
@@ -44,52 +52,61 @@ def readable_photos(photos: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFram
     return photos[~photos["path"].isin(broken)].reset_index(drop=True)
 
 
-def _check(files: list[str], root: Path) -> pd.DataFrame:
-    found = parallel_map(lambda path: _problems(root / path), files)
-    rows = [(path, *problem) for path, problems in zip(files, found, strict=True) for problem in problems]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"readable": bool})
-
-
 def _problems(file: Path) -> list[tuple[str, str, bool]]:
     try:
-        picture = open_picture(file)
-        photo = read_photo(file)
+        format, photo = open_picture(file).format, read_photo(file)
     except PhotoError as error:
         return [(error.problem, error.detail, False)]
     problems = []
-    by_suffix = Image.registered_extensions().get(file.suffix.lower())
-    # A phone's MPO is a JPEG with a second picture behind it.
-    format = "JPEG" if picture.format == "MPO" else picture.format
-    if by_suffix and by_suffix != format:
+    if format == "MPO":  # as phones have it: a JPEG with a second picture behind it
+        format = "JPEG"
+    if Image.registered_extensions().get(file.suffix.lower(), format) != format:
         problems.append(("wrongly named", f"a {format} picture called {file.suffix}", True))
     height, width = photo.shape[:2]
     if min(height, width) < SMALLEST:
         problems.append(("tiny", f"{width} x {height} pixels", True))
-    elif (contrast := measure_light(photo)[1]) < BLANKEST:
+    elif (contrast := _measure_light(photo)[1]) < BLANKEST:
         problems.append(("near-blank", f"values hardly vary (standard deviation {contrast:.1f})", True))
     return problems
 
 
-MEASURES = [
-    *("aspect_ratio", "bb_x", "bb_y", "bb_width", "bb_height", "bb_area", "bb_coverage"),
-    *("brightness", "contrast", "sharpness"),
-]
-
-
 def measure_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """A row per photo: `path`, `label`, and
+    """A row per readable photo: `path`, `label`, and `MEASURES`.
 
-    - `aspect_ratio`: width over height;
-    - `bb_x`, `bb_y`, `bb_width`, `bb_height`, `bb_area` (pixels) and `bb_coverage` (share of the photo, 0-1)
-      of the box around the object, see `bounding_box`;
-    - `brightness`, `contrast`: mean and standard deviation over all RGB values (0-255);
-    - `sharpness`: variance of the Laplacian of the grey picture (Pech-Pacheco et al., 2000), low if blurred.
-
-    PhotoError where a photo cannot be read: leave those out with `readable_photos`.
+    `aspect_ratio` is width over height; `bb_x, bb_y, bb_width, bb_height, bb_area` (pixels) and `bb_coverage`
+    (share of the photo) are of the `bounding_box` around the object; `brightness, contrast` are mean and
+    standard deviation over all RGB values (0-255), `sharpness` the variance of the Laplacian of the grey
+    picture (Pech-Pacheco et al., 2000), low if blurred.
     """
     rows = parallel_map(lambda path: _measure(read_photo(root / path)), photos["path"])
-    measures = pd.DataFrame(rows, columns=MEASURES)
-    return pd.concat([photos[["path", "label"]].reset_index(drop=True), measures], axis="columns")
+    return photos[["path", "label"]].reset_index(drop=True).join(pd.DataFrame(rows, columns=MEASURES))
+
+
+def _measure(photo: np.ndarray) -> tuple[float, ...]:
+    height, width = photo.shape[:2]
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    box = bounding_box(grey)
+    area = box[2] * box[3]
+    _, edges = _measure_light(cv2.Laplacian(grey, cv2.CV_16S))
+    return (width / height, *box, area, area / (width * height), *_measure_light(photo), edges**2)
+
+
+def _measure_light(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation over all values of an array: a photo's brightness and contrast."""
+    mean, deviation = cv2.meanStdDev(values.reshape(-1, 1))
+    return mean.item(), deviation.item()
+
+
+def bounding_box(grey: np.ndarray) -> tuple[int, int, int, int]:
+    """x, y, width, height in pixels of the object on its lighter board, as in the FIUBA report: the largest
+    outline of what is darker than Otsu's threshold; the whole picture where there is none."""
+    blurred = cv2.GaussianBlur(grey, (5, 5), 0)
+    _, mask = cv2.threshold(blurred, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not outlines:
+        return 0, 0, grey.shape[1], grey.shape[0]
+    x, y, width, height = cv2.boundingRect(max(outlines, key=cv2.contourArea))
+    return x, y, width, height
 
 
 def explained_by_class(measures: pd.DataFrame, column: str) -> float:
@@ -103,10 +120,8 @@ def explained_by_class(measures: pd.DataFrame, column: str) -> float:
 def spread_of_draws(
     measures: pd.DataFrame, columns: Sequence[str], per_class: int, seed: int, draws: int = 200
 ) -> pd.DataFrame:
-    """What another would find who draws `per_class` photos of each class: `what, statistic, value, error`.
-
-    `statistic` is the `mean` or the `deviation` of a column over such a draw, `value` its average over many
-    draws and `error` its standard error.
+    """What another would find who draws `per_class` photos of each class: `what, statistic` (the `mean` or
+    `deviation` of a column over such a draw), `value` (its average over many draws) and its standard `error`.
     """
     drawn = (draw_per_class(measures, per_class, seed + draw)[list(columns)] for draw in range(draws))
     found = pd.DataFrame([draw.agg(["mean", "std"]).stack() for draw in drawn])
@@ -115,33 +130,11 @@ def spread_of_draws(
     return table[["what", "statistic", "value", "error"]]
 
 
-def measure_light(values: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation over all values of an array: a photo's brightness and contrast."""
-    mean, deviation = cv2.meanStdDev(values.reshape(-1, 1))
-    return mean.item(), deviation.item()
-
-
-def bounding_box(grey: np.ndarray) -> tuple[int, int, int, int]:
-    """x, y, width, height in pixels of the object on its lighter board.
-
-    The recipe of the FIUBA report: blur slightly, keep what is darker than Otsu's threshold, take the largest
-    outline. The whole picture where nothing stands out.
-    """
-    blurred = cv2.GaussianBlur(grey, (5, 5), 0)
-    _, mask = cv2.threshold(blurred, 0, 255, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    if not outlines:
-        return 0, 0, grey.shape[1], grey.shape[0]
-    x, y, width, height = cv2.boundingRect(max(outlines, key=cv2.contourArea))
-    return x, y, width, height
-
-
 def match_true_boxes(measures: pd.DataFrame, true: pd.DataFrame | None) -> pd.DataFrame:
     """The measures, `true_x, true_y, true_width, true_height` (pixels) and the `overlap` of the boxes found
     with them (intersection over union, 0-1); all missing where `data.true_boxes` knows none."""
-    sides = ["x", "y", "width", "height"]
-    true = pd.DataFrame(columns=["path", *sides], dtype=float) if true is None else true[["path", *sides]]
-    both = measures.merge(true.add_prefix("true_").rename(columns={"true_path": "path"}), "left", "path")
+    true = pd.DataFrame(columns=["path", *SIDES], dtype=float) if true is None else true[["path", *SIDES]]
+    both = measures.merge(true.rename(columns={side: f"true_{side}" for side in SIDES}), "left", "path")
     shared = 1.0
     for start, length in (("x", "width"), ("y", "height")):
         found_end, true_end = (both[f"{box}_{start}"] + both[f"{box}_{length}"] for box in ("bb", "true"))
@@ -154,37 +147,17 @@ def match_true_boxes(measures: pd.DataFrame, true: pd.DataFrame | None) -> pd.Da
 def summarise_colours(
     photos: pd.DataFrame, root: Path, size: tuple[int, int] = (96, 128), bins: int = 32
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """The colours of each class, every photo resized to `size` and counting the same:
-
-    a table `label, channel, value, share` of how many of a class's pixels lie in each of `bins` bins of red,
-    green and blue (`value` is the bin's middle, 0-255; `share` 0-1), and each class's mean picture, (H, W, 3)
-    uint8.
-    """
-
-    def summarise(path: str) -> tuple[np.ndarray, np.ndarray]:
-        small = resize_antialiased(read_photo(root / path), size)
-        binned = small.reshape(-1, 3) // (256 // bins)
-        counts = [np.bincount(channel, minlength=bins) for channel in binned.T]
-        return small, np.stack(counts) / len(binned)
-
-    counts = photos["label"].value_counts().sort_index()
-    means = {label: np.zeros((*size, 3)) for label in counts.index}
-    shares = {label: np.zeros((3, bins)) for label in counts.index}
-    for label, (small, share) in zip(photos["label"], parallel_map(summarise, photos["path"]), strict=True):
-        means[label] += small / counts[label]
-        shares[label] += share / counts[label]
+    """The colours of each class, every photo resized to `size` and counting the same: how many of its pixels
+    lie in each of `bins` bins of red, green and blue (`label, channel, value`, the bin's middle, 0-255, and
+    `share`, 0-1), and each class's mean picture, (H, W, 3) uint8."""
     middles = pd.Index((np.arange(bins) + 0.5) * 256 / bins, name="value")
     channels = pd.Index(["red", "green", "blue"], name="channel")
-    tables = {label: pd.DataFrame(share, channels, middles).stack() for label, share in shares.items()}
-    table = pd.concat(tables, names=["label"]).rename("share").reset_index()
-    return table, {label: mean.round().astype(np.uint8) for label, mean in means.items()}
-
-
-def _measure(photo: np.ndarray) -> tuple[float, ...]:
-    height, width = photo.shape[:2]
-    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    x, y, box_width, box_height = bounding_box(grey)
-    area = box_width * box_height
-    _, edges = measure_light(cv2.Laplacian(grey, cv2.CV_16S))
-    box = (x, y, box_width, box_height, area, area / (width * height))
-    return (width / height, *box, *measure_light(photo), edges**2)
+    tables: dict[str, Any] = {}
+    means: dict[str, np.ndarray] = {}
+    for label, some in photos.groupby("label"):
+        pictures = np.stack(list(decode_photos((root / path for path in some["path"]), size)))
+        means[str(label)] = pictures.mean(axis=0).round().astype(np.uint8)
+        binned = pictures.reshape(-1, 3) // (256 // bins)
+        shares = [np.bincount(channel, minlength=bins) / len(binned) for channel in binned.T]
+        tables[str(label)] = pd.DataFrame(shares, channels, middles).stack()
+    return pd.concat(tables, names=["label"]).rename("share").reset_index(), means

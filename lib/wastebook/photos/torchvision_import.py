@@ -1,8 +1,7 @@
 """Imported before torchvision (and so before timm): mends its import beside a CPU build of torch.
 
-The package index's torchvision for Linux is built for the CUDA torch. Beside another its compiled operators
-do not load, and its import fails because two of them are not declared; this book never calls them.
-"""
+The package index's is built for the CUDA torch; beside another its operators do not load, and its import
+fails because two of them, which this book never calls, are not declared."""
 
 from importlib.util import find_spec
 from pathlib import Path

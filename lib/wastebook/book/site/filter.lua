@@ -1,10 +1,9 @@
 -- What Quarto's Markdown has beyond Pandoc's: callouts, numbered figures, tables and sections, references.
--- References stay open (`<a class="reference" …>`): only the whole book knows what they name.
+-- References stay open (`<a class="reference">`): only the whole book knows what they name.
 
 local chapter = "" -- the chapter's number, empty on an unnumbered page
 local counts = { fig = 0, tbl = 0, [1] = 0, [2] = 0, [3] = 0, [4] = 0, [5] = 0, [6] = 0 }
 local names = { fig = "Figure", tbl = "Table" }
-local cited = false
 
 local function kind_of(identifier)
   return identifier:match("^(%l+)%-")
@@ -68,16 +67,10 @@ local function reference(cite)
   local out = pandoc.Inlines({})
   for _, citation in ipairs(cite.citations) do
     if not ({ fig = true, tbl = true, sec = true })[kind_of(citation.id)] then
-      cited = true
       return nil
     end
     out:extend(#out > 0 and { pandoc.Str(", ") } or {})
-    out:extend(citation.prefix)
-    out:extend(#citation.prefix > 0 and { pandoc.Str("\u{a0}") } or {})
-    local form = (citation.mode == "SuppressAuthor" or #citation.prefix > 0) and "number" or "full"
-    local link = '<a class="reference" data-form="%s">%s</a>'
-    out:insert(pandoc.RawInline("html", link:format(form, citation.id:gsub("[<&]", ""))))
-    out:extend(citation.suffix)
+    out:insert(pandoc.RawInline("html", '<a class="reference">' .. citation.id:gsub("[<&]", "") .. "</a>"))
   end
   return out
 end
@@ -104,13 +97,6 @@ return {
       if not link.target:match("^%a+:") then
         link.target = link.target:gsub("%.ipynb%f[#\0]", ".html"):gsub("%.qmd%f[#\0]", ".html")
         return link
-      end
-    end },
-  { Pandoc = function(document)
-      if cited then
-        document.blocks:insert(pandoc.Header(2, "References", { id = "references", class = "unnumbered" }))
-        document.blocks:insert(pandoc.Div({}, { id = "refs" }))
-        return document
       end
     end },
 }
