@@ -19,6 +19,7 @@ from wastebook.answers import browser as try_it
 from wastebook.answers.predictor import Predictor
 from wastebook.book.render import render
 from wastebook.data import Dataset
+from wastebook.edition import BOOK
 
 NAME = "resnet18-64x80-exact-int8"
 
@@ -96,7 +97,7 @@ def test_without_the_engine_it_says_how_to_get_it(
         raise requests.ConnectionError
 
     monkeypatch.setattr(try_it, "download_file", unreachable)
-    assert "npm pack onnxruntime-web" in said(render(run, "pandoc").parent)
+    assert "npm pack onnxruntime-web" in said(render(BOOK, run, "pandoc").parent)
 
 
 def test_without_a_model_it_says_so(embedded_site: Path) -> None:
