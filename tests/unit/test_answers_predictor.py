@@ -199,7 +199,7 @@ def call(monkeypatch, capsys):
     def called(*arguments):
         monkeypatch.setattr("sys.argv", ["wastebook", "predict", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            cli.app()
+            cli.main()
         captured = capsys.readouterr()
         return end.value.code or 0, captured.out.splitlines(), captured.err
 
