@@ -8,6 +8,7 @@ import pytest
 
 from wastebook import paths
 from wastebook.book.plan import plan
+from wastebook.edition import BOOK
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def execute(tmp_path_factory):
     done: dict[str, subprocess.CompletedProcess] = {}
 
     def execute_up_to(chapter):
-        for name in plan("quick", wanted=[chapter]):
+        for name in plan(BOOK, "quick", wanted=[chapter]):
             done[name] = done.get(name) or subprocess.run(
                 [sys.executable, "-m", "jupyter", "execute", f"{name}.ipynb"],
                 cwd=paths.CHAPTERS,
@@ -30,7 +31,7 @@ def execute(tmp_path_factory):
     return execute_up_to
 
 
-@pytest.mark.parametrize("chapter", plan("quick"))
+@pytest.mark.parametrize("chapter", plan(BOOK, "quick"))
 def test_by_jupyter(chapter, execute):
     done = execute(chapter)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -21,7 +21,7 @@ from wastebook.book.deck import render_slides
 from wastebook.book.plan import Book
 
 PRINT = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 from wastebook.book.build import build
 from wastebook.book.plan import Book
@@ -36,6 +36,7 @@ def finish(run, site):
 def decorate(run):
     (run / "_summary.md").write_text("It rained, see @fig-rain.")
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal; a background job ignores it
 root, *settings = sys.argv[1:]
 book = Book(Path(root), prepare=prepare, decorate=decorate, finish=finish, computes=("numpy",))
 try:

@@ -206,8 +206,7 @@ def test_timm_has_the_same_xception():
 
 @pytest.mark.real
 def test_keras_and_torch_give_the_same_features_with_the_same_weights(sample_binary):
-    from wastebook.learning.backbones import load_backbone
-    from wastebook.learning.features import forward
+    from wastebook.learning.backbones import forward, load_backbone
     from wastebook.photos.decode import decode_photos
 
     given = (sample_binary.photos, sample_binary.root)
