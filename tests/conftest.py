@@ -108,6 +108,20 @@ def kept_runs(kept_model, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def drawn():
+    """Every figure of the test is drawn at its end, so that what a figure warns of is seen."""
+    import matplotlib.pyplot as plt
+
+    from wastebook.report import figures
+
+    figures.set_up()
+    yield
+    for number in plt.get_fignums():
+        plt.figure(number).canvas.draw()
+    plt.close("all")
+
+
 def pytest_collection_modifyitems(items):
     """Skip the tests on real photos, and say why, where TrashNet is not at hand."""
     real = [item for item in items if item.get_closest_marker("real")]

@@ -1,6 +1,5 @@
 """The figures that hold models against one another draw what their tables say."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,17 +9,7 @@ from wastebook.report import figures
 
 ONE, OTHER = Model("resnet18", "64x64"), Model("xception", "64x64", head="exact")
 
-pytestmark = pytest.mark.filterwarnings("error")
-
-
-@pytest.fixture(autouse=True)
-def drawn():
-    """Every figure can be drawn, without a warning."""
-    figures.set_up()
-    yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    plt.close("all")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("drawn")]
 
 
 def faces(axes) -> list[str]:

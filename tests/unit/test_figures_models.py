@@ -14,17 +14,7 @@ CLASSES = ["glass", "metal", "a name that is far too long for a cell"]
 PLAIN, MIXED = Model("resnet18", "64x64"), Model("resnet18", "64x64", "mixup")
 ROWS = [("glass", "glass"), ("glass", "metal"), ("metal", "metal"), (CLASSES[2], "metal")]
 
-pytestmark = pytest.mark.filterwarnings("error")
-
-
-@pytest.fixture(autouse=True)
-def drawn():
-    """Every figure can be drawn, without a warning."""
-    figures.set_up()
-    yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    plt.close("all")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("drawn")]
 
 
 def predict(model: Model) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """The figures of photos: drawn from pictures of any shape, without a warning, showing what they should."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,18 +8,8 @@ from PIL import Image
 from wastebook.learning.predictions import Model
 from wastebook.report import figures
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.usefixtures("drawn")]
 WIDE, HIGH, DOT = (np.zeros(shape, np.uint8) for shape in ((20, 400, 3), (400, 20, 3), (1, 1, 3)))
-
-
-@pytest.fixture(autouse=True)
-def drawn():
-    """Every figure can be drawn, without a warning."""
-    figures.set_up()
-    yield
-    for number in plt.get_fignums():
-        plt.figure(number).canvas.draw()
-    plt.close("all")
 
 
 @pytest.fixture
