@@ -32,22 +32,20 @@ class Chapter:
     """The results of one chapter, being written, and those of the chapters before it, to read."""
 
     def __init__(self, name: str, run: Path, stage: Path):
-        self.name = name
-        self.run = run
-        self.stage = stage
-        self.models = stage / "models" / name
-        (stage / "results" / name).mkdir(parents=True, exist_ok=True)
+        self.name, self.run = name, run
+        self.models, self._results = stage / "models" / name, stage / "results" / name
+        self._results.mkdir(parents=True, exist_ok=True)
         self._values: dict[str, Any] = {}
 
     def save(self, name: str, table: pd.DataFrame) -> None:
         """Keep a table as `results/<chapter>/<name>.parquet`."""
-        table.reset_index(drop=True).to_parquet(self.stage / "results" / self.name / f"{name}.parquet")
+        table.reset_index(drop=True).to_parquet(self._results / f"{name}.parquet")
 
     def record(self, **values: Any) -> None:
         """Keep single values (numbers, texts, lists, dictionaries) in `results/<chapter>.json`."""
         self._values |= values
         text = json.dumps(self._values, indent=2, sort_keys=True, ensure_ascii=False, default=_plain)
-        (self.stage / "results" / f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
+        self._results.with_name(f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
 
     def read(self, chapter: str, name: str) -> pd.DataFrame:
         """A table that `chapter` kept in this run; WastebookError where it has not."""

@@ -4,16 +4,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from wastebook.errors import WastebookError
-from wastebook.evaluation.comparison import (
-    SIGNIFICANCE,
-    choose_on_validation,
-    compare_models,
-    judge_difference,
-    mcnemar,
-)
+from wastebook.evaluation import comparison
 from wastebook.evaluation.metrics import METRICS
 from wastebook.learning.predictions import MODEL
 from wastebook.report.chapter import Chapter
@@ -57,11 +50,12 @@ def chosen_models(chapter: Chapter, needs: Iterable[str]) -> pd.DataFrame:
     scores = read_earlier(chapter, needs, "scores").drop_duplicates(SCORE_KEYS, ignore_index=True)
     rows = []
     for _, part in scores.groupby("dataset", sort=False):
-        part = part[part["scheme"] == part["scheme"].iloc[0]]
+        scheme = part["scheme"].iloc[0]
+        part = part[part["scheme"] == scheme]
         tested = part[(part["split"] == "test") & (part["metric"] == "accuracy")]
         asked = part[(part["split"] == "validation") & part["model"].isin(tested["model"])]
         if len(asked):
-            rows.append(select_row(tested, model=choose_on_validation(asked, asked["scheme"].iloc[0])))
+            rows.append(select_row(tested, model=comparison.choose_on_validation(asked, scheme)))
     return pd.DataFrame(rows, columns=scores.columns)
 
 
@@ -128,23 +122,21 @@ def answer_questions(
     """
     columns = ["dataset", "question", "model_a", "model_b", "difference", "low", "high", "p_holm"]
     columns += ["macro_f1", "only_a", "only_b", "p_mcnemar"]
-    parts = [pd.DataFrame(columns=columns)]
-    for dataset, asked in questions.items():
-        table = predictions.get(dataset, pd.DataFrame(columns=["model", "scheme"]))
+    parts = []
+    for dataset in [name for name in questions if name in predictions]:
+        table = predictions[dataset]
         table = table[table["scheme"] == leading.get(dataset)]
-        asked = {question: pair for question, pair in asked.items() if set(pair) <= set(table["model"])}
+        asked = {text: pair for text, pair in questions[dataset].items() if set(pair) <= set(table["model"])}
         if asked:
             pairs = list(asked.values())
-            exact = mcnemar(table, pairs)[["only_a", "only_b", "p"]].rename(columns={"p": "p_mcnemar"})
-            both = compare_models(table, pairs)
+            exact = comparison.mcnemar(table, pairs).rename(columns={"p": "p_mcnemar"})
+            both = comparison.compare_models(table, pairs)
             f1 = [format_points(row, unit="") for _, row in both[both["metric"] == "macro_f1"].iterrows()]
-            found = both[both["metric"] == "accuracy"].reset_index(drop=True).join(exact)
+            found = both[both["metric"] == "accuracy"].reset_index(drop=True).join(exact[columns[-3:]])
             found = found.assign(dataset=dataset, question=list(asked), macro_f1=f1, p_holm=found["p"])
             parts.append(found[columns])
-    answers = pd.concat(parts[1:] or parts, ignore_index=True)
-    for p in ("p_holm", "p_mcnemar"):
-        answers[p] = multipletests(answers[p], method="holm")[1] if len(answers) else answers[p]
-    return answers
+    answers = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return answers.assign(**answers[["p_holm", "p_mcnemar"]].apply(comparison.correct_holm))
 
 
 def answers_table(answers: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
@@ -161,8 +153,8 @@ def answers_table(answers: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFra
 
 def answer_in_words(row: pd.Series, names: Mapping[str, str]) -> str:
     """A row of `answer_questions` as a sentence or two."""
-    judged, exact = judge_difference(row), row["p_mcnemar"]
-    agree = "agrees" if (judged != "undecided") == (exact < SIGNIFICANCE) else "does not agree"
+    judged, exact = comparison.judge_difference(row), row["p_mcnemar"]
+    agree = "agrees" if (judged != "undecided") == (exact < comparison.SIGNIFICANCE) else "does not agree"
     first, second = names[row["model_a"]], names[row["model_b"]]
     return (
         f"**{row['question']}** {SAID[judged]}: {format_points(row)} of accuracy ($p$ = "
@@ -174,10 +166,10 @@ def answer_in_words(row: pd.Series, names: Mapping[str, str]) -> str:
 def weigh_changes(changes: Mapping[str, pd.Series], direct: pd.Series) -> str:
     """Which of two changes is worth more: from a row of `answer_questions` for each, by what it is called,
     and the row of the `direct` test of the first against the second."""
-    names, judged = list(changes), judge_difference(direct)
+    names, judged = list(changes), comparison.judge_difference(direct)
     if judged != "undecided":
         return names[judged == "worse"]
-    clear = [name for name, row in changes.items() if judge_difference(row) == "better"]
+    clear = [name for name, row in changes.items() if comparison.judge_difference(row) == "better"]
     if len(clear) == 1:
         return f"only {clear[0]} helps beyond luck; that it is worth more than the other is not proven"
     return "that cannot be told from these photos"

@@ -8,7 +8,7 @@ from wastebook import paths
 from wastebook.evaluation.metrics import METRICS
 from wastebook.learning.predictions import MODEL
 from wastebook.report.figures.style import BINARY_ORDER, CLASS_ORDER
-from wastebook.report.sentences import format_count, format_score, name_models
+from wastebook.report.sentences import format_score, name_models
 from wastebook.report.tables import tabulate_scores
 
 # What a set of classes may be compared with, by the beginning of `data` in `data/published.csv`.
@@ -35,15 +35,13 @@ def side_by_side(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Accuracy and macro F1 on test with their intervals, a row per model and scheme, and below the published
     ones of the same models, each with the protocol that made it."""
     ours = scores[(scores["split"] == "test") & scores["metric"].isin(SHOWN)]
-    theirs = _of_same_models(published, ours).drop(columns="model").rename(columns={"what": "model"})
-    theirs = theirs.assign(protocol=theirs["work"] + ": " + theirs["data"])
-    seeds = ours["seeds"].map(lambda number: f"{number} seed{'s' * (number > 1)}")
-    protocol = (
-        "this run: " + ours["scheme"] + " split, " + ours["n"].map(format_count) + " photos in " + seeds
-    )
+    theirs = _of_same_models(published, ours)
+    theirs = theirs.assign(model=theirs["what"], protocol=theirs["work"] + ": " + theirs["data"])
+    told = "this run: {} split, {:,} photos in {} seed{}".format
+    run = zip(ours["scheme"], ours["n"], ours["seeds"], strict=True)
+    protocol = [told(scheme, count, seeds, "s" * (seeds > 1)) for scheme, count, seeds in run]
     ours = ours.assign(model=ours["model"].map(name_models(ours)), protocol=protocol)
-    both = pd.concat([ours, theirs[theirs["metric"].isin(SHOWN)]])
-    return tabulate_scores(both, ["model", "protocol"])
+    return tabulate_scores(pd.concat([ours, theirs]), ["model", "protocol"])
 
 
 def describe_published(row: pd.Series, published: pd.DataFrame) -> str:
@@ -59,11 +57,9 @@ def describe_published(row: pd.Series, published: pd.DataFrame) -> str:
 
 def with_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """The scores with the published ones of the same models and metrics as rows of the scheme `published`."""
-    theirs = _of_same_models(published, scores)
-    theirs = theirs.loc[theirs["metric"].isin(scores["metric"]), [*MODEL, "metric", "value"]]
-    return (
-        pd.concat([scores, theirs.assign(scheme="published")], ignore_index=True) if len(theirs) else scores
-    )
+    theirs = _of_same_models(published, scores)[[*MODEL, "metric", "value"]]
+    theirs = theirs.assign(scheme="published")
+    return pd.concat([scores, theirs], ignore_index=True) if len(theirs) else scores
 
 
 def beside_published(published: pd.DataFrame, scores: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
@@ -92,8 +88,8 @@ def _plain_models(scores: pd.DataFrame) -> pd.DataFrame:
 
 def _of_same_models(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """The published rows of models that `scores` has too, with those models' columns, as scores: `metric`."""
-    same = published.merge(_plain_models(scores), on=["network", "head"])
-    return same.rename(columns={"statistic": "metric"})
+    same = published[published["statistic"].isin(scores["metric"])].rename(columns={"statistic": "metric"})
+    return same.merge(_plain_models(scores), on=["network", "head"])
 
 
 def _place(value: float, row: pd.Series) -> str:

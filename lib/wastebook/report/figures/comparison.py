@@ -39,19 +39,19 @@ def intervals(
     names = name_models(table) if y == "model" else {row: str(row) for row in table[y].unique()}
     rows, markers = list(names), style.scheme_markers(table[marker].unique())
     colours = style.network_colours(table[hue]) if hue == "network" else _in_turn(table[hue])
-    parts = dict(list(table.groupby(column, sort=False)))
-    size = (style.WIDE / len(parts), 1.2 + 0.17 * len(rows) * (len(markers) + 0.7))
+    parts, count = dict(list(table.groupby(column, sort=False))), len(markers)
+    size = (style.WIDE / len(parts), 1.2 + 0.17 * len(rows) * (count + 0.7))
     figure, panels = style.panels(len(parts), len(parts), size, sharey=True)
     for axes, (title, part) in zip(panels, parts.items(), strict=True):
         for row in part.to_dict("records"):
-            below = (list(markers).index(row[marker]) - (len(markers) - 1) / 2) * 0.7 / len(markers)
+            place = rows.index(row[y]) + (list(markers).index(row[marker]) - (count - 1) / 2) * 0.7 / count
             look = {"color": colours[row[hue]], "marker": markers[row[marker]]}
-            _draw_interval(axes, row[value], row["low"], row["high"], rows.index(row[y]) + below, zero, look)
-        axes.set(title=_title(title) if len(parts) > 1 else "", xlabel=label, yticks=range(len(rows)))
+            _draw_interval(axes, row[value], row["low"], row["high"], place, zero, look)
+        title = plain_name(str(title)).replace(" f1", " F1") if len(parts) > 1 else ""
+        axes.set(title=title, xlabel=label, yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
         axes.set_yticklabels([style.wrap(name, 36) for name in names.values()], fontsize=9)
-        axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.grid(axis="y", visible=False)
-    if len(markers) > 1:
+    if count > 1:
         shades = colours if hue == marker else dict.fromkeys(markers, style.GREY)
         dots = [Line2D([], [], linestyle="", marker=markers[name], color=shades[name]) for name in markers]
         style.legend(figure, dots, markers)
@@ -100,35 +100,36 @@ def curves(
     return figure
 
 
-def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str], value: str = "accuracy") -> Figure:
+def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
     """The `value` of models over each of the `costs` (column: what to call it; logarithmic), a panel per
     cost: numbered and joined those that no other beats in both, small and grey the others.
 
     `models` has the model's columns, `value`, and for each cost a bool column `<cost>_front`.
     """
     fronts = [f"{cost}_front" for cost in costs]
-    if models.empty or not models[fronts].to_numpy().any():
+    best = models[models[fronts].any(axis=1).astype(bool)]
+    if best.empty:
         return style.nothing()
-    best = models[models[fronts].any(axis=1)].sort_values(value, ascending=False, kind="stable")
+    best = best.sort_values("accuracy", ascending=False, kind="stable")
     numbers = {model: at + 1 for at, model in enumerate(best["model"])}
     names, colours = name_models(models), style.network_colours(models["network"])
     figure, panels = style.panels(len(costs), len(costs), (style.WIDE / len(costs), 4.2), sharey=True)
     ring: dict[str, Any] = {"marker": "o", "markersize": 14, "markerfacecolor": "white", "markeredgewidth": 2}
     for axes, (cost, name) in zip(panels, costs.items(), strict=True):
         on_front = models[f"{cost}_front"]
-        axes.plot(models[cost][~on_front], models[value][~on_front], "o", color="0.7", markersize=4)
-        front = models[on_front].sort_values(cost)
-        axes.plot(front[cost], front[value], color=style.GREY, linewidth=1)
+        front, others = models[on_front].sort_values(cost), models[~on_front]
+        axes.plot(others[cost], others["accuracy"], "o", color="0.7", markersize=4)
+        axes.plot(front[cost], front["accuracy"], color=style.GREY, linewidth=1)
         for row in front.to_dict("records"):
-            axes.plot(row[cost], row[value], color=colours[row["network"]], **ring)
-            number = str(numbers[row["model"]])
-            axes.text(row[cost], row[value], number, ha="center", va="center_baseline", fontsize=9)
+            place = row[cost], row["accuracy"]
+            axes.plot(*place, color=colours[row["network"]], **ring)
+            axes.text(*place, str(numbers[row["model"]]), ha="center", va="center_baseline", fontsize=9)
         axes.set(xscale="log", xlabel=name)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
         axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
         axes.minorticks_off()
         axes.margins(x=0.12, y=0.12)
-    panels[0].set_ylabel(plain_name(value))
+    panels[0].set_ylabel("accuracy")
     rings = [Line2D([], [], linestyle="", color=colours[network], **ring) for network in best["network"]]
     style.legend(figure, rings, [f"{number}  {names[model]}" for model, number in numbers.items()])
     return figure
@@ -174,10 +175,6 @@ def _apart(values: list[float], logarithmic: bool) -> list[float]:
         if places[kept[0]] - places[at] >= 0.13 * (places[-1] - places[0]):
             kept.insert(0, at)
     return [values[at] for at in kept]
-
-
-def _title(metric: Any) -> str:
-    return plain_name(str(metric)).replace(" f1", " F1")
 
 
 def _in_turn(names: pd.Series) -> dict[str, str]:

@@ -63,18 +63,13 @@ def confusion_matrices(predictions: pd.DataFrame, classes: list[str]) -> Figure:
         table = pd.crosstab(rows["label"], rows["predicted"])
         counts = table.reindex(index=classes, columns=classes, fill_value=0)
         shares = 100 * counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-        texts = (
-            shares.map("{:.0f} %".format) + counts.map("\n{}".format)
-            if counted
-            else shares.map("{:.0f}".format)
-        )
+        texts = shares.map("{:.0f}".format)
+        if counted:
+            texts += counts.map(" %\n{}".format)
         look: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 100, "cbar": False, "square": True}
-        look |= {
-            "annot": texts.where(counts > 0, ""),
-            "annot_kws": {"fontsize": 9 if counted or len(classes) < 5 else 7},
-        }
-        sns.heatmap(shares, fmt="", xticklabels=labels, yticklabels=labels, ax=axes, **look)
-        axes.tick_params(labelsize=9, axis="y", rotation=0)
+        look["annot_kws"] = {"fontsize": 9 if counted or len(classes) < 5 else 7}
+        sns.heatmap(shares, annot=texts.where(counts > 0, ""), fmt="", ax=axes, **look)
+        axes.set_yticklabels(labels, fontsize=9, rotation=0)
         axes.set_xticklabels(labels, fontsize=9, rotation=45, ha="right", rotation_mode="anchor")
         axes.set(xlabel="", ylabel="")
         axes.set_title("" if len(names) == 1 else style.wrap(names[model], int(12 * side)), fontsize=9)
@@ -118,14 +113,12 @@ def reliability_diagram(bins: pd.DataFrame) -> Figure:
     if bins.empty:
         return style.nothing()
     names, (colours, markers) = name_models(bins), style.model_styles(bins)
-    figure, (axes, below) = plt.subplots(
-        2, 1, sharex=True, figsize=(5.8, 6.2), height_ratios=[4, 1], layout="constrained"
-    )
+    figure, (axes, below) = style.panels(2, 1, (5.8, 3.1), sharex=True, height_ratios=[4, 1])
     axes.plot([0, 1], [0, 1], color=style.GREY, linestyle=":")
     for model, name in names.items():
         rows = bins[bins["model"] == model].sort_values("confidence")
         spread = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
-        look = {"color": colours[model], "marker": markers[model]}
+        look: dict[str, Any] = {"color": colours[model], "marker": markers[model]}
         axes.errorbar(rows["confidence"], rows["accuracy"], yerr=spread, capsize=2, label=name, **look)
         below.plot(rows["confidence"], rows["photos"] / rows["photos"].sum(), markersize=4, **look)
     axes.set(ylabel="share right", xlim=(0, 1.03), ylim=(-0.02, 1.03))
@@ -162,13 +155,13 @@ def network_diagram(modules: pd.DataFrame) -> Figure:
     return figure
 
 
-def search_figure(draw: Callable[..., Any], studies: Any, height: float = 3.6, **options: Any) -> Figure:
-    """What one of the functions of `optuna.visualization.matplotlib` draws of a study (or of several), in the
-    book's look: they set another for the rest of the page, and warn that they are new."""
+def search_figure(draw: Callable[..., Any], study: Any, **options: Any) -> Figure:
+    """What one of the functions of `optuna.visualization.matplotlib` draws of a study, in the book's look:
+    they set another for the rest of the page, and warn that they are new."""
     with plt.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        figure = np.ravel(draw(studies, **options))[0].figure
-    figure.set_size_inches(style.WIDE, height)
+        figure = np.ravel(draw(study, **options))[0].figure
+    figure.set_size_inches(style.WIDE, 3.6)
     figure.suptitle("")
     for axes in figure.axes:
         axes.set(title="", facecolor="white")

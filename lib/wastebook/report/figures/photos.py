@@ -59,11 +59,9 @@ def photo_pairs(pairs: pd.DataFrame, root: Path) -> Figure:
     """Pairs of `find_duplicates` (`path_a, path_b, kind`) side by side, two pairs in a row."""
     joined, captions = [], []
     for *paths, kind in zip(pairs["path_a"], pairs["path_b"], pairs["kind"], strict=True):
-        a, b = (read_photo(root / path) for path in paths)
-        a, b = (
-            resize_antialiased(each, (PAIR_HEIGHT, -(-each.shape[1] * PAIR_HEIGHT // each.shape[0])))
-            for each in (a, b)
-        )
+        photos = [read_photo(root / path) for path in paths]
+        sizes = [(PAIR_HEIGHT, -(-photo.shape[1] * PAIR_HEIGHT // photo.shape[0])) for photo in photos]
+        a, b = map(resize_antialiased, photos, sizes)
         joined.append(np.hstack([a, np.full((PAIR_HEIGHT, GAP, 3), 255, np.uint8), b]))
         captions.append(" | ".join([*(Path(path).stem for path in paths), kind]))
     return photo_grid(joined, captions, across=2)
@@ -84,7 +82,7 @@ def draw_box(photo: np.ndarray, box: Sequence[float], colour: str = style.ORANGE
     return drawn
 
 
-def mistakes(predictions: pd.DataFrame, root: Path, count: int = 12, across: int = 4) -> Figure:
+def mistakes(predictions: pd.DataFrame, root: Path, count: int = 12) -> Figure:
     """The mistakes that a model was surest of, as pictures: what it is, what it was taken for, how surely; of
     several models a row of pictures each. A photo that several seeds got wrong is shown once, with the
     surest."""
@@ -93,11 +91,7 @@ def mistakes(predictions: pd.DataFrame, root: Path, count: int = 12, across: int
     wrong = wrong.sort_values("sure", ascending=False, kind="stable").drop_duplicates(["model", "path"])
     shown = {name: wrong[wrong["model"] == key].head(count) for key, name in name_models(predictions).items()}
     pictures = {name: [read_photo(root / path) for path in rows["path"]] for name, rows in shown.items()}
-    if len(shown) > 1:
+    if len(shown) != 1:
         return photo_grid(pictures, across=count)
-    captions = [
-        f"{row.label} as {row.predicted}, {row.sure:.2f}"
-        for rows in shown.values()
-        for row in rows.itertuples()
-    ]
-    return photo_grid([picture for row in pictures.values() for picture in row], captions, across)
+    (rows,), (flat,) = shown.values(), pictures.values()
+    return photo_grid(flat, [f"{row.label} as {row.predicted}, {row.sure:.2f}" for row in rows.itertuples()])
