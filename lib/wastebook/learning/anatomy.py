@@ -1,6 +1,5 @@
 """What a network is made of, stage by stage, and what it costs on this machine."""
 
-import time
 from collections import Counter
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from wastebook.learning.backbones import Backbone, prepare_forward
-from wastebook.learning.features import BATCH_SIZE
+from wastebook.learning.features import BATCH_SIZE, time_forward
 
 NAMED = {nn.Conv2d: "convolution", nn.MaxPool2d: "max pooling", nn.Linear: "linear layer"}
 
@@ -76,11 +75,7 @@ def measure_cost(backbone: Backbone, class_count: int, precision: str = "auto") 
         network(torch.zeros(1, 3, *backbone.image_size))
     weighted = [name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     _, forward = prepare_forward(backbone, precision)
-    pixels, seconds = np.zeros((BATCH_SIZE, *backbone.image_size, 3), dtype=np.uint8), []
-    for _ in range(4):  # the first, a warm-up, is left out
-        started = time.perf_counter()
-        forward(pixels)
-        seconds.append(time.perf_counter() - started)
+    pixels = np.zeros((BATCH_SIZE, *backbone.image_size, 3), dtype=np.uint8)
     row = {
         "network": backbone.name,
         "image_size": "x".join(map(str, backbone.image_size)),
@@ -89,6 +84,6 @@ def measure_cost(backbone: Backbone, class_count: int, precision: str = "auto") 
         "depth": 1 + sum("downsample" not in name and "shortcut" not in name for name in weighted),
         "feature_width": width,
         "megabytes": parameters * 4 / 1e6,
-        "milliseconds": 1000 * float(np.median(seconds[1:])) / BATCH_SIZE,
+        "milliseconds": time_forward(forward, pixels),
     }
     return pd.DataFrame([row])

@@ -24,13 +24,13 @@ from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import file_hash
 from wastebook.learning.features import Forward
 from wastebook.learning.weights import (
-    SETTLING_PHOTOS,
     choose_weights,
     find_own,
     known_weights,
     server_answers,
+    settling_pixels,
 )
-from wastebook.photos.decode import decode_photos, thread_count
+from wastebook.photos.decode import thread_count
 
 # The book's names for the networks it compares, each with the weights meant: the original ones of Tan and Le
 # (2019), which Keras has too (timm's own `efficientnet_b0` is another training), and torchvision's first.
@@ -262,14 +262,13 @@ def _settle(backbone: Backbone, photos: pd.DataFrame | None, root: Path | None) 
     """The backbone with the BatchNorm statistics of random weights set by one pass over some photos."""
     if photos is None or root is None:
         raise WastebookError(f"{backbone.name} with random weights needs photos to set its BatchNorm by.")
-    rows = photos.iloc[:: max(1, len(photos) // SETTLING_PHOTOS)].head(SETTLING_PHOTOS)
-    pixels = decode_photos((root / path for path in rows["path"]), backbone.image_size)
+    pixels = settling_pixels(photos, root, backbone.image_size)
     for layer in backbone.network.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.reset_running_stats()
             layer.momentum = 1.0  # the statistics of this one batch, whole
             layer.train()
     with torch.inference_mode():
-        backbone.network(as_input(backbone, torch.from_numpy(np.stack(list(pixels)))))
+        backbone.network(as_input(backbone, torch.from_numpy(pixels)))
     backbone.network.eval()
     return backbone._replace(sha256=network_hash(backbone.network))

@@ -5,6 +5,7 @@ precision, and the transform with its seed and view. Splits and draws are then o
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from itertools import chain, islice
@@ -103,6 +104,16 @@ def cached_features(
         _write(folder / f"{draw}.npz", kept[draw], width)
     found = [[kept[draw][sha256][1] for sha256 in photos["sha256"]] for draw in draws]
     return np.array(found, dtype=np.float32).reshape(len(draws), len(photos), width)
+
+
+def time_forward(forward: Forward, pixels: np.ndarray, rounds: int = 3) -> float:
+    """Milliseconds that a photo of the batch `pixels` takes through `forward`: the median of some rounds."""
+    seconds = []
+    for _ in range(rounds + 1):  # the first, a warm-up, is left out
+        started = time.perf_counter()
+        forward(pixels)
+        seconds.append(time.perf_counter() - started)
+    return 1000 * float(np.median(seconds[1:])) / len(pixels)
 
 
 def _show(decode: Callable[[str], np.ndarray], transform: str, draw: str, rows: pd.DataFrame) -> list[Shown]:

@@ -21,8 +21,7 @@ import yaml
 
 from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.learning.weights import SETTLING_PHOTOS, choose_weights, files_called, server_answers
-from wastebook.photos.decode import decode_photos
+from wastebook.learning.weights import choose_weights, files_called, server_answers, settling_pixels
 
 if TYPE_CHECKING:
     import keras
@@ -168,8 +167,7 @@ def load_keras_backbone(
     pixels = keras.Input((*size, 3), name="pixels")
     whole = keras.Model(pixels, network(preprocess(name, pixels)), name=name)
     if file is None:
-        rows = photos.iloc[:: max(1, len(photos) // SETTLING_PHOTOS)].head(SETTLING_PHOTOS)
-        _settle(whole, np.stack(list(decode_photos([root / path for path in rows["path"]], size))))
+        _settle(whole, settling_pixels(photos, root, size))
     whole.trainable = False
     return KerasBackbone(name, whole, size, whole.output_shape[1], weights, weights_hash(whole))
 

@@ -16,7 +16,7 @@ from filelock import FileLock
 from wastebook.cache import cache_folder
 from wastebook.errors import WastebookError
 from wastebook.files import atomic_write, explain_full_disk
-from wastebook.learning.features import BATCH_SIZE, cached_features
+from wastebook.learning.features import BATCH_SIZE, cached_features, time_forward
 from wastebook.learning.keras_networks import KerasBackbone, import_keras, weights_hash
 from wastebook.learning.predictions import (
     MODEL,
@@ -92,16 +92,18 @@ def extract_keras_features(photos: pd.DataFrame, root: Path, backbone: KerasBack
     return cached_features(photos, root, key, "none", 1, 0, size, forward, width)[0]
 
 
-def train(
+def train_and_predict(
     network: "keras.Model",
     inputs: np.ndarray,
     photos: pd.DataFrame,
     classes: list[str],
     model: Model,
     recipe: KerasRecipe,
-) -> tuple["keras.Model", pd.DataFrame]:
-    """The network trained by Adam on binary cross-entropy, with the weights of its best epoch, and its
-    history (`HISTORY`: the columns of `model`, and each epoch's `seconds`).
+    scheme: str,
+) -> KerasStudy:
+    """The network trained by Adam on binary cross-entropy, with the weights of its best epoch, its history
+    (`HISTORY`: the columns of `model`, and each epoch's `seconds`), and its predictions for the photos that
+    it did not learn from; `scheme` dealt them out.
 
     `inputs` are the network's, a row per row of `photos`, whose `split` says which are learned from (`train`)
     and which end the training (`validation`). Every epoch is kept in the cache, so a training that was killed
@@ -116,36 +118,29 @@ def train(
     if len(classes) != 2:
         raise WastebookError(f"This chapter tells two classes apart; the data set has {len(classes)}.")
     targets = class_numbers(photos["label"], classes).astype(np.float32)[:, None]
+    history = _fit(network, inputs, targets, photos, recipe).assign(**model.columns)[HISTORY]
+    held_out = np.flatnonzero(photos["split"] != "train")
+    predicted = predict(network, inputs, held_out)
+    table = predictions_table(photos.iloc[held_out], predicted, classes, model, recipe.seed, scheme)
+    return KerasStudy(network, history, table)
+
+
+def _fit(
+    network: "keras.Model", inputs: np.ndarray, targets: np.ndarray, photos: pd.DataFrame, recipe: KerasRecipe
+) -> pd.DataFrame:
+    """The history (`EPOCHS`) of a training, begun anew with half the batch where memory runs out."""
     data, initial = (inputs, targets, photos["split"].to_numpy()), network.get_weights()
     while True:
         folder = _folder_of(network, inputs, photos, recipe)
         try:
             with FileLock(folder / "lock"), explain_full_disk(folder):
-                history = _learn(network, folder, partial(_batches, *data, recipe), recipe)
-            return network, history.assign(**model.columns)[HISTORY]
+                return _learn(network, folder, partial(_batches, *data, recipe), recipe)
         except Exception as error:
             if type(error).__name__ not in OUT_OF_MEMORY or recipe.batch_size == 1:
                 raise
         print(f"Out of memory with {recipe.batch_size} photos at once: anew, with half.", file=sys.stderr)
         recipe = recipe._replace(batch_size=recipe.batch_size // 2)
         network.set_weights(initial)
-
-
-def train_and_predict(
-    network: "keras.Model",
-    inputs: np.ndarray,
-    photos: pd.DataFrame,
-    classes: list[str],
-    model: Model,
-    recipe: KerasRecipe,
-    scheme: str,
-) -> KerasStudy:
-    """`train` a network, and ask it about the photos that it did not learn from; `scheme` dealt them out."""
-    network, history = train(network, inputs, photos, classes, model, recipe)
-    held_out = np.flatnonzero(photos["split"] != "train")
-    sure = predict(network, inputs, held_out)
-    asked = photos.iloc[held_out]
-    return KerasStudy(network, history, predictions_table(asked, sure, classes, model, recipe.seed, scheme))
 
 
 def _folder_of(network: "keras.Model", inputs: np.ndarray, photos: pd.DataFrame, recipe: KerasRecipe) -> Path:
@@ -172,12 +167,7 @@ def measure_cost(network: "keras.Model", rounds: int = 3) -> dict[str, float]:
     """`parameters, megabytes` (weights in fp32) and `milliseconds` that a photo takes through the network in
     batches of 32: the median of some rounds."""
     pixels = np.zeros((BATCH_SIZE, *network.input_shape[1:]), dtype=np.float32)
-    seconds = []
-    for _ in range(rounds + 1):  # the first, a warm-up, is left out
-        started = time.perf_counter()
-        network.predict_on_batch(pixels)
-        seconds.append(time.perf_counter() - started)
-    parameters, milliseconds = network.count_params(), 1000 * float(np.median(seconds[1:])) / BATCH_SIZE
+    parameters, milliseconds = network.count_params(), time_forward(network.predict_on_batch, pixels, rounds)
     return {"parameters": parameters, "megabytes": parameters * 4 / 1e6, "milliseconds": milliseconds}
 
 

@@ -7,6 +7,8 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import requests
 import yaml
 
@@ -14,6 +16,7 @@ from wastebook import paths
 from wastebook.cache import cache_folder
 from wastebook.errors import WastebookError
 from wastebook.files import atomic_write, file_hash
+from wastebook.photos.decode import decode_photos
 
 SETTLING_PHOTOS = 32  # that set the BatchNorm statistics of random weights
 
@@ -34,6 +37,12 @@ def choose_weights(weights: str, find_imagenet: Callable[[bool], Path | None]) -
         names = "`auto`, `imagenet`, `random` or the path of a file"
         raise WastebookError(f"There are no weights {weights!r}: name {names}.")
     return weights, file
+
+
+def settling_pixels(photos: pd.DataFrame, root: Path, image_size: tuple[int, int]) -> np.ndarray:
+    """(at most `SETTLING_PHOTOS`, height, width, 3) uint8 of photos from all over the table."""
+    rows = photos.iloc[:: max(1, len(photos) // SETTLING_PHOTOS)].head(SETTLING_PHOTOS)
+    return np.stack(list(decode_photos([root / path for path in rows["path"]], image_size)))
 
 
 @cache
