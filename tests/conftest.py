@@ -122,9 +122,14 @@ def drawn():
     plt.close("all")
 
 
-def pytest_collection_modifyitems(items):
-    """Skip the tests on real photos, and say why, where TrashNet is not at hand."""
-    real = [item for item in items if item.get_closest_marker("real")]
-    if real and not (paths.own_copies("WASTEBOOK_DATA") and at_hand(load_cards()["trashnet"])):
-        for item in real:
-            item.add_marker(pytest.mark.skip(reason="needs real photos: TrashNet is not in WASTEBOOK_DATA"))
+def pytest_collection_modifyitems(config, items):
+    """Skip, and say why: the tests on real photos where TrashNet is not at hand; benchmarks, which need the
+    machine to themselves, and campaigns, which take an hour, unless asked for."""
+    why = {mark: f"run by hand with -m {mark}" for mark in ("benchmark", "campaign")}
+    why = {mark: reason for mark, reason in why.items() if mark not in config.option.markexpr}
+    marked = [(item, mark) for item in items for mark in ("real", *why) if item.get_closest_marker(mark)]
+    if not (paths.own_copies("WASTEBOOK_DATA") and at_hand(load_cards()["trashnet"])):
+        why["real"] = "needs real photos: TrashNet is not in WASTEBOOK_DATA"
+    for item, mark in marked:
+        if mark in why:
+            item.add_marker(pytest.mark.skip(reason=why[mark]))
