@@ -1,6 +1,8 @@
 """What all tests share: a cache of their own, the samples, and the real photos where they are at hand."""
 
 import os
+from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +12,25 @@ import pytest
 from wastebook import paths
 from wastebook.data import Dataset, draw_sample, load_cards, open_dataset
 from wastebook.data.download import at_hand
+from wastebook.files import write_text
+
+AREAS = [  # of what a test marked `fault` tries: the chapters of docs/faults.md
+    "own folders",
+    "damaged photos",
+    "hostile names",
+    "archives",
+    "kills",
+    "disk and places",
+    "weights and caches",
+    "network",
+    "app",
+]
+FAULTS_HEAD = """# Faults: what was tried, and what follows
+
+Everything below is tried by a test of the suite, and the page is made by those tests:
+`python -m pytest -m fault --faults docs/faults.md`. An input is one photo, folder, name, address or kill
+given to the book; it holds where what follows is what the last column says.
+"""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -122,9 +143,61 @@ def drawn():
     plt.close("all")
 
 
+def pytest_addoption(parser):
+    text = "write the table of faults to FILE: from the tests' marks, and how this run went"
+    parser.addoption("--faults", type=Path, metavar="FILE", help=text)
+
+
+def pytest_configure(config):
+    if config.option.faults and not hasattr(config, "workerinput"):  # xdist's workers report to the one
+        config.pluginmanager.register(FaultTable(config.option.faults))
+
+
+class FaultTable:
+    """Counts the inputs of each mark `fault`, and how many held: a test is one, or what it records as
+    `record_property("inputs", number)`."""
+
+    def __init__(self, file):
+        self.file, self.rows = file, {}
+
+    def pytest_runtest_logreport(self, report):
+        told = [dict([each]) for each in report.user_properties]
+        inputs = next((each["inputs"] for each in told if "inputs" in each), 1)
+        if report.when == "call" or (report.when == "setup" and not report.passed):
+            for fault in (tuple(each["fault"]) for each in told if "fault" in each):
+                self.rows.setdefault(fault, Counter())[report.outcome] += inputs
+
+    def pytest_sessionfinish(self):
+        if self.rows:
+            write_text(self.file, describe_faults(self.rows))
+
+
+def describe_faults(rows):
+    """The page of the faults, Markdown, from the inputs by outcome (passed, failed, skipped) of each
+    `(area, tried, follows)`."""
+    total = sum(rows.values(), Counter())
+    page = [
+        FAULTS_HEAD,
+        f"Of {total.total():,} inputs, {total['passed']:,} held and {total['failed']:,} did not.",
+    ]
+    if total["skipped"]:
+        page += [f"{total['skipped']:,} were not tried when this page was made: long campaigns run weekly."]
+    for area in sorted({area for area, *_ in rows}, key=AREAS.index):
+        page += [
+            f"\n## {area.capitalize()}\n",
+            "| tried | inputs | held | what follows |",
+            "| --- | --: | --: | --- |",
+        ]
+        for (_, tried, follows), counts in ((row, rows[row]) for row in sorted(rows) if row[0] == area):
+            held = counts["passed"] if counts["skipped"] < counts.total() else "not tried here"
+            page += [f"| {tried} | {counts.total():,} | {held} | {follows} |"]
+    return "\n".join(page) + "\n"
+
+
 def pytest_collection_modifyitems(config, items):
     """Skip, and say why: the tests on real photos where TrashNet is not at hand; benchmarks, which need the
-    machine to themselves, and campaigns, which take an hour, unless asked for."""
+    machine to themselves, and campaigns, which take an hour, unless asked for. Marks of faults go along with
+    the reports."""
     why = {mark: f"run by hand with -m {mark}" for mark in ("benchmark", "campaign")}
     why = {mark: reason for mark, reason in why.items() if mark not in config.option.markexpr}
     marked = [(item, mark) for item in items for mark in ("real", *why) if item.get_closest_marker(mark)]
@@ -133,3 +206,5 @@ def pytest_collection_modifyitems(config, items):
     for item, mark in marked:
         if mark in why:
             item.add_marker(pytest.mark.skip(reason=why[mark]))
+    for item in items:
+        item.user_properties += [("fault", mark.args) for mark in item.iter_markers("fault")]

@@ -137,6 +137,11 @@ def in_container(requirements):
     return [module for module, packages in modules if names & set(map(canonicalize_name, packages))]
 
 
+@pytest.mark.fault(
+    "app",
+    "the container's list of packages, whole and with one left out",
+    "the app and predict answer a photo with nothing but the list, and its gap is found",
+)
 @pytest.mark.parametrize("absent", ["nothing", "pooch"])
 def test_the_container_holds_all_that_the_app_imports(absent, kept_runs, sample):
     """Photos are asked about with nothing but what the Dockerfile installs and what that brings along."""
