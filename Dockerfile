@@ -12,5 +12,6 @@ ARG RUN=full
 COPY runs/${RUN}/models runs/${RUN}/models
 ENV WASTEBOOK_APP_RUN=${RUN} PORT=8080
 USER app
-HEALTHCHECK CMD python -c "import os, urllib.request as web; web.urlopen(f'http://localhost:{os.environ[\"PORT\"]}/_stcore/health')"
+# Opens the page, which asks its models once: a page that fails, or a model that cannot answer, is no health.
+HEALTHCHECK --start-period=60s --timeout=30s CMD python -c "import os, urllib.request as web; web.urlopen(f'http://localhost:{os.environ[\"PORT\"]}/_stcore/script-health-check')"
 CMD ["sh", "-c", "exec wastebook app --run \"$WASTEBOOK_APP_RUN\" --address 0.0.0.0"]

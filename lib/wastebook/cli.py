@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -149,14 +150,13 @@ def predict(
     predictor = open_model(run, model)
     console.print(predictor.about(), highlight=False, markup=False, soft_wrap=True)
     answers = tqdm(predictor.stream(listed), total=len(listed), unit="photo", disable=None, leave=False)
-    unread = 0
-    with write_csv(csv, predictor) as keep:
-        for answer in answers:
-            keep(answer)
-            unread += answer.probabilities is None
-            with answers.external_write_mode():
-                print(f"{answer.photo}: {predictor.describe(answer, top)}")
-    raise typer.Exit(1 if unread else 0)
+    rows = []
+    for answer in answers:
+        rows.append(predictor.row(answer))
+        answers.write(f"{answer.photo}: {predictor.describe(answer, top)}")
+    if csv:
+        write_csv(csv, rows)
+    raise typer.Exit(1 if any(row["label"] is None for row in rows) else 0)
 
 
 @commands.command(epilog="Example: wastebook compare full again --json")
@@ -197,15 +197,15 @@ def start_app(
     address: Annotated[str, typer.Option(help="0.0.0.0 to be seen from other machines.")] = "localhost",
 ) -> None:
     """Start the app, in which photos are dropped or taken and answered in the browser."""
-    from wastebook.answers.predictor import MOST_BYTES, find_models
+    from wastebook.answers import predictor, web
 
-    find_models(run)  # so that a run that is gone is said here
-    options = {"port": port, "address": address, "maxUploadSize": MOST_BYTES >> 20, "headless": "true"}
+    predictor.find_models(run)  # so that a run that is gone is said here
     command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).parent / "answers" / "app.py")]
-    command += [f"--server.{name}={value}" for name, value in options.items()]
+    command += [f"--server.port={port}", f"--server.address={address}"]
+    command += [f"--server.maxUploadSize={web.MOST_BYTES >> 20}", "--server.headless=true"]
+    command += ["--server.scriptHealthCheckEnabled=true", "--client.showErrorDetails=none"]
     command += ["--client.toolbarMode=minimal", "--browser.gatherUsageStats=false"]
-    os.environ["WASTEBOOK_APP_RUN"] = run or ""
-    os.execv(sys.executable, command)
+    raise typer.Exit(subprocess.call(command, env=os.environ | {"WASTEBOOK_APP_RUN": run or ""}))
 
 
 @data.command("list")

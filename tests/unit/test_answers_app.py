@@ -1,13 +1,18 @@
 """The app, in Streamlit's own harness: the terminal's answers, in two languages, whatever is uploaded."""
 
+import io
 import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
+import time
 import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import psutil
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -84,17 +89,86 @@ def test_a_photo_by_the_camera(app, file):
 def test_a_run_that_is_gone(monkeypatch, tmp_path):
     monkeypatch.setenv("WASTEBOOK_APP_RUN", str(tmp_path / "gone"))
     started = AppTest.from_file(APP, default_timeout=60).run()
-    assert not started.exception and "is not there" in started.error[0].value
+    assert "No model is kept in" in started.error[0].value
+    assert started.exception  # what the health check sees; the page says no more than the line above
 
 
-def test_a_photo_is_answered_once_and_a_vast_one_not_at_all(app, file, tmp_path, monkeypatch):
-    Image.new("1", (8000, 6000)).save(tmp_path / "vast.png")
-    app.file_uploader[0].upload("vast.png", (tmp_path / "vast.png").read_bytes(), "image/png").run()
-    assert "huge" in app.error[0].value
+def test_a_photo_is_answered_once(app, file, monkeypatch):
     app.file_uploader[0].upload(file.name, file.read_bytes(), "image/jpeg").run()
     monkeypatch.setattr("wastebook.answers.predictor.Predictor.look", None)  # not asked again
     app.toggle[1].set_value(False).run()
     assert not app.exception and len(app.subheader) == 1
+
+
+@pytest.mark.fault(
+    "app",
+    "a picture of 48 million pixels in 6 KB, a name full of markup, more photos than are answered",
+    "a line says what is left out, the others are answered",
+)
+def test_bounds(app, file, tmp_path, record_property):
+    good, picture = file.read_bytes(), io.BytesIO()
+    Image.new("1", (8000, 6000)).save(picture, "PNG")
+    odd = ["vast.png", "<b>x</b> $a$ :red[b].jpg"]
+    for name in [*odd, *(f"{number}.jpg" for number in range(20))]:
+        content = picture.getvalue() if name == "vast.png" else good
+        app.file_uploader[0].upload(name, content, "image/jpeg")
+    app.run()
+    record_property("inputs", len(odd) + 20)
+    assert not app.exception and len(app.subheader) == 19
+    assert [error.value for error in app.error] == [
+        "vast.png: cannot be read (huge: it has more than 40 million pixels)"
+    ]
+    assert app.info[0].value == "Only the first 20 photos are answered."
+
+
+def test_nothing_is_kept(app, file, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    before = set(paths.PROJECT.rglob("*"))
+    app.file_uploader[0].upload(file.name, file.read_bytes(), "image/jpeg").run()
+    assert not app.exception and not list(tmp_path.iterdir())
+    assert {path for path in paths.PROJECT.rglob("*") if path.suffix in (".jpg", ".png")} <= before
+
+
+@pytest.mark.fault(
+    "app",
+    "a model that cannot be opened, one that cannot answer, and a run that is gone, while the app runs",
+    "the container's health check fails; before that it holds, and the app listens on this machine alone",
+)
+def test_the_health_check_fails_when_nothing_can_be_answered(kept_runs, tmp_path, record_property):
+    run = shutil.copytree(kept_runs / "small", tmp_path / "run")
+    dockerfile = (paths.PROJECT / "Dockerfile").read_text(encoding="utf-8")
+    check = re.search(r"^HEALTHCHECK .*CMD (.+)$", dockerfile, re.MULTILINE)[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        environment = os.environ | {"PORT": str(free.getsockname()[1])}
+    command = [sys.executable, "-m", "wastebook.cli", "app", "--run", str(run)]
+    app = psutil.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def healthy():
+        return subprocess.run(["sh", "-c", check], env=environment, capture_output=True).returncode == 0
+
+    try:
+        started = time.monotonic()
+        while not healthy() and time.monotonic() - started < 60:
+            time.sleep(0.5)
+        assert healthy()
+        family = [app, *app.children(recursive=True)]
+        places = {
+            each.laddr.ip for one in family for each in one.net_connections() if each.status == "LISTEN"
+        }
+        assert places <= {"127.0.0.1", "::1"} and places
+        (model,) = [file for file in run.glob("models/04*/*.onnx") if not file.stem.endswith("-int8")]
+        whole = model.read_bytes()
+        model.write_bytes(whole[: len(whole) // 2])
+        assert not healthy()
+        model.write_bytes(whole)
+        assert healthy()
+        shutil.rmtree(run)
+        assert not healthy()
+    finally:
+        app.terminate()
+        app.wait()
 
 
 IN_CONTAINER = """

@@ -1,13 +1,10 @@
 """New photos: the kept model answers whatever it is given, and is found by its chapter and name."""
 
 import csv
-import functools
-import http.server
 import os
 import shutil
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -125,32 +122,11 @@ def test_a_phone_photo_on_its_side_gets_the_answer_of_the_upright_one(files, tmp
     assert (side == up).all()
 
 
-def test_photos_from_the_web(mess, monkeypatch):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(mess)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    home, predictor = f"http://127.0.0.1:{server.server_port}", open_model()
-    here, there = (predictor.answer(place) for place in (mess / "good.jpg", f"{home}/good.jpg?size=1"))
-    assert (here.probabilities == there.probabilities).all()
-    assert predictor.answer(f"{home}/gone.jpg").note == "could not be brought (HTTPError)"
-    monkeypatch.setattr("wastebook.answers.predictor.MOST_BYTES", 100)
-    assert predictor.answer(f"{home}/good.jpg").note.startswith("huge")
-    monkeypatch.setattr("wastebook.answers.predictor.MOST_BYTES", 10**9)
-    monkeypatch.setattr("wastebook.answers.predictor.MOST_SECONDS", 0)
-    assert predictor.answer(f"{home}/good.jpg").note == "could not be brought (Timeout)"
-    server.shutdown()
-    server.server_close()
-    assert predictor.answer(f"{home}/good.jpg").note.startswith("could not be brought")
-
-
 @pytest.mark.parametrize(
     ("run", "name", "message"),
     [
-        ("gone", None, r"runs.*gone is not there\. Known: small"),
-        ("empty", None, "empty has kept no models"),
+        ("gone", None, r"No model is kept in .*gone: build one \(wastebook build\)\. Known: small"),
+        ("empty", None, r"No model is kept in .*empty: build one"),
         ("small", "resnet18-64x80-exakt", "Did you mean resnet18-64x80-exact"),
     ],
 )
@@ -209,14 +185,14 @@ def call(monkeypatch, capsys):
 def test_in_the_terminal(call, mess, tmp_path):
     code, lines, told = call(mess / "good.jpg", "--top", "2")
     assert code == 0 and len(lines) == 1 and lines[0].count(" %") == 2
-    assert "drawn, not photographed" in told
+    assert "learned from drawn pictures" in told
     code, lines, _ = call(mess, "--csv", tmp_path / "answers.csv")
     assert code == 1 and len(lines) == 9
     with (tmp_path / "answers.csv").open() as file:
         rows = {row["photo"]: row for row in csv.DictReader(file)}
     assert rows[str(mess / "good.jpg")]["label"] and rows[str(mess / "text.jpg")]["label"] == ""
     code, lines, told = call(mess / "good.jpg", "--run", "gone")
-    assert (code, lines) == (1, []) and "gone is not there" in told
+    assert (code, lines) == (1, []) and "No model is kept in" in told
 
 
 def test_answering_brings_in_nothing_heavy():

@@ -4,21 +4,19 @@
 """
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
+from PIL import Image
 
-from wastebook.answers.predictor import Answer, Predictor, find_model, find_models, overlay
+from wastebook.answers.predictor import DRAWN, Answer, Predictor, find_model, find_models, overlay
 from wastebook.data.copies import PHOTO_SUFFIXES
 from wastebook.errors import WastebookError
-from wastebook.photos.decode import resize_antialiased
 
-MOST_PIXELS = 40_000_000  # of an uploaded photo: one of more would take a public host's memory
+MOST_PHOTOS = 20  # answered at a time
 WIDEST = 800  # pixels of a photo on the page
-KINDS = [suffix.removeprefix(".") for suffix in sorted(PHOTO_SUFFIXES)]
 LANGUAGES = ("English", "Español")
 TEXTS = {
     "What is this made of?": "¿De qué es esto?",
@@ -33,35 +31,34 @@ TEXTS = {
     "not sure": "no es seguro",
     "perhaps": "quizá",
     "What glows speaks for the answer (Grad-CAM).": "Lo que brilla habla a favor de la respuesta (Grad-CAM).",
+    "Only the first 20 photos are answered.": "Solo las primeras 20 fotos reciben respuesta.",
     "cannot be read": "no se puede leer",
     "an animation: its first picture": "una animación: su primera imagen",
     "Photos stay on the machine that runs this app, and are not kept.": (
         "Las fotos se quedan en la máquina que ejecuta esta aplicación y no se guardan."
     ),
-    "This model learned from drawn pictures: on real waste its answers mean nothing.": (
-        "Este modelo aprendió de dibujos: con residuos reales sus respuestas no significan nada."
-    ),
+    DRAWN: ("Este modelo aprendió de dibujos: con residuos reales sus respuestas no significan nada."),
 }
 
 
 @st.cache_resource(show_spinner=False)
 def opened(file: Path, changed: float) -> Predictor:
-    """The model in a file, opened once until the file is `changed`."""
-    return Predictor(file, MOST_PIXELS)
+    """The model in a file, opened once until the file is `changed`, and asked once: one that cannot answer
+    is an error of the page, which the health check opens."""
+    predictor = Predictor(file)
+    predictor.ask(np.zeros((*predictor.image_size, 3), np.uint8))
+    return predictor
 
 
-@st.cache_data(show_spinner=False, max_entries=64)
-def answered(model: Path, changed: float, suffix: str, content: bytes) -> tuple[Answer, np.ndarray | None]:
+@st.cache_data(show_spinner=False, max_entries=64, scope="session")
+def answered(model: Path, changed: float, name: str, content: bytes) -> tuple[Answer, np.ndarray | None]:
     """The answer to an uploaded photo and its pixels, no larger than they are shown; None where it is bad."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, f"photo{suffix}")
-        file.write_bytes(content)
-        answer, photo = opened(model, changed).look(file)
+    answer, photo = opened(model, changed).look(name, content)
     if photo is None:
         return answer, None
-    height, width = photo.shape[:2]
-    scale = min(1, WIDEST / max(height, width))
-    return answer, resize_antialiased(photo, (max(1, int(height * scale)), max(1, int(width * scale))))
+    small = Image.fromarray(photo)
+    small.thumbnail((WIDEST, WIDEST))
+    return answer, np.asarray(small)
 
 
 def questions(run: str | None) -> list[Predictor]:
@@ -74,36 +71,36 @@ def questions(run: str | None) -> list[Predictor]:
 def main() -> None:
     """The page."""
     st.set_page_config(page_title="Wastebook", page_icon="♻️")
-    spanish_reader = (st.context.locale or "").lower().startswith("es")
-    language = st.segmented_control(
-        "Language / Idioma", LANGUAGES, default=LANGUAGES[spanish_reader], required=True
-    )
+    own = LANGUAGES[(st.context.locale or "").lower().startswith("es")]
+    language = st.segmented_control("Language / Idioma", LANGUAGES, default=own, required=True)
     texts = TEXTS if language == LANGUAGES[1] else {english: english for english in TEXTS}
     st.title(texts["What is this made of?"])
     try:
         models = questions(os.environ.get("WASTEBOOK_APP_RUN") or None)
     except WastebookError as error:
         st.error(str(error))
-        st.stop()
+        raise  # for the log and the health check
     tasks = [texts.get(predictor.facts["task"], predictor.facts["task"]) for predictor in models]
     ask = st.radio(texts["Question"], range(len(tasks)), format_func=lambda at: tasks[at], horizontal=True)
     predictor = models[ask]
     if predictor.drawn:
-        st.warning(texts["This model learned from drawn pictures: on real waste its answers mean nothing."])
-    photos = st.file_uploader(texts["Photos"], type=KINDS, accept_multiple_files=True)
+        st.warning(texts[DRAWN])
+    photos = st.file_uploader(texts["Photos"], type=sorted(PHOTO_SUFFIXES), accept_multiple_files=True)
     if st.toggle(texts["Use the camera"]) and (taken := st.camera_input(texts["Take a photo"])):
         photos = [taken, *photos]
     st.caption(texts["Photos stay on the machine that runs this app, and are not kept."])
     why = st.toggle(texts["Show why"], value=True)
     names = predictor.facts["spanish"] if language == LANGUAGES[1] else predictor.classes
-    for photo in photos:
+    if len(photos) > MOST_PHOTOS:
+        st.info(texts["Only the first 20 photos are answered."])
+    for photo in photos[:MOST_PHOTOS]:
         show_answer(photo, predictor, names, texts, why)
 
 
 def show_answer(photo: Any, predictor: Predictor, names: list[str], texts: dict[str, str], why: bool) -> None:
     """An uploaded photo with its answer, or with what is wrong with it."""
-    changed, suffix = predictor.file.stat().st_mtime, Path(photo.name).suffix[:8]
-    answer, pixels = answered(predictor.file, changed, suffix, photo.getvalue())
+    model = predictor.file
+    answer, pixels = answered(model, model.stat().st_mtime, photo.name, photo.getvalue())
     st.divider()
     if answer.probabilities is None or pixels is None:
         st.error(f"{photo.name}: {texts['cannot be read']} ({answer.note})")

@@ -14,7 +14,7 @@ from typing import Any
 import requests
 
 from wastebook import paths
-from wastebook.answers.predictor import Predictor, find_model
+from wastebook.answers.predictor import DRAWN, Predictor, find_model
 from wastebook.data.download import download_file
 from wastebook.errors import WastebookError
 from wastebook.files import file_hash, write_text
@@ -22,22 +22,19 @@ from wastebook.files import file_hash, write_text
 FOLDER = "try-it"  # in the site
 SCRIPT = Path(__file__).with_name("try.js")
 VERSION = "1.30.0"
-URL = f"https://registry.npmjs.org/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
+NAME = f"onnxruntime-web-{VERSION}.tgz"
+URL = f"https://registry.npmjs.org/onnxruntime-web/-/{NAME}"
 SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
-ENGINE: dict[str, Any] = {
-    "name": f"onnxruntime-web-{VERSION}.tgz",
-    "sources": [{"url": URL, "sha256": SHA256}],
-}
+ENGINE = {"name": NAME, "sources": [{"url": URL, "sha256": SHA256}]}
 PARTS = {  # of the package: what it is called in the page
     "engine": "package/dist/ort.wasm.min.js",
     "module": "package/dist/ort-wasm-simd-threaded.mjs",
     "binary": "package/dist/ort-wasm-simd-threaded.wasm",
 }
-DRAWN = "This model learned from drawn pictures: on photos of real waste its answers mean nothing."
 NO_MODEL = "This run has kept no model: build chapter 04."
 NO_ENGINE = (
     f"The engine could not be downloaded: run npm pack onnxruntime-web@{VERSION}, name the folder with "
-    f"{ENGINE['name']} in WASTEBOOK_DATA, and make the site anew."
+    f"{NAME} in WASTEBOOK_DATA, and make the site anew."
 )
 
 
@@ -70,7 +67,7 @@ def write_try_it(run: Path, site: Path) -> None:
 def _find_package() -> Path | None:
     """The engine's npm package, of a copy at hand or downloaded; None where it is not to be had."""
     for place in paths.own_copies("WASTEBOOK_DATA"):
-        for file in [place] if place.name == ENGINE["name"] else sorted(place.rglob(ENGINE["name"])):
+        for file in [place] if place.name == NAME else sorted(place.rglob(NAME)):
             if file_hash(file) == SHA256:
                 return file
     try:

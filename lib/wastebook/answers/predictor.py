@@ -4,13 +4,8 @@ The terminal, the app and a notebook ask the same file in the same way; the site
 browser.
 """
 
-import contextlib
-import csv
 import json
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 import onnxruntime
-import requests
 
 from wastebook import paths
+from wastebook.answers.web import WEB, bring
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import atomic_write
 from wastebook.photos import decode
@@ -30,11 +25,8 @@ if TYPE_CHECKING:  # slow to import, and wanted for tables alone
     import pandas as pd
 
 DEFAULT_CHAPTER = "04-efficientnet"
-MOST_BYTES = 50 * 1024**2  # of a photo brought from the web, or uploaded to the app
-TIMEOUT = (3.05, 20)  # seconds to connect, and between two pieces of data
-MOST_SECONDS = 120  # that a photo may take to be brought
-WEB = ("http://", "https://")
-MOVING = (".gif", ".png", ".webp")  # suffixes of what may be an animation
+DRAWN = "This model learned from drawn pictures: on photos of real waste its answers mean nothing."
+MOST_PIXELS = 40_000_000  # of a photo of somebody else's: a small file may hold gigabytes of them
 
 
 class Answer(NamedTuple):
@@ -51,9 +43,9 @@ class Answer(NamedTuple):
 class Predictor:
     """A model kept as ONNX, opened. `facts` is all that `wastebook.learning.export` says of it, among that
     the `backbone` (`name, weights, sha256, note`) and the `card`: the data it learned from, its scores,
-    temperature and threshold. Photos of more than `largest` pixels are refused."""
+    temperature and threshold."""
 
-    def __init__(self, file: Path, largest: int = decode.LARGEST):
+    def __init__(self, file: Path):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # a photo a thread: faster than threads that share one
         options.log_severity_level = 3
@@ -69,10 +61,9 @@ class Predictor:
             reason = f"{type(error).__name__}: {str(error)[:100]}"
             message = f"{file} is no model of this version of Wastebook ({reason}): train it anew."
             raise WastebookError(message) from error
-        self.file, self.largest = file, largest
+        self.file = file
         self.threshold: float = self.card.get("threshold", 0.0)
         self.drawn: bool = self.card["data"].get("drawn", False)
-        _learn_heif()
 
     def ask(self, photo: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """(K,) probabilities and (K, h, w) evidence for a photo, (H, W, 3) uint8 RGB.
@@ -84,20 +75,18 @@ class Predictor:
         probabilities, *evidence = self._session.run(None, {"photo": small})
         return probabilities[0], evidence[0][0] if evidence else None
 
-    def look(self, photo: str | Path) -> tuple[Answer, np.ndarray | None]:
-        """The answer to a photo, a file or an address on the web, and its pixels; None for one that is
-        bad."""
+    def look(self, photo: str | Path, content: bytes | None = None) -> tuple[Answer, np.ndarray | None]:
+        """The answer to a photo (a file, an address on the web, or the `content` of what is called so) and
+        its pixels; None for one that is bad."""
         name = str(photo)
         try:
-            with _brought(name) as file:
-                pixels = decode.read_photo(file, self.largest)
-                moving = file.suffix.lower() in MOVING and decode.is_animated(file)
-            note = "an animation: its first picture" if moving else ""
+            content = bring(name) if content is None and name.lower().startswith(WEB) else content
+            most = decode.LARGEST if content is None else MOST_PIXELS
+            pixels = decode.read_photo(Path(photo), most, content)
+            note = "an animation: its first picture" if decode.is_animated(Path(photo), content) else ""
             return Answer(name, *self.ask(pixels), note), pixels
         except PhotoError as error:
             note = f"{error.problem}: {error.detail}"
-        except requests.RequestException as error:
-            note = f"could not be brought ({type(error).__name__})"
         except MemoryError:
             note = "huge: not enough memory for it"
         return Answer(name, None, note=note), None
@@ -114,8 +103,7 @@ class Predictor:
         """What a user should know of the model, in a line or two."""
         run, data = self.file.parents[2], self.card["data"]
         lines = [f"{self.name}, of {run}, learned from {data['photos']:,} photos of {data['name']}."]
-        if self.drawn:
-            lines += ["They are drawn, not photographed: on photos of real waste its answers mean nothing."]
+        lines += [DRAWN] if self.drawn else []
         if self.backbone.weights == "random":
             lines += [f"{self.facts['network']} has random weights: it has never learned to see."]
         return "\n".join(lines)
@@ -159,17 +147,12 @@ def gather(evidence: np.ndarray, share: float = 0.25) -> float:
     return float(np.interp(share * evidence.size, range(len(sums)), sums) / max(sums[-1], 1e-9))
 
 
-@contextlib.contextmanager
-def write_csv(file: Path | None, predictor: Predictor) -> Iterator[Callable[[Answer], None]]:
-    """Gives a function that adds an answer's row to `file`, which is there once all are; does nothing for
-    None."""
-    if file is None:
-        yield lambda answer: None
-        return
-    with atomic_write(file) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(predictor.row(Answer("", None))))
-        writer.writeheader()
-        yield lambda answer: writer.writerow(predictor.row(answer))
+def write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows of answers to `file`, whole or not at all."""
+    import pandas as pd
+
+    with atomic_write(file) as partial:
+        pd.DataFrame(rows).to_csv(partial, index=False)
 
 
 def predict(
@@ -228,18 +211,14 @@ def find_model(run: str | None = None, model: str | None = None) -> Path:
 
 
 def find_models(run: str | None = None) -> dict[tuple[str, str], Path]:
-    """The ONNX files that a run has kept, by chapter and model; of the newest run that has some where
-    None."""
+    """The ONNX files that a run has kept, by chapter and model; of the newest run that has some where None.
+    WastebookError, with the runs that have some, where there are none."""
     kept = sorted(paths.RUNS.glob("*/models/*/*.onnx"), key=lambda file: file.stat().st_mtime)
-    if run is None and not kept:
-        raise WastebookError(f"No run in {paths.RUNS} has kept a model. Build one: wastebook build.")
-    folder = kept[-1].parents[2] if run is None else paths.run_folder(run)
+    folder = paths.run_folder(run) if run else kept[-1].parents[2] if kept else paths.RUNS
     files = sorted(folder.glob("models/*/*.onnx"))
     if not files:
-        gone = "has kept no models" if folder.is_dir() else "is not there"
-        known = sorted({file.parents[2].name for file in kept})
-        way_out = did_you_mean(str(run), known) if known else "Build one: wastebook build."
-        raise WastebookError(f"The run {folder} {gone}. {way_out}")
+        known = did_you_mean(str(run), sorted({file.parents[2].name for file in kept}))
+        raise WastebookError(f"No model is kept in {folder}: build one (wastebook build). {known}")
     return {(file.parent.name, file.stem): file for file in files}
 
 
@@ -258,35 +237,3 @@ def list_photos(places: Iterable[str | Path]) -> list[str]:
             raise WastebookError(f"There is no photo in {place} or below: name a folder that has some.")
         photos += found
     return photos
-
-
-@cache
-def _learn_heif() -> None:
-    """Let Pillow read iPhones' photos, where the package for it is there."""
-    with contextlib.suppress(ImportError):
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
-
-
-@contextlib.contextmanager
-def _brought(photo: str) -> Iterator[Path]:
-    """The file of a photo; one from the web is brought into a temporary file first."""
-    if not photo.lower().startswith(WEB):
-        yield Path(photo)
-        return
-    started, suffix = time.monotonic(), Path(photo.split("?")[0]).suffix[:8]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        requests.get(photo, stream=True, timeout=TIMEOUT) as response,
-    ):
-        response.raise_for_status()
-        file = Path(folder, f"photo{suffix}")
-        with file.open("wb") as stream:
-            for piece in response.iter_content(1 << 16):
-                stream.write(piece)
-                if stream.tell() > MOST_BYTES:
-                    raise PhotoError(file, "huge", f"it has more than {MOST_BYTES >> 20} MB")
-                if time.monotonic() - started > MOST_SECONDS:
-                    raise requests.Timeout
-        yield file

@@ -30,7 +30,7 @@ class PhotoError(WastebookError):
         self.problem, self.detail = problem, detail
 
 
-def read_photo(file: Path, largest: int = LARGEST) -> np.ndarray:
+def read_photo(file: Path, largest: int = LARGEST, content: bytes | None = None) -> np.ndarray:
     """Read a photo as pixels, upright, whatever the camera or the web made of the file.
 
     Transparent parts become white, 16-bit values lose their lower byte, CMYK is converted without a colour
@@ -40,6 +40,7 @@ def read_photo(file: Path, largest: int = LARGEST) -> np.ndarray:
     ----------
     file : a picture in any format that Pillow knows
     largest : pixels above which a picture is refused before it is decoded
+    content : the bytes of a picture that is on no disk of ours, as of one from the web
 
     Returns
     -------
@@ -51,7 +52,7 @@ def read_photo(file: Path, largest: int = LARGEST) -> np.ndarray:
     Traceback (most recent call last):
     PhotoError: gone.jpg: unreadable: the file cannot be opened (No such file or directory).
     """
-    content, picture = _open(file, largest)
+    content, picture = _open(file, largest, content)
     if picture.format == "JPEG" and picture.mode in ("RGB", "L") and content.endswith(b"\xff\xd9"):
         # The same pixels as Pillow's in half the time, upright too; but cut-off files it fills with grey.
         photo = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -70,19 +71,18 @@ def open_picture(file: Path) -> Image.Image:
     return _open(file, LARGEST)[1]
 
 
-def is_animated(file: Path) -> bool:
-    """Whether a photo that `read_photo` reads is the first of several pictures."""
+def is_animated(file: Path, content: bytes | None = None) -> bool:
+    """Whether a photo that `read_photo` reads is the first of several pictures (not a phone's previews)."""
     try:
-        return bool(getattr(open_picture(file), "is_animated", False))
+        picture = _open(file, LARGEST, content)[1]
+        return bool(getattr(picture, "is_animated", False)) and picture.format != "MPO"
     except Exception:  # Pillow looks for further pictures, and raises many kinds where they are cut short
         return False
 
 
-def decode_photos(files: Iterable[Path], size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
-    """Each file's pixels in order as (H, W, 3) uint8 RGB, resized to `size` (height, width) if given; decoded
-    a few photos ahead on all cores. PhotoError at the first file that cannot be read."""
-    if size is None:
-        return parallel_map(read_photo, files)
+def decode_photos(files: Iterable[Path], size: tuple[int, int]) -> Iterator[np.ndarray]:
+    """Each file's pixels in order as (H, W, 3) uint8 RGB, resized to `size` (height, width); decoded a few
+    photos ahead on all cores. PhotoError at the first file that cannot be read."""
     return parallel_map(lambda file: resize_antialiased(read_photo(file), size), files)
 
 
@@ -122,10 +122,10 @@ def progress(description: str, total: int, photos: Iterable | None = None) -> tq
     return tqdm(photos, desc=description, total=total, unit="photo", disable=not watched)
 
 
-def _open(file: Path, largest: int) -> tuple[bytes, Image.Image]:
+def _open(file: Path, largest: int, content: bytes | None = None) -> tuple[bytes, Image.Image]:
     """A file's bytes, and Pillow's picture of them, of which only the header is read."""
     try:
-        content = file.read_bytes()
+        content = file.read_bytes() if content is None else content
     except OSError as error:
         raise PhotoError(file, "unreadable", f"the file cannot be opened ({error.strerror})") from None
     if not content:
