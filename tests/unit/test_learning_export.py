@@ -11,10 +11,9 @@ from wastebook.learning import keras_networks
 from wastebook.learning.backbones import load_backbone
 from wastebook.learning.export import export_model
 from wastebook.learning.features import extract_features
-from wastebook.learning.heads import solve_head
+from wastebook.learning.heads import Head, solve_head
 from wastebook.learning.keras_training import extract_keras_features
 from wastebook.learning.predictions import Model
-from wastebook.learning.sessions import SessionHead
 from wastebook.photos.decode import read_photo, resize_antialiased
 
 
@@ -133,7 +132,7 @@ def in_keras(request, sample, tmp_path_factory):
     weight = 2 * weight / (features @ weight).std()  # logits as far apart as a trained head's
     bias = -float(np.median(features @ weight))
     both = np.array([[-0.5], [0.5]])
-    head = SessionHead(both * weight, both[:, 0] * bias, ["organic", "recyclable"], None, None)
+    head = Head(both * weight, both[:, 0] * bias, ["organic", "recyclable"])
     file = tmp_path_factory.mktemp("models") / f"{name}.onnx"
     card = {"data": {"name": "sample-binary"}, "temperature": 2.0}
     export_model(backbone, head, Model(name, f"{size}x{size}", head="exact"), card, file)

@@ -6,6 +6,7 @@ import pytest
 
 from wastebook.errors import WastebookError
 from wastebook.learning import sessions
+from wastebook.learning.heads import head_probabilities
 from wastebook.learning.predictions import Model
 
 CLASSES = ["organic", "recyclable"]
@@ -40,12 +41,11 @@ def test_a_session_head_sees_through_what_only_neighbours_share():
     features = np.column_stack([of_run, target + random.normal(size=400)]).astype(np.float32)
     by_session = sessions.solve_session_head(features, photos, CLASSES, sessions.session_folds(photos, 20))
     shuffled = sessions.solve_session_head(features, photos, CLASSES, sessions.shuffled_folds(photos, 20, 0))
-    promised = [((head.left_out[:, 1] > 0.5) == target).mean() for head in (by_session, shuffled)]
+    promised = [((left_out[:, 1] > 0.5) == target).mean() for _, _, left_out in (by_session, shuffled)]
     assert promised[1] > 0.95 > 0.85 > promised[0] > 0.5
-    sure = sessions.session_probabilities(by_session, features)
-    assert sure.shape == (400, 2) and np.allclose(sure.sum(axis=1), 1)
-    penalties = [head.path.sort_values("log_loss")["l2"].iloc[0] for head in (by_session, shuffled)]
+    penalties = [path.sort_values("log_loss")["l2"].iloc[0] for _, path, _ in (by_session, shuffled)]
     assert penalties[0] > penalties[1]
+    assert penalties == [head.parameters["l2"] for head, _, _ in (by_session, shuffled)]
 
 
 def test_validation_of_a_session_head_was_left_out():
@@ -53,13 +53,14 @@ def test_validation_of_a_session_head_was_left_out():
     features = np.random.default_rng(0).normal(size=(80, 5)).astype(np.float32)
     learned = (photos["split"] != "test").to_numpy()
     folds = sessions.session_folds(photos[learned], 4)
-    head = sessions.solve_session_head(features[learned], photos[learned], CLASSES, folds)
+    _, _, left_out = sessions.solve_session_head(features[learned], photos[learned], CLASSES, folds)
     model = Model("xception", "71x71", head="exact")
-    table = sessions.predict_session_head(head, features, photos, model, 0, "official")
-    assert table["split"].tolist() == ["validation", "test"] * 20
-    sure = table["p_recyclable"].to_numpy().reshape(20, 2)
-    assert (sure[:, 0] == head.left_out[2::3, 1]).all()
-    assert np.allclose(sure[:, 1], sessions.session_probabilities(head, features)[3::4, 1])
+    study, _ = sessions.solve_session_heads(model, features, {("official", 0): photos}, CLASSES, 4)
+    assert study.predictions["split"].tolist() == ["validation", "test"] * 20
+    sure = study.predictions["p_recyclable"].to_numpy().reshape(20, 2)
+    assert (sure[:, 0] == left_out[2::3, 1]).all()
+    asked = head_probabilities(study.heads["official", 0], features)
+    assert np.allclose(asked.sum(axis=1), 1) and (sure[:, 1] == asked[3::4, 1]).all()
 
 
 def test_two_collections_are_told_apart():
@@ -93,10 +94,11 @@ def test_heads_under_every_deal():
     target = (photos["label"] == CLASSES[1]).to_numpy()
     features = (target[:, None] + np.random.default_rng(0).normal(size=(40, 3))).astype(np.float32)
     model, deals = Model("resnet18", "8x8", head="exact"), {("official", 3): photos}
-    answers, paths = sessions.solve_session_heads(model, features, deals, CLASSES, 3)
+    study, paths = sessions.solve_session_heads(model, features, deals, CLASSES, 3)
+    answers = study.predictions
     assert answers["split"].value_counts().to_dict() == {"validation": 30, "test": 10}
     assert set(answers["seed"]) == {3} and list(paths["l2"]) == list(sessions.PENALTIES)
     shuffled, _ = sessions.solve_session_heads(model, features, deals, CLASSES, 3, shuffled=True)
-    assert not np.allclose(shuffled["p_organic"], answers["p_organic"])
+    assert not np.allclose(shuffled.predictions["p_organic"], answers["p_organic"])
     photos.loc[0, "split"] = "test"
     assert not sessions.split_by_number(photos)

@@ -11,8 +11,9 @@ from wastebook.errors import WastebookError
 from wastebook.learning import study
 from wastebook.learning.anatomy import list_modules
 from wastebook.learning.backbones import Backbone
+from wastebook.learning.finetune import finetune_heads
 from wastebook.learning.predictions import MODEL, Model
-from wastebook.learning.search import SPACE
+from wastebook.learning.search import SPACE, search_heads
 
 CLASSES = ["glass", "metal", "paper"]
 RECIPE = Model("resnet18", "224x224")
@@ -83,9 +84,9 @@ def test_the_exact_solution_comes_with_its_paths(photos, features):
 def test_a_search_takes_its_own_trials_only(photos, features, tmp_path):
     deals = {("grouped", 0): study.deal_photos(photos, "grouped", [0])["grouped", 0]}
     search = (RECIPE._replace(head="searched"), features, features[0], deals, CLASSES, tmp_path)
-    first, three = study.search_heads(*search, trials=3, epochs=2)
-    _, five = study.search_heads(*search, trials=5, epochs=2)
-    again, same = study.search_heads(*search, trials=3, epochs=2)
+    first, three = search_heads(*search, trials=3, epochs=2)
+    _, five = search_heads(*search, trials=5, epochs=2)
+    again, same = search_heads(*search, trials=3, epochs=2)
     assert (len(three), len(five)) == (3, 5)
     pd.testing.assert_frame_equal(same, three)
     pd.testing.assert_frame_equal(again.predictions, first.predictions)
@@ -121,7 +122,7 @@ def test_fine_tuning_under_a_split_that_is_not_there_is_refused(photos, features
     deals = study.deal_photos(photos.assign(split=None), "random", [0])
     started = study.train_heads(RECIPE, features, features[0], deals, CLASSES, epochs=1, batch_size=8)
     with pytest.raises(WastebookError, match="no 'official' split"):
-        study.finetune_heads(RECIPE._replace(head="finetuned"), tmp_path, None, started, deals, "official", 0)
+        finetune_heads(RECIPE._replace(head="finetuned"), tmp_path, None, started, deals, "official", 0)
 
 
 def test_modules_are_told_stage_by_stage():

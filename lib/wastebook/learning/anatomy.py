@@ -1,6 +1,5 @@
 """What a network is made of, stage by stage, and what it costs on this machine."""
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from wastebook.learning.backbones import Backbone, prepare_forward
 from wastebook.learning.features import BATCH_SIZE, time_forward
 
-NAMED = {nn.Conv2d: "convolution", nn.MaxPool2d: "max pooling", nn.Linear: "linear layer"}
-
 
 def list_modules(backbone: Backbone, class_count: int) -> pd.DataFrame:
     """A row per stage of the network, photo to answer, the new head of `class_count` outputs last.
 
-    `module` (its name), `made_of` (its blocks and layers), `channels, height, width` of what it gives (1 x 1
-    once pooled), `parameters`, `learns` (only the head does where the backbone is frozen). Layers that only
-    normalise or activate are counted with the stage before them.
+    `module` (its name), `channels, height, width` of what it gives (1 x 1 once pooled), `parameters`,
+    `learns` (only the head does where the backbone is frozen). Layers that only normalise or activate are
+    counted with the stage before them.
     """
     names = {module: name for name, module in _stages(backbone.network).items()}
     shapes: dict[nn.Module, torch.Size] = {}
@@ -39,20 +36,10 @@ def list_modules(backbone: Backbone, class_count: int) -> pd.DataFrame:
         if rows and only_adjusts and size.items() <= rows[-1].items():
             rows[-1]["parameters"] += parameters
         else:
-            facts = {"module": names[module], "made_of": _contents(module), **size}
-            rows.append(facts | {"parameters": parameters, "learns": False})
+            rows.append({"module": names[module], **size, "parameters": parameters, "learns": False})
     weights = (backbone.feature_width + 1) * class_count
-    head = ("head", _contents(nn.Linear(1, 1)), class_count, 1, 1, weights, True)
+    head = ("head", class_count, 1, 1, weights, True)
     return pd.DataFrame([*rows, dict(zip(rows[0], head, strict=True))])
-
-
-def _contents(module: nn.Module) -> str:
-    """Its blocks and layers in words: `2 BasicBlock, 4 convolutions`."""
-    blocks = Counter(type(child).__name__ for child in module.children() if list(child.children()))
-    layers = Counter(NAMED[kind] for layer in module.modules() for kind in NAMED if isinstance(layer, kind))
-    words = [f"{count} {name}" for name, count in blocks.items()]
-    words += [f"{count} {name}{'s' * (count > 1)}" for name, count in layers.items()]
-    return ", ".join(words) or "average pooling"
 
 
 def _stages(network: nn.Module) -> dict[str, nn.Module]:

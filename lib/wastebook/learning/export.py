@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # torch and TensorFlow, each imported where a model of it is 
     from wastebook.learning.backbones import Backbone
     from wastebook.learning.heads import Head
     from wastebook.learning.keras_networks import KerasBackbone
-    from wastebook.learning.sessions import SessionHead
 
 OPSET = 18  # the first in which Resize averages where it shrinks
 SMALLEST_TENSOR = 20_000  # values; smaller ones stay in 32 bits: a tenth of all, and half of the error
@@ -33,7 +32,7 @@ BLOCKED_OPSET, BLOCKED_IR = 21, 10  # the first in which scales may be shared so
 
 
 def export_model(
-    backbone: "Backbone | KerasBackbone", head: "Head | SessionHead", model: Model, card: Card, file: Path
+    backbone: "Backbone | KerasBackbone", head: "Head", model: Model, card: Card, file: Path
 ) -> None:
     """Keep a backbone of torch or Keras under a linear head as ONNX in `file`, and beside it (`-int8`) with
     its weights in 8 bits.

@@ -32,9 +32,10 @@ from wastebook.errors import WastebookError
 from wastebook.files import atomic_write, exclusive_lock
 from wastebook.learning import backbones
 from wastebook.learning.backbones import Backbone
-from wastebook.learning.features import BATCH_SIZE
+from wastebook.learning.features import BATCH_SIZE, extract_features
 from wastebook.learning.heads import Head
 from wastebook.learning.predictions import Model, Scores, check_trainable, class_numbers, history_table
+from wastebook.learning.study import Deals, Study, study_deals
 from wastebook.photos.augment import check_transform, transform_photo
 from wastebook.photos.decode import decode_photos, parallel_map, thread_count
 
@@ -55,6 +56,44 @@ class Settings(NamedTuple):
     dropout: float = 0.2
     transform: str = "mild"
     patience: int = 6
+
+
+def finetune_heads(
+    model: Model,
+    root: Path,
+    backbone: Backbone,
+    started: Study,
+    deals: Deals,
+    scheme: str,
+    seed: int,
+    **options: Any,
+) -> tuple[Study, Backbone]:
+    """The backbone's upper layers trained too, under one deal, in the cache epoch by epoch.
+
+    Parameters
+    ----------
+    model, deals : as `train_heads`'
+    root : the folder of the photos
+    backbone : from `load_backbone`
+    started : a study on the same backbone, with whose head it starts
+    scheme, seed : of the deal
+    **options : fields of `Settings`, and `precision`
+
+    Returns
+    -------
+    Study of that deal, and the tuned backbone
+
+    Examples
+    --------
+    >>> study, tuned = finetune_heads(model, root, backbone, solved, deals, "official", 0)  # doctest: +SKIP
+    """
+    key = (scheme, seed)
+    if key not in deals:
+        known = ", ".join(dict.fromkeys(name for name, _ in deals))
+        raise WastebookError(f"There is no {scheme!r} split of these photos to fine-tune: name {known}.")
+    tuned, head = finetune(deals[key], root, backbone, started.heads[key], model, seed, **options)
+    plain = extract_features(deals[key], root, tuned)[0]
+    return study_deals(model, plain, {key: deals[key]}, lambda *_: (head, head.history))[0], tuned
 
 
 def finetune(
@@ -244,5 +283,5 @@ class _Training:
         network, head = tuned["network"].requires_grad_(True), tuned["head"].requires_grad_(False)
         history, parameters = history_table(self.rows, model, self.seed), self.settings._asdict()
         seconds, weight, bias = self.start.seconds + self.seconds, head.weight.numpy(), head.bias.numpy()
-        tuned_head = Head(weight, bias, self.start.classes, history, parameters, seconds)
+        tuned_head = Head(weight, bias, self.start.classes, parameters, seconds, history)
         return self.backbone._replace(network=network, sha256=backbones.network_hash(network)), tuned_head

@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,14 +26,14 @@ L2_PATH = tuple(np.logspace(0, -4, 13))  # strongest first: each solution starts
 
 class Head(NamedTuple):
     """A linear layer on features: logits = features @ weight.T + bias. `weight` is (K, D) float32 for the K
-    `classes`, `history` has a row per epoch and split, `parameters` are those that it was trained with."""
+    `classes`, `parameters` and `seconds` tell of its training, `history` has a row per epoch and split."""
 
     weight: np.ndarray
     bias: np.ndarray
     classes: list[str]
-    history: pd.DataFrame
-    parameters: dict[str, Any]
-    seconds: float
+    parameters: Mapping[str, Any] = {}
+    seconds: float = 0.0
+    history: pd.DataFrame = pd.DataFrame(columns=predictions.HISTORY)
 
 
 class Recipe(NamedTuple):
@@ -89,7 +89,7 @@ def train_head(
         raise WastebookError(f"Training diverged at learning_rate={recipe.learning_rate}: lower it.")
     history, seconds = predictions.history_table(rows, model, seed), time.perf_counter() - started
     parameters = recipe._asdict() | {"views": len(features)}
-    return Head(matrix[:, :-1].copy(), matrix[:, -1].copy(), classes, history, parameters, seconds)
+    return Head(matrix[:, :-1].copy(), matrix[:, -1].copy(), classes, parameters, seconds, history)
 
 
 def solve_head(
@@ -125,7 +125,7 @@ def solve_head(
     folded = weight.astype(np.float32), (bias - weight @ mean).astype(np.float32)
     parameters, seconds = {"l2": l2, "views": len(features)}, time.perf_counter() - started
     path = pd.DataFrame(rows, columns=["l2", "train_loss", "validation_loss", "validation_accuracy"])
-    return Head(*folded, classes, pd.DataFrame(columns=predictions.HISTORY), parameters, seconds), path
+    return Head(*folded, classes, parameters, seconds), path
 
 
 def _solutions(features: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:

@@ -14,8 +14,9 @@ from optuna.trial import TrialState
 from sklearn.metrics import f1_score
 
 from wastebook.errors import WastebookError
-from wastebook.learning.heads import head_probabilities, train_head
+from wastebook.learning.heads import Head, head_probabilities, train_head
 from wastebook.learning.predictions import Model, class_numbers
+from wastebook.learning.study import Deals, Study, study_deals
 
 BATCH_SIZES = (16, 32, 64)
 # Their five, in ranges with room on all sides of what they found best.
@@ -26,6 +27,47 @@ SPACE = {
     "step_size": IntDistribution(3, 10),
     "gamma": FloatDistribution(0.1, 0.9),
 }
+
+
+def search_heads(
+    model: Model,
+    features: np.ndarray,
+    plain: np.ndarray,
+    deals: Deals,
+    classes: list[str],
+    folder: Path,
+    trials: int,
+    epochs: int,
+) -> tuple[Study, pd.DataFrame]:
+    """The recipe's parameters searched by Optuna under every deal, and a head trained with the best of each.
+
+    Parameters
+    ----------
+    model, features, plain, deals, classes : as `train_heads`'
+    folder : where the journals are kept, from which a search goes on
+    trials, epochs : how many of each, 1 or more
+
+    Returns
+    -------
+    Study, whose `searches` are Optuna's, and all trials (`number, state, value, seconds`, the parameters)
+
+    Examples
+    --------
+    >>> study, trials = search_heads(model, *data, folder, trials=20, epochs=15)  # doctest: +SKIP
+    """
+    searches = {}
+
+    def learn(photos: pd.DataFrame, scheme: str, seed: int) -> tuple[Head, pd.DataFrame]:
+        given = (features, plain, photos, classes, model)
+        file = folder / f"{model.id}-{scheme}-{seed}.journal"
+        search = searches[scheme, seed] = search_head(*given, file, trials, seed, epochs)
+        table = search.trials_dataframe(attrs=("number", "state", "value", "user_attrs", "params"))
+        table.columns = table.columns.str.replace(r"^(user_attrs|params)_", "", regex=True)
+        head = train_head(*given, seed, epochs=epochs, **search.best_params)
+        return head, table.assign(state=table["state"].str.lower())
+
+    study, found = study_deals(model, plain, deals, learn)
+    return study._replace(searches=searches), found
 
 
 def search_head(

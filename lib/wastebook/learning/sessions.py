@@ -5,13 +5,13 @@ search are alike without being copies, so a validation that shuffles them flatte
 runs of numbers, sessions.
 """
 
+import time
 import warnings
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from joblib import parallel_config
-from scipy.special import expit, softmax
+from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -22,24 +22,13 @@ from threadpoolctl import threadpool_limits
 
 from wastebook.data.splits import group_numbers
 from wastebook.errors import WastebookError
+from wastebook.learning.heads import Head, head_probabilities
 from wastebook.learning.predictions import Model, class_numbers, predictions_table
+from wastebook.learning.study import Deals, Study
 from wastebook.photos.decode import thread_count
 
-Deals = dict[tuple[str, int], pd.DataFrame]  # of `deal_photos`
 FEWEST = 6  # photos of each side, two per fold, that two sets are told apart by
 PENALTIES = np.logspace(0.5, -2, 6)  # L2, strongest first: each solution starts from the one before
-
-
-class SessionHead(NamedTuple):
-    """logits = features @ weight.T + bias for the two `classes`, `weight` (2, D). `path` has a row per
-    penalty (`l2, log_loss, accuracy` over the folds left out), `left_out` the (N, 2) class probabilities that
-    each photo got from the others."""
-
-    weight: np.ndarray
-    bias: np.ndarray
-    classes: list[str]
-    path: pd.DataFrame
-    left_out: np.ndarray
 
 
 def file_numbers(photos: pd.DataFrame) -> np.ndarray:
@@ -86,14 +75,17 @@ def shuffled_folds(photos: pd.DataFrame, count: int, seed: int) -> np.ndarray:
 
 def solve_session_head(
     features: np.ndarray, photos: pd.DataFrame, classes: list[str], folds: np.ndarray
-) -> SessionHead:
+) -> tuple[Head, pd.DataFrame, np.ndarray]:
     """Logistic regression on standardised features (N, D) of `photos`, with what it cannot learn from them by
     itself learned from its predictions for `folds` left out: the L2 penalty, by their log loss, and then a
     slope and an offset for its logits (Platt, 1999), which make its probabilities mean what they say
     elsewhere.
 
-    WastebookError where there are not two classes, or one is absent outside a fold.
+    Gives the head; a row per penalty, `l2, log_loss, accuracy` over the folds left out; and the (N, 2) class
+    probabilities that each photo got from the others. WastebookError where there are not two classes, or one
+    is absent outside a fold.
     """
+    started = time.perf_counter()
     targets = class_numbers(photos["label"], classes)
     if len(classes) != 2:
         raise WastebookError(f"This head tells two classes apart; the data set has {len(classes)}.")
@@ -118,42 +110,33 @@ def solve_session_head(
     weight = slope * solver.coef_[0].astype(np.float64) / scale
     bias = slope * solver.intercept_[0] + offset - weight @ mean
     both = np.array([[-0.5], [0.5]])  # a logit per class, as every head has
-    left_out = platt.predict_proba(logits[best][:, None])
-    return SessionHead(both * weight, both[:, 0] * bias, classes, path, left_out)
+    facts = ({"l2": PENALTIES[best]}, time.perf_counter() - started)
+    head = Head(both * weight, both[:, 0] * bias, classes, *facts)
+    return head, path, platt.predict_proba(logits[best][:, None])
 
 
 def solve_session_heads(
     model: Model, plain: np.ndarray, deals: Deals, classes: list[str], count: int, shuffled: bool = False
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[Study, pd.DataFrame]:
     """`solve_session_head` under every deal, from all photos that it gives to train or validation, in `count`
-    folds, by session or `shuffled`. Gives the predictions for test and, as split `validation`, those that the
-    others got while left out; and the paths of penalties with their `scheme` and `seed`."""
-    parts, paths = [], []
+    folds, by session or `shuffled`. In the predictions, validation (all of train, where a deal has none) has
+    what was said of it while it was left out. Gives also the paths of penalties with `scheme` and `seed`."""
+    parts, paths, heads = [], [], {}
     for (scheme, seed), photos in deals.items():
         learned = photos["split"].isin(["train", "validation"]).to_numpy()
-        test = (photos["split"] == "test").to_numpy()
-        known = photos[learned].assign(split="validation")
+        known = photos[learned]
         folds = shuffled_folds(known, count, seed) if shuffled else session_folds(known, count)
-        head = solve_session_head(plain[learned], known, classes, folds)
-        answers = [(known, head.left_out), (photos[test], session_probabilities(head, plain[test]))]
-        parts += [predictions_table(*answer, classes, model, seed, scheme) for answer in answers]
-        paths.append(head.path.assign(scheme=scheme, seed=seed))
-    return pd.concat(parts, ignore_index=True), pd.concat(paths, ignore_index=True)
-
-
-def session_probabilities(head: SessionHead, features: np.ndarray) -> np.ndarray:
-    """(N, 2) float64 class probabilities of (N, D) features."""
-    return softmax(features.astype(np.float64) @ head.weight.T + head.bias, axis=1)
-
-
-def predict_session_head(
-    head: SessionHead, features: np.ndarray, photos: pd.DataFrame, model: Model, seed: int, scheme: str
-) -> pd.DataFrame:
-    """The predictions table of a head for validation and test, from the features (N, D) of all `photos`. It
-    was solved on those outside test, so validation has what was said of it while it was left out."""
-    probabilities, asked = session_probabilities(head, features), (photos["split"] != "train").to_numpy()
-    probabilities[(photos["split"] != "test").to_numpy()] = head.left_out
-    return predictions_table(photos[asked], probabilities[asked], head.classes, model, seed, scheme)
+        head, path, left_out = solve_session_head(plain[learned], known, classes, folds)
+        probabilities = head_probabilities(head, plain)
+        probabilities[learned] = left_out
+        if not (photos["split"] == "validation").any():
+            photos = photos.replace({"split": {"train": "validation"}})
+        asked = photos["split"].isin(["validation", "test"]).to_numpy()
+        parts.append(predictions_table(photos[asked], probabilities[asked], classes, model, seed, scheme))
+        paths.append(path.assign(scheme=scheme, seed=seed))
+        heads[scheme, seed] = head
+    history = head.history.assign(scheme=[])
+    return Study(pd.concat(parts, ignore_index=True), history, heads), pd.concat(paths, ignore_index=True)
 
 
 def domain_auc(features: np.ndarray, ours: np.ndarray, seed: int = 0) -> float:

@@ -1,24 +1,24 @@
 """A model studied: trained alike under every split scheme and seed, so that scores come with their spread."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import optuna
 import pandas as pd
 
 from wastebook.data import split_photos
 from wastebook.errors import WastebookError
-from wastebook.learning.backbones import Backbone
-from wastebook.learning.features import extract_features
-from wastebook.learning.finetune import finetune
 from wastebook.learning.heads import Head, predict_head, solve_head, train_head
 from wastebook.learning.predictions import MODEL, Model
-from wastebook.learning.search import search_head
+
+if TYPE_CHECKING:  # slow to import, and only for who searches
+    import optuna
 
 Deals = dict[tuple[str, int], pd.DataFrame]  # the photos with `split` filled, by scheme and seed
+Learn = Callable[
+    [pd.DataFrame, str, int], tuple[Head, pd.DataFrame]
+]  # from the photos of a deal, scheme, seed
 
 
 class Study(NamedTuple):
@@ -29,7 +29,7 @@ class Study(NamedTuple):
     predictions: pd.DataFrame
     history: pd.DataFrame
     heads: dict[tuple[str, int], Head]
-    searches: Mapping[tuple[str, int], optuna.Study] = {}
+    searches: Mapping[tuple[str, int], "optuna.Study"] = {}
 
 
 def deal_photos(photos: pd.DataFrame, scheme: str, seeds: Sequence[int]) -> Deals:
@@ -95,11 +95,12 @@ def train_heads(
     --------
     >>> study = train_heads(model, features, features[0], deals, classes, epochs=15)  # doctest: +SKIP
     """
-    heads = {
-        key: train_head(features, plain, photos, classes, model, key[1], **recipe)
-        for key, photos in deals.items()
-    }
-    return _study(model, plain, deals, heads)
+
+    def learn(photos: pd.DataFrame, scheme: str, seed: int) -> tuple[Head, pd.DataFrame]:
+        head = train_head(features, plain, photos, classes, model, seed, **recipe)
+        return head, head.history
+
+    return study_deals(model, plain, deals, learn)[0]
 
 
 def solve_heads(
@@ -119,89 +120,7 @@ def solve_heads(
     --------
     >>> study, path = solve_heads(model, features, features[0], deals, classes)  # doctest: +SKIP
     """
-    heads, paths = {}, []
-    for (scheme, seed), photos in deals.items():
-        heads[scheme, seed], path = solve_head(features, plain, photos, classes)
-        paths.append(path.assign(scheme=scheme, seed=seed))
-    table = pd.concat(paths, ignore_index=True).assign(**model.columns)
-    return _study(model, plain, deals, heads), table
-
-
-def search_heads(
-    model: Model,
-    features: np.ndarray,
-    plain: np.ndarray,
-    deals: Deals,
-    classes: list[str],
-    folder: Path,
-    trials: int,
-    epochs: int,
-) -> tuple[Study, pd.DataFrame]:
-    """The recipe's parameters searched by Optuna under every deal, and a head trained with the best of each.
-
-    Parameters
-    ----------
-    model, features, plain, deals, classes : as `train_heads`'
-    folder : where the journals are kept, from which a search goes on
-    trials, epochs : how many of each, 1 or more
-
-    Returns
-    -------
-    Study, whose `searches` are Optuna's, and all trials (`number, state, value, seconds`, the parameters)
-
-    Examples
-    --------
-    >>> study, trials = search_heads(model, *data, folder, trials=20, epochs=15)  # doctest: +SKIP
-    """
-    searches, heads, tables = {}, {}, []
-    for (scheme, seed), photos in deals.items():
-        given = (features, plain, photos, classes, model)
-        file = folder / f"{model.id}-{scheme}-{seed}.journal"
-        search = searches[scheme, seed] = search_head(*given, file, trials, seed, epochs)
-        heads[scheme, seed] = train_head(*given, seed, epochs=epochs, **search.best_params)
-        table = search.trials_dataframe(attrs=("number", "state", "value", "user_attrs", "params"))
-        table.columns = table.columns.str.replace(r"^(user_attrs|params)_", "", regex=True)
-        tables.append(table.assign(state=table["state"].str.lower(), scheme=scheme, seed=seed))
-    study = _study(model, plain, deals, heads)._replace(searches=searches)
-    return study, pd.concat(tables, ignore_index=True).assign(**model.columns)
-
-
-def finetune_heads(
-    model: Model,
-    root: Path,
-    backbone: Backbone,
-    started: Study,
-    deals: Deals,
-    scheme: str,
-    seed: int,
-    **options: Any,
-) -> tuple[Study, Backbone]:
-    """The backbone's upper layers trained too, under one deal, in the cache epoch by epoch.
-
-    Parameters
-    ----------
-    model, deals : as `train_heads`'
-    root : the folder of the photos
-    backbone : from `load_backbone`
-    started : a study on the same backbone, with whose head it starts
-    scheme, seed : of the deal
-    **options : fields of `wastebook.learning.finetune.Settings`, and `precision`
-
-    Returns
-    -------
-    Study of that deal, and the tuned backbone
-
-    Examples
-    --------
-    >>> study, tuned = finetune_heads(model, root, backbone, solved, deals, "official", 0)  # doctest: +SKIP
-    """
-    key = (scheme, seed)
-    if key not in deals:
-        known = ", ".join(dict.fromkeys(name for name, _ in deals))
-        raise WastebookError(f"There is no {scheme!r} split of these photos to fine-tune: name {known}.")
-    tuned, head = finetune(deals[key], root, backbone, started.heads[key], model, seed, **options)
-    plain = extract_features(deals[key], root, tuned)[0]
-    return _study(model, plain, {key: deals[key]}, {key: head}), tuned
+    return study_deals(model, plain, deals, lambda photos, *_: solve_head(features, plain, photos, classes))
 
 
 def training_seconds(studies: Sequence[Study]) -> pd.DataFrame:
@@ -215,9 +134,11 @@ def training_seconds(studies: Sequence[Study]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def parameter_importance(searches: Mapping[tuple[str, int], optuna.Study]) -> pd.Series:
+def parameter_importance(searches: Mapping[tuple[str, int], "optuna.Study"]) -> pd.Series:
     """The share of the objective's variation that each parameter accounts for (functional ANOVA, Hutter et
     al. 2014), on average over some searches; empty where one cannot say: under 10 trials, or all alike."""
+    import optuna
+
     fanova, found = optuna.importance.FanovaImportanceEvaluator(seed=0), []
     for search in searches.values():
         if len(search.trials) < 10 or len({trial.value for trial in search.trials}) < 2:
@@ -226,10 +147,18 @@ def parameter_importance(searches: Mapping[tuple[str, int], optuna.Study]) -> pd
     return pd.DataFrame(found).mean().sort_values(ascending=False)
 
 
-def _study(model: Model, plain: np.ndarray, deals: Deals, heads: dict[tuple[str, int], Head]) -> Study:
-    predictions, history = [], []
+def study_deals(model: Model, plain: np.ndarray, deals: Deals, learn: Learn) -> tuple[Study, pd.DataFrame]:
+    """The study of the heads that `learn` gives under every deal, each with a table of how it was found; and
+    these tables in one, with the `scheme` and `seed` of each and the model's columns."""
+    heads, tables, answers, history = {}, [], [], []
     for (scheme, seed), photos in deals.items():
-        head, held_out = heads[scheme, seed], (photos["split"] != "train").to_numpy()
-        predictions.append(predict_head(head, plain[held_out], photos[held_out], model, seed, scheme))
+        head, table = learn(photos, scheme, seed)
+        held_out = (photos["split"] != "train").to_numpy()
+        answers.append(predict_head(head, plain[held_out], photos[held_out], model, seed, scheme))
         history.append(head.history.assign(scheme=scheme))
-    return Study(pd.concat(predictions, ignore_index=True), pd.concat(history, ignore_index=True), heads)
+        tables.append(table.assign(scheme=scheme, seed=seed))
+        heads[scheme, seed] = head
+    told, all_answers, all_history = (
+        pd.concat(each, ignore_index=True) for each in (tables, answers, history)
+    )
+    return Study(all_answers, all_history, heads), told.assign(**model.columns)
