@@ -102,6 +102,34 @@ def test_the_locks_hold_a_version_of_what_is_declared():
     assert all([*locked("requirements.lock").values(), *locked("requirements-test.lock").values()])
 
 
+def jobs_of(workflow):
+    file = paths.PROJECT / ".github" / "workflows" / f"{workflow}.yml"
+    return yaml.safe_load(file.read_text(encoding="utf-8"))["jobs"]
+
+
+def test_the_quick_book_is_built_on_what_is_declared():
+    """Each Python of pyproject.toml, on three systems, by commands that know no shell of one of them."""
+    quick = jobs_of("book")["quick"]
+    matrix = quick["strategy"]["matrix"]
+    kinds = (kind.removeprefix("Programming Language :: Python :: ") for kind in pyproject()["classifiers"])
+    assert matrix["python"] == [kind for kind in kinds if re.fullmatch(r"3\.\d+", kind)]
+    assert [system.partition("-")[0] for system in matrix["os"]] == ["ubuntu", "macos", "windows"]
+    commands = [step["run"] for step in quick["steps"] if "run" in step]
+    assert "wastebook build --profile quick --run sample --json" in commands
+    assert not [command for command in commands if set(command) & set("$|&~`") or ".venv/" in command]
+
+
+@pytest.mark.parametrize("workflow", ["book", "weekly"])
+def test_a_job_that_fails_leaves_its_logs(workflow):
+    for name, job in jobs_of(workflow).items():
+        assert job["timeout-minutes"] <= 180
+        makes = any(
+            word in step.get("run", "") for step in job["steps"] for word in ("make", "build", "pytest")
+        )
+        kept = [step for step in job["steps"] if "upload-artifact" in step.get("uses", "")]
+        assert kept or not makes, f"{workflow}: {name} keeps no logs"
+
+
 def test_the_hooks_run_the_versions_of_the_lock():
     config = yaml.safe_load((paths.PROJECT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     wanted = {
