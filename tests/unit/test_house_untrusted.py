@@ -12,6 +12,7 @@ import torch
 import yaml
 
 from wastebook import paths
+from wastebook.answers import browser
 from wastebook.answers.predictor import Predictor
 from wastebook.cache import cached_table
 from wastebook.errors import WastebookError
@@ -146,3 +147,21 @@ def test_no_reader_is_told_to_run_what_it_reads():
                 names = {getattr(node, "module", None), *(alias.name for alias in node.names)}
                 found += [(file.name, node.lineno, name) for name in names & ALWAYS]
     assert found == []
+
+
+def entries(part):
+    """The mappings below a card that have an address."""
+    if isinstance(part, dict):
+        yield from [part] if "url" in part else []
+        part = list(part.values())
+    if isinstance(part, list):
+        yield from (entry for each in part for entry in entries(each))
+
+
+def test_what_is_downloaded_comes_by_https_and_is_known_by_its_hash():
+    cards = sorted(paths.CARDS.glob("*.yml")) + sorted(paths.CARDS.glob("weights/*.yml"))
+    found = [entry for card in cards for entry in entries(yaml.safe_load(card.read_text(encoding="utf-8")))]
+    found += browser.ENGINE["sources"]
+    assert len(found) > 5
+    for entry in found:
+        assert entry["url"].startswith("https://") and len(entry.get("sha256", entry.get("md5"))) in (32, 64)
