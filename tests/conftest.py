@@ -189,7 +189,8 @@ def describe_faults(rows):
             "| --- | --: | --: | --- |",
         ]
         for (_, tried, follows), counts in ((row, rows[row]) for row in sorted(rows) if row[0] == area):
-            held = counts["passed"] if counts["skipped"] < counts.total() else "not tried here"
+            held = f"{counts['passed']:,}" if counts["skipped"] < counts.total() else "not tried here"
+            tried, follows = (text.replace("|", r"\|") for text in (tried, follows))
             page += [f"| {tried} | {counts.total():,} | {held} | {follows} |"]
     return "\n".join(page) + "\n"
 
