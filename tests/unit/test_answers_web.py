@@ -4,7 +4,11 @@ import contextlib
 import gzip
 import io
 import ipaddress
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -70,11 +74,14 @@ class Host(BaseHTTPRequestHandler):
     def _silent(self):
         time.sleep(5)
 
-    def _drip(self):
+    def _drip(self, seconds=5):
         self.reply(Content_Length=10**6)
-        for _ in range(100):
+        for _ in range(20 * seconds):
             self.wfile.write(b"x")
             time.sleep(0.05)
+
+    def _slow(self):
+        self._drip(seconds=60)
 
     def _drip_head(self):
         self.wfile.write(b"HTTP/1.1 200 OK\r\n")
@@ -155,13 +162,15 @@ def public(monkeypatch):
 def test_a_bad_host_costs_a_line(predictor, host, monkeypatch, path, note):
     monkeypatch.setenv(web.PRIVATE, "1")
     monkeypatch.setattr(web, "MOST_BYTES", 1 << 20)
-    monkeypatch.setattr(web, "MOST_SECONDS", 1)
-    monkeypatch.setattr(web, "TIMEOUT", (0.5, 0.5))
+    if path.startswith("drip"):
+        monkeypatch.setattr(web, "MOST_SECONDS", 1)
+    if path.startswith("silent"):
+        monkeypatch.setattr(web, "TIMEOUT", (3, 0.5))
     port, _ = host()
     started = time.monotonic()
     answer, pixels = predictor.look(f"http://127.0.0.1:{port}/{path}")
     assert (answer.probabilities, pixels, answer.note) == (None, None, note)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 15
 
 
 def test_a_photo_from_the_web_gets_the_answer_of_the_file(predictor, host, photo, monkeypatch):
@@ -235,3 +244,27 @@ def test_no_name_leads_inside(predictor, host, public, monkeypatch, answers):
         assert answer.probabilities is not None and asked == [(f"photos.example:{port}", "/good.jpg")]
     else:
         assert answer.note.startswith("refused: 127.0.0.1 is on") and asked == []
+
+
+@pytest.mark.fault(
+    "network",
+    "Ctrl+C while a host sends a byte at a time",
+    "the program ends in a moment, with exit code 130",
+)
+def test_nobody_waits_for_a_slow_host_after_ctrl_c(host, kept_runs):
+    port, asked = host()
+    command = [sys.executable, "-m", "wastebook.cli", "predict", f"http://127.0.0.1:{port}/slow.jpg"]
+    process = subprocess.Popen(
+        [*command, "--run", str(kept_runs / "small")],
+        env=os.environ | {web.PRIVATE: "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not asked and process.poll() is None:
+        time.sleep(0.1)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=50)
+    assert process.returncode == 130 and "Traceback" not in told
+    assert time.monotonic() - started < 10

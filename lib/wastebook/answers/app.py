@@ -99,8 +99,7 @@ def main() -> None:
 
 def show_answer(photo: Any, predictor: Predictor, names: list[str], texts: dict[str, str], why: bool) -> None:
     """An uploaded photo with its answer, or with what is wrong with it."""
-    model = predictor.file
-    answer, pixels = answered(model, model.stat().st_mtime, photo.name, photo.getvalue())
+    answer, pixels = answered(predictor.file, predictor.file.stat().st_mtime, photo.name, photo.getvalue())
     st.divider()
     if answer.probabilities is None or pixels is None:
         st.error(f"{photo.name}: {texts['cannot be read']} ({answer.note})")

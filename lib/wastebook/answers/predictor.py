@@ -54,7 +54,8 @@ class Predictor:
             content, on = file.read_bytes(), ["CPUExecutionProvider"]
             self._session = onnxruntime.InferenceSession(content, options, providers=on)
             self.facts = json.loads(self._session.get_modelmeta().custom_metadata_map["wastebook"])
-            self.name, self.classes, self.card = (self.facts[key] for key in ("name", "classes", "card"))
+            self.name, self.network = self.facts["name"], self.facts["network"]
+            self.classes, self.card = self.facts["classes"], self.facts["card"]
             self.image_size: tuple[int, int] = tuple(self.facts["image_size"])
             self.backbone = SimpleNamespace(**self.facts["weights"])
         except Exception as error:  # onnxruntime raises kinds of its own
@@ -105,7 +106,7 @@ class Predictor:
         lines = [f"{self.name}, of {run}, learned from {data['photos']:,} photos of {data['name']}."]
         lines += [DRAWN] if self.drawn else []
         if self.backbone.weights == "random":
-            lines += [f"{self.facts['network']} has random weights: it has never learned to see."]
+            lines += [f"{self.network} has random weights: it has never learned to see."]
         return "\n".join(lines)
 
     def row(self, answer: Answer) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.pool import AsyncResult, ThreadPool
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,19 +94,16 @@ def resize_antialiased(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def parallel_map(function: Callable[[Given], Result], items: Iterable[Given]) -> Iterator[Result]:
-    """`map` on `thread_count()` threads that runs only a few items ahead of whoever takes the results."""
-    threads = thread_count()
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 4 * threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    """`map` on `thread_count()` threads that runs only a few items ahead of whoever takes the results, and
+    leaves at once where they are no longer taken, as after Ctrl+C."""
+    threads, waiting = thread_count(), deque[AsyncResult[Result]]()
+    with ThreadPool(threads) as pool:
+        for item in items:
+            waiting.append(pool.apply_async(function, [item]))
+            if len(waiting) > 4 * threads:
+                yield waiting.popleft().get()
+        while waiting:
+            yield waiting.popleft().get()
 
 
 def thread_count() -> int:
