@@ -1,6 +1,7 @@
 """The command line. Each command imports what it needs when it is called, so that help comes at once."""
 
 import errno
+import io
 import os
 import shutil
 import signal
@@ -20,15 +21,10 @@ from rich.table import Column, Table
 from wastebook import paths
 from wastebook.errors import WastebookError
 
-
-def _program(title: str, data: typer.Typer) -> typer.Typer:
-    program = typer.Typer(help=title, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
-    program.add_typer(data, name="data")
-    return program
-
-
 data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
-commands = _program("A reproducible report book on telling waste apart in photos.", data)
+TITLE = "A reproducible report book on telling waste apart in photos."
+commands = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
+commands.add_typer(data, name="data")
 KEY_PACKAGES = ("papermill", "snakemake", "pandas", "torch", "tensorflow", "keras")
 console = Console(stderr=True)  # what is said to people; what was asked for goes to stdout
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, for a machine.")]
@@ -41,6 +37,9 @@ ModelRun = Annotated[str | None, typer.Option(help="The run (default: the newest
 def main() -> None:
     """The program: what a user can mend is said in a line or two, and the exit code is true."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name outside its encoding ends nothing
+            stream.reconfigure(errors="backslashreplace")
     paths.make_absolute()
     try:
         commands()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -200,3 +201,40 @@ def test_answering_brings_in_nothing_heavy():
         "import sys, wastebook.answers.predictor; print({'pandas', 'torch', 'nbformat'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "set()\n"
+
+
+NAMES = [
+    "two\nlines.jpg",
+    "\x1b[31mred\x1b[0m.jpg",
+    "\u202egpj.esrever.jpg",
+    "塑料瓶 🥤.jpg",
+    "\udce9t\udce9.jpg",  # Latin-1 on the disk, which is no UTF-8
+    "=cmd|'calc'!A1.jpg",
+    "-rf.jpg",
+    "<img src=x onerror=alert(1)>.jpg",
+    f"{'long' * 62}.jpg",
+]
+
+
+@pytest.mark.fault(
+    "hostile names",
+    "photos called by line breaks, escape codes, formulas, markup, no UTF-8; answers to a file in cp1252",
+    "a line per photo, which no terminal obeys; the table is whole",
+)
+def test_hostile_names(files, kept_runs, tmp_path, record_property):
+    record_property("inputs", len(NAMES))
+    for name in NAMES:
+        shutil.copy(files[0], tmp_path / name)
+    command = [sys.executable, "-m", "wastebook.cli", "predict", "--run", str(kept_runs / "small")]
+    done = subprocess.run(
+        [*command, "--csv", "answers.csv", "--", *NAMES],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode("cp1252").splitlines()
+    assert len(lines) == len(NAMES) and all(line.isprintable() and " %" in line for line in lines)
+    table = pd.read_csv(tmp_path / "answers.csv")
+    assert len(table) == len(NAMES) and table["label"].notna().all()
+    assert "塑料瓶 🥤.jpg" in set(table["photo"]) and table["photo"].map(str.isprintable).all()

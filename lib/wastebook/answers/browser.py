@@ -20,7 +20,6 @@ from wastebook.errors import WastebookError
 from wastebook.files import file_hash, write_text
 
 FOLDER = "try-it"  # in the site
-SCRIPT = Path(__file__).with_name("try.js")
 VERSION = "1.30.0"
 NAME = f"onnxruntime-web-{VERSION}.tgz"
 URL = f"https://registry.npmjs.org/onnxruntime-web/-/{NAME}"
@@ -60,7 +59,7 @@ def write_try_it(run: Path, site: Path) -> None:
         told = {"model": about, "megabytes": round(size / 1e6), "parts": {}}
     elif model:
         told["reason"] = NO_ENGINE
-    script = SCRIPT.read_text(encoding="utf-8")
+    script = Path(__file__).with_name("try.js").read_text(encoding="utf-8")
     write_text(folder / "try.js", f"const tryIt = {json.dumps(told)};\n{script}")
 
 

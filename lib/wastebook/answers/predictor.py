@@ -80,17 +80,18 @@ class Predictor:
         """The answer to a photo (a file, an address on the web, or the `content` of what is called so) and
         its pixels; None for one that is bad."""
         name = str(photo)
+        shown = name if name.isprintable() else repr(name)  # no line break, no signs that a terminal obeys
         try:
             content = bring(name) if content is None and name.lower().startswith(WEB) else content
             most = decode.LARGEST if content is None else MOST_PIXELS
             pixels = decode.read_photo(Path(photo), most, content)
             note = "an animation: its first picture" if decode.is_animated(Path(photo), content) else ""
-            return Answer(name, *self.ask(pixels), note), pixels
+            return Answer(shown, *self.ask(pixels), note), pixels
         except PhotoError as error:
             note = f"{error.problem}: {error.detail}"
         except MemoryError:
             note = "huge: not enough memory for it"
-        return Answer(name, None, note=note), None
+        return Answer(shown, None, note=note), None
 
     def answer(self, photo: str | Path) -> Answer:
         """The answer to a photo: a file, or an address on the web. Never raises for a photo that is bad."""
