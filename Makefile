@@ -29,7 +29,7 @@ check: .venv/ready-for-tests
 	$(BIN)/codespell
 
 lab: .venv/ready
-	$(BIN)/jupyter lab chapters
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/chapters
 
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -25,7 +25,6 @@ data = typer.Typer(help="The data sets: what there is, bringing it here, checkin
 TITLE = "A reproducible report book on telling waste apart in photos."
 commands = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
 commands.add_typer(data, name="data")
-KEY_PACKAGES = ("papermill", "snakemake", "pandas", "torch", "tensorflow", "keras")
 console = Console(stderr=True)  # what is said to people; what was asked for goes to stdout
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, for a machine.")]
 Setting = partial(typer.Option, help="Set a parameter (of every chapter, where * is named). Repeats.")
@@ -36,9 +35,11 @@ ModelRun = Annotated[str | None, typer.Option(help="The run (default: the newest
 
 def main() -> None:
     """The program: what a user can mend is said in a line or two, and the exit code is true."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:  # Windows has no SIGHUP
+        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup, a closed terminal is no reason to end
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name outside its encoding ends nothing
+        if isinstance(stream, io.TextIOWrapper):  # a name outside its encoding is no reason either
             stream.reconfigure(errors="backslashreplace")
     paths.make_absolute()
     try:
@@ -58,7 +59,7 @@ def main() -> None:
     _say(message)
     if "--json" in sys.argv:
         print_json(data={"errors": [message]})
-    sys.exit(1)
+    sys.exit(2 if sys.argv[1:2] == ["compare"] else 1)  # 1 says there that runs differ
 
 
 def _say(error: str) -> None:
@@ -278,7 +279,7 @@ def doctor(as_json: Json = False) -> None:
     cache, data_sets = cache_folder(), describe_datasets().to_dict("records")
     rows = [
         ("packages", f"all {len(found)}" * (not missing), f"pip install {' '.join(missing)}"),
-        *((package, found.get(package), "") for package in KEY_PACKAGES),
+        *((name, found.get(name), "") for name in ("papermill", "snakemake", "torch", "tensorflow")),
         ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB", ""),
         ("accelerator", machine["accelerator"], "none: the processor does the work"),
         ("renderer", f"{renderer.name} {renderer.version}, {renderer.program}", ""),

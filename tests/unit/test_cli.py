@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -61,7 +62,7 @@ def test_starting_imports_nothing_heavy():
 def test_a_mistake_is_an_error_of_a_line_or_two(call, monkeypatch, tmp_path, arguments, message):
     monkeypatch.setattr(paths, "RUNS", tmp_path)
     code, stdout, stderr = call(*arguments)
-    assert (code, stdout) == (1, "")
+    assert (code, stdout) == (2 if arguments[0] == "compare" else 1, "")
     assert message in stderr and len(stderr.strip().split("\n")) <= 2
     assert not list(tmp_path.iterdir())
 
@@ -79,6 +80,18 @@ def test_no_space_left_is_said_in_a_line(call, monkeypatch):
     code, _, stderr = call("build")
     assert code == 1 and len(stderr.split("\n")) == 2
     assert "No space left on device: '/runs/sample'. Free some" in stderr
+
+
+@pytest.mark.fault("disk and places", "output in an encoding that lacks a name's letters", "nothing is lost")
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_name_outside_the_encoding(tmp_path, encoding):
+    code = (
+        "import sys; from wastebook import cli; cli.commands = lambda: print('瓶 🥤', file=sys.stderr);"
+        "cli.main(); print('瓶'); print('whole')"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert done.returncode == 0 and done.stdout.split() == [rb"\u74f6", b"whole"]
 
 
 def test_an_interruption_says_how_to_go_on(call, monkeypatch):
@@ -174,6 +187,7 @@ def test_compare_says_what_differs(call, monkeypatch, tmp_path):
     assert call("compare", "one", "three")[0] == 0
     code, stdout, _ = call("compare", "one", "two", "--json")
     assert code == 1 and json.loads(stdout)["differ"][0]["model"] == "resnet18"
+    assert call("compare", "one", "four")[0] == 2
 
 
 def test_places_in_the_environment_are_made_absolute(monkeypatch, tmp_path):
@@ -185,3 +199,26 @@ def test_places_in_the_environment_are_made_absolute(monkeypatch, tmp_path):
     assert os.environ["WASTEBOOK_DATA"] == os.pathsep.join([str(tmp_path / "photos"), str(tmp_path / "more")])
     assert os.environ["WASTEBOOK_CACHE"] == str(tmp_path / "kept")
     assert "WASTEBOOK_WEIGHTS" not in os.environ
+
+
+def test_what_no_terminal_can_close_goes_on(call):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        assert call("--help")[0] == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.fault(
+    "kills", "a closed terminal or SIGTERM", "the program ends in order, its exit code is true"
+)
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
+def test_a_signal_ends_in_order(name):
+    code = (
+        "import os, signal, time\nfrom wastebook import cli\ndef work():\n    try:\n"
+        f"        os.kill(os.getpid(), signal.{name})\n        time.sleep(9)\n    finally:\n"
+        "        print('cleared')\ncli.commands = work\ncli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "cleared\n" and done.returncode == 128 + getattr(signal, name)
