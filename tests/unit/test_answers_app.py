@@ -132,10 +132,11 @@ def test_nothing_is_kept(app, file, tmp_path, monkeypatch):
 
 @pytest.mark.fault(
     "app",
-    "a model that cannot be opened, one that cannot answer, and a run that is gone, while the app runs",
+    "a model cut in half, and a run that is taken away, while the app runs",
     "the container's health check fails; before that it holds, and the app listens on this machine alone",
 )
 def test_the_health_check_fails_when_nothing_can_be_answered(kept_runs, tmp_path, record_property):
+    record_property("inputs", 2)
     run = shutil.copytree(kept_runs / "small", tmp_path / "run")
     dockerfile = (paths.PROJECT / "Dockerfile").read_text(encoding="utf-8")
     check = re.search(r"^HEALTHCHECK .*CMD (.+)$", dockerfile, re.MULTILINE)[1]

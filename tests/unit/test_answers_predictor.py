@@ -97,8 +97,14 @@ def mess(tmp_path, files):
     return tmp_path
 
 
-def test_what_is_bad_is_said_and_the_rest_is_answered(mess):
+@pytest.mark.fault(
+    "damaged photos",
+    "predict on a folder: cut, empty, no picture, gone, 400 million pixels, animations, among good ones",
+    "each is answered, or told with its reason",
+)
+def test_what_is_bad_is_said_and_the_rest_is_answered(mess, record_property):
     table = wastebook.predict([mess, mess / "gone.jpg"]).set_index("photo")
+    record_property("inputs", len(table))
     table.index = table.index.str.replace(f"{mess}/", "")
     noted = table["note"][table["note"] != ""]
     assert {name: note.split(":")[0] for name, note in noted.items()} == {
