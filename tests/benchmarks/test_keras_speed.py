@@ -31,10 +31,10 @@ def test_the_input_pipeline_keeps_up_with_training(cache):
     targets = class_numbers(photos["label"], dataset.classes).astype(np.float32)[:, None]
     pixels = keras_training.decode_once(photos, dataset.root, IMAGE_SIZE)
     network = keras_networks.build_cnn("optimised_cnn", IMAGE_SIZE)
-    network.compile("adam", "binary_crossentropy")
     held = np.array(pixels[:BATCH_SIZE]), targets[:BATCH_SIZE]
     recipe = keras_training.KerasRecipe(1, batch_size=BATCH_SIZE)
-    splits, steps = photos["split"].to_numpy(), len(photos) // BATCH_SIZE
+    learner = keras_training._Learner(network, pixels, targets, photos["split"].to_numpy(), recipe)
+    steps = len(photos) // BATCH_SIZE
 
     def epoch_of(batches) -> float:
         started = time.perf_counter()
@@ -46,7 +46,7 @@ def test_the_input_pipeline_keeps_up_with_training(cache):
         return itertools.repeat(held, steps)
 
     def shuffled():
-        return keras_training._batches(pixels, targets, splits, recipe, "train", 1)[0]
+        return learner.batches("train", 1)[0]
 
     epoch_of(same())  # compiles
     alone, whole = zip(*((epoch_of(same()), epoch_of(shuffled())) for _ in range(ROUNDS)), strict=True)

@@ -27,7 +27,7 @@ TINY = ["test_resnet", "test_efficientnet", "test_vit"]
 def alone(monkeypatch):
     """No weights at hand and no hub, unless a test says otherwise."""
     monkeypatch.delenv("WASTEBOOK_WEIGHTS", raising=False)
-    monkeypatch.setattr(backbones, "server_answers", lambda url: False)
+    monkeypatch.setattr(weights_room, "server_answers", lambda url: False)
     monkeypatch.setattr(backbones.huggingface_hub, "try_to_load_from_cache", lambda *names: None)
 
 
@@ -146,7 +146,7 @@ def test_tensors_of_pytorchs_own_format(weights, tmp_path):
 def test_a_damaged_file_is_refused(weights, monkeypatch):
     file, _ = weights
     card = {"backbone": "test_resnet", "size": file.stat().st_size, "sha256": "0" * 64}
-    monkeypatch.setattr(weights_room, "known_weights", lambda: {"0" * 64: card})
+    monkeypatch.setattr(backbones, "known_weights", lambda: [card])
     monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(file.parent))
     with pytest.raises(WastebookError, match="damaged"):
         load_backbone("test_resnet")
@@ -156,12 +156,11 @@ def test_a_training_named_by_its_tag_gets_no_other_weights(weights, monkeypatch)
     file, backbone = weights
     monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(file.parent))
     tagged = "test_resnet.r160_in1k"
-    with pytest.raises(WastebookError, match=f"No ImageNet weights for {tagged}"):
+    with pytest.raises(WastebookError, match=f"No ImageNet weights, {tagged}"):
         load_backbone(tagged, "imagenet")
     with monkeypatch.context() as patch:
-        card = {"backbone": tagged, "size": file.stat().st_size, "note": "as it should be"}
-        known = {file_hash(file): card}
-        patch.setattr(weights_room, "known_weights", lambda: known)
+        card = {"backbone": tagged, "size": file.stat().st_size, "sha256": file_hash(file)}
+        patch.setattr(backbones, "known_weights", lambda: [card])
         assert load_backbone(tagged, "imagenet").network is not None
         card["backbone"] = "test_resnet.another_training"
         with pytest.raises(WastebookError, match="No ImageNet weights"):
@@ -171,7 +170,7 @@ def test_a_training_named_by_its_tag_gets_no_other_weights(weights, monkeypatch)
 
 
 def test_the_books_networks_are_known_by_their_tagged_names():
-    known = {card["backbone"] for card in weights_room.known_weights().values()}
+    known = {card["backbone"] for card in weights_room.known_weights()}
     assert set(backbones.BOOK_NAMES.values()) <= known
 
 
@@ -210,3 +209,34 @@ def test_input_is_normalised_as_the_weights_want(few):
         backbone.std
     ).view(3, 1, 1)
     torch.testing.assert_close(as_input(backbone, pixels), expected, check_stride=False)
+
+
+@pytest.mark.fault("weights and caches", "weights unpacked from a zip damaged in the cache", "unpacked anew")
+@pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:-7], lambda whole: whole[::-1]])
+def test_unpacked_weights_that_are_damaged_are_unpacked_anew(damage, weights, monkeypatch, tmp_path):
+    file, backbone = weights
+    with zipfile.ZipFile(tmp_path / "weights.zip", "w") as archive:
+        archive.write(file, file.name)
+    monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(tmp_path / "weights.zip"))
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "cache"))
+    for _ in range(2):
+        assert network_hash(load_backbone("test_resnet", "imagenet").network) == backbone.sha256
+        (unpacked,) = (tmp_path / "cache").glob("weights/*/*.safetensors")
+        unpacked.write_bytes(damage(unpacked.read_bytes()))
+
+
+@pytest.mark.fault(
+    "weights and caches", "weights damaged in the hub's cache", "downloaded anew; else as absent"
+)
+def test_weights_damaged_in_the_hubs_cache_are_fetched_anew(weights, monkeypatch, tmp_path):
+    file, backbone = weights
+    kept = tmp_path / file_hash(file)
+    kept.write_bytes(file.read_bytes()[:-7])
+    (tmp_path / "model.safetensors").symlink_to(kept)
+    hub = backbones.huggingface_hub
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *names: str(tmp_path / "model.safetensors"))
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *names, force_download: str(file))
+    with pytest.raises(WastebookError, match="No ImageNet weights"):
+        load_backbone("test_resnet", "imagenet")
+    monkeypatch.setattr(weights_room, "server_answers", lambda url: True)
+    assert network_hash(load_backbone("test_resnet", "imagenet").network) == backbone.sha256

@@ -10,8 +10,9 @@ from wastebook.cache import cache_folder
 from wastebook.data import draw_per_class
 from wastebook.errors import WastebookError
 from wastebook.learning import backbones as room
+from wastebook.learning import features as features_room
 from wastebook.learning.backbones import for_inference, forward, load_backbone
-from wastebook.learning.features import cached_features, extract_features
+from wastebook.learning.features import Backbone, extract_features
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +39,35 @@ def test_kept_features_are_read_not_computed(sample, few, backbone, empty_cache,
     assert not np.array_equal(first[0], first[1])
 
 
-def test_a_damaged_view_is_made_anew(sample, few, empty_cache, tmp_path):
-    ask = (few, sample.root, "brightness", "vertical_flip", 2, 0, (24, 32), brightness, 2)
-    first = cached_features(*ask)
+@pytest.fixture
+def by_brightness(monkeypatch):
+    """A backbone of two features without a network: what is done to pixels shows in them. With it come the
+    sizes of the batches that it is asked for."""
+    batches = []
+
+    def forward(pixels):
+        batches.append(len(pixels))
+        return np.stack([pixels.mean(axis=(1, 2, 3)), pixels[:, :, :9].mean(axis=(1, 2, 3))], axis=1)
+
+    monkeypatch.setattr(room, "prepare_forward", lambda backbone, precision: ("brightness", forward))
+    numbers = {"mean": (0, 0, 0), "std": (1, 1, 1)}
+    return Backbone("brightness", None, (24, 32), 2, "random", "", **numbers), batches
+
+
+@pytest.mark.fault(
+    "weights and caches", "features in the cache damaged, half written or pickled", "made anew"
+)
+def test_a_damaged_view_is_made_anew(sample, few, empty_cache, tmp_path, by_brightness):
+    ask = (few, sample.root, by_brightness[0], "vertical_flip", 2)
+    first = extract_features(*ask)
     files = sorted(tmp_path.glob("features/*/vertical_flip-0-*.npz"))
     whole = files[0].read_bytes()
     for damage in (whole[:-40], b"", whole.replace(b"sha256", b"sha265"), whole[:400] + b"?" + whole[401:]):
         files[0].write_bytes(damage)
-        assert np.array_equal(cached_features(*ask), first)
+        assert np.array_equal(extract_features(*ask), first)
     trap = np.array([{"a": "pickle"}], dtype=object)
     np.savez(files[1], photos=few["sha256"].to_numpy(dtype=str), pixels=trap, features=trap)
-    assert np.array_equal(cached_features(*ask), first)
+    assert np.array_equal(extract_features(*ask), first)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "auto"])
@@ -75,23 +94,13 @@ def test_another_size_or_seed_is_another_feature(sample, few, backbone):
     assert not np.array_equal(*drawn)
 
 
-def brightness(pixels):
-    """Two features without a network: what is done to pixels shows in them."""
-    return np.stack([pixels.mean(axis=(1, 2, 3)), pixels[:, :, :9].mean(axis=(1, 2, 3))], axis=1)
-
-
-def test_the_same_pixels_are_computed_once_in_whole_batches(sample, few, empty_cache):
-    batches = []
-
-    def forward(pixels):
-        batches.append(len(pixels))
-        return brightness(pixels)
-
-    def ask(transform, views):
-        key = ("brightness", transform, views, 0, (24, 32), forward, 2)
-        return cached_features(few, sample.root, *key, batch_size=5)
-
-    plain, views = ask("none", 1)[0], ask("horizontal_flip", 6)
+def test_the_same_pixels_are_computed_once_in_whole_batches(
+    sample, few, empty_cache, by_brightness, monkeypatch
+):
+    monkeypatch.setattr(features_room, "BATCH_SIZE", 5)
+    backbone, batches = by_brightness
+    plain = extract_features(few, sample.root, backbone)[0]
+    views = extract_features(few, sample.root, backbone, "horizontal_flip", 6)
     assert set(batches) == {5}
     photos = few["sha256"].nunique()
     assert len(batches) <= 2 * photos / 5 + 7  # each photo as it is and flipped, not six times

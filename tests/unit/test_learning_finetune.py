@@ -1,6 +1,7 @@
 """Fine-tuning and its checkpoints."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -9,9 +10,10 @@ from wastebook.errors import WastebookError
 from wastebook.learning import finetune as room
 from wastebook.learning.backbones import load_backbone, network_hash
 from wastebook.learning.features import extract_features
-from wastebook.learning.finetune import finetune
+from wastebook.learning.finetune import finetune_heads
 from wastebook.learning.heads import train_head
 from wastebook.learning.predictions import HISTORY, Model
+from wastebook.learning.study import Study
 
 TUNED = Model("test_resnet", "48x48", head="finetuned")
 SETTINGS = {"epochs": 3, "blocks": 2, "batch_size": 16, "learning_rate": 5e-3}
@@ -24,6 +26,14 @@ def trained(sample):
     features = extract_features(photos, sample.root, backbone)
     head = train_head(features, features[0], photos, sample.classes, Model("tiny", "48x48"), batch_size=16)
     return photos, sample.root, backbone, head
+
+
+def finetune(photos, root, backbone, head, model, **options):
+    """The tuned backbone and head of one deal."""
+    deal = ("random", 0)
+    started = Study(pd.DataFrame(), pd.DataFrame(), {deal: head})
+    study, tuned = finetune_heads(model, root, backbone, started, {deal: photos}, *deal, **options)
+    return tuned, study.heads[deal]
 
 
 @pytest.fixture(autouse=True)
@@ -51,61 +61,46 @@ def test_only_the_upper_blocks_learn(trained, capsys):
 def test_a_killed_training_goes_on_as_if_nothing_had_been(trained, monkeypatch, tmp_path):
     tuned, head = finetune(*trained, TUNED, **SETTINGS)
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "again"))
+    run_epoch, epochs = room._Learner.run_epoch, []
+
+    def killed(self, epoch):
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return run_epoch(self, epoch)
+
     with monkeypatch.context() as patch:
-        end_epoch = room._Training.end_epoch
-
-        def killed(self, *arguments):
-            end_epoch(self, *arguments)
-            if self.epoch == 2:
-                raise KeyboardInterrupt
-
-        patch.setattr(room._Training, "end_epoch", killed)
+        patch.setattr(room._Learner, "run_epoch", killed)
         with pytest.raises(KeyboardInterrupt):
             finetune(*trained, TUNED, **SETTINGS)
-    epochs = []
-    learn = room._Training.learn
     monkeypatch.setattr(
-        room._Training, "learn", lambda self, batches: epochs.append(1) or learn(self, batches)
+        room._Learner, "run_epoch", lambda self, epoch: epochs.append(epoch) or run_epoch(self, epoch)
     )
     resumed, resumed_head = finetune(*trained, TUNED, **SETTINGS)
-    assert len(epochs) == 1
+    assert epochs == [3]
     assert resumed.sha256 == tuned.sha256
     assert np.array_equal(resumed_head.weight, head.weight)
     assert resumed_head.history.equals(head.history)
     finetune(*trained, TUNED, **SETTINGS)
-    assert len(epochs) == 1  # done already: given at once
+    assert epochs == [3]  # done already: given at once
     finetune(*trained, TUNED, **SETTINGS | {"epochs": 1})
-    assert len(epochs) == 2  # other arguments are another training
-
-
-def test_a_damaged_checkpoint_is_trained_anew(trained, tmp_path):
-    tuned, _ = finetune(*trained, TUNED, **SETTINGS)
-    (file,) = tmp_path.glob("finetuned/*.pt")
-    file.write_bytes(file.read_bytes()[:5000])
-    assert finetune(*trained, TUNED, **SETTINGS)[0].sha256 == tuned.sha256
-
-
-def test_two_processes_do_not_train_the_same(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(room._Training, "run", lambda *arguments: finetune(*trained, TUNED, **SETTINGS))
-    with pytest.raises(WastebookError, match="Another process"):
-        finetune(*trained, TUNED, **SETTINGS)
+    assert epochs == [3, 1]  # other arguments are another training
 
 
 def test_it_stops_when_nothing_gets_better(trained, monkeypatch):
-    monkeypatch.setattr(room._Training, "validate", lambda *arguments: (1.0, 0.5))
+    monkeypatch.setattr(room._Learner, "validate", lambda self: (1.0, 0.5))
     _, head = finetune(*trained, TUNED, **SETTINGS | {"epochs": 9}, patience=2)
     assert head.history["epoch"].max() == 3
 
 
 def test_memory_that_runs_out_halves_the_batch(trained, monkeypatch, capsys):
-    whole = room._Training.logits
+    whole = room._Learner.logits
 
     def greedy(self, pixels):
         if len(pixels) > 4:
             raise torch.OutOfMemoryError
         return whole(self, pixels)
 
-    monkeypatch.setattr(room._Training, "logits", greedy)
+    monkeypatch.setattr(room._Learner, "logits", greedy)
     finetune(*trained, TUNED, **SETTINGS | {"epochs": 1})
     assert "going on with 4 photos" in capsys.readouterr().err
 

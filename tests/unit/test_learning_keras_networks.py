@@ -1,5 +1,7 @@
 """The Keras models: built as described, fed as they should be, the same on another backend and in torch."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import torch
 
 from wastebook.data import open_dataset
 from wastebook.errors import WastebookError
-from wastebook.learning import keras_networks
+from wastebook.learning import keras_networks, weights
 from wastebook.learning.keras_networks import import_keras
 
 SIZE = 71
@@ -27,7 +29,7 @@ def no_weights(monkeypatch, tmp_path):
     """Nowhere to get weights from."""
     monkeypatch.delenv("WASTEBOOK_WEIGHTS", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(keras_networks, "server_answers", lambda url: False)
+    monkeypatch.setattr(weights, "server_answers", lambda url: False)
 
 
 def test_the_optimised_cnn_is_the_published_one():
@@ -83,7 +85,7 @@ def test_weights_that_are_not_what_their_name_says(monkeypatch, tmp_path, sample
     file.write_bytes(b"nothing of the kind")
     monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(tmp_path))
     arguments = (SIZE, sample_binary.photos, sample_binary.root)
-    with pytest.raises(WastebookError, match="sha256 differs"):
+    with pytest.raises(WastebookError, match="damaged"):
         keras_networks.load_keras_backbone("efficientnet_b0", "auto", *arguments)
     with pytest.raises(WastebookError, match="do not fit"):
         keras_networks.load_keras_backbone("efficientnet_b0", str(file), *arguments)
@@ -94,7 +96,7 @@ def test_weights_in_a_zip_are_found(monkeypatch, tmp_path, sample_binary):
         archive.writestr("some/efficientnetb0_notop.weights.h5", b"nothing of the kind")
     monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(tmp_path / "weights.zip"))
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(WastebookError, match="sha256 differs"):
+    with pytest.raises(WastebookError, match="damaged"):
         keras_networks.load_keras_backbone(
             "efficientnet_b0", "auto", SIZE, sample_binary.photos, sample_binary.root
         )
@@ -123,6 +125,52 @@ def test_only_the_last_blocks_learn(no_weights, sample_binary):
         keras_networks.fine_tunable(backbone, keras_networks.small_head(backbone.feature_width), 8)
 
 
+ANSWER = """
+import numpy as np
+from wastebook.learning import keras_networks
+model = keras_networks.build_cnn("base_cnn", 32, "fp32", seed=3)
+pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
+drawn = keras_networks.import_keras().random.normal((2,), seed=1)
+answer = [keras_networks.weights_hash(model), model.predict_on_batch(pixels).tolist(), drawn.numpy().tolist()]
+"""
+KERAS_JSON = {
+    "other axes": {"image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.1},
+    "none that Keras knows": {"floatx": "bfloat16", "image_data_format": "wrong", "backend": "torch"},
+}
+
+
+@pytest.mark.fault("own folders", "other axes, precision or backend in keras.json", "the same networks")
+@pytest.mark.parametrize("said", KERAS_JSON.values(), ids=list(KERAS_JSON))
+def test_the_readers_own_settings_of_keras_change_nothing(said, tmp_path):
+    (tmp_path / "keras.json").write_text(json.dumps(said))
+    here: dict = {}
+    exec(ANSWER, here)
+    own = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    code, environment = f"{ANSWER}\nprint(answer)", own | {"KERAS_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.strip() == str(here["answer"]), done.stderr[-2000:]
+    assert json.loads((tmp_path / "keras.json").read_text()) == said
+
+
+@pytest.mark.fault("weights and caches", "weights damaged in Keras' cache", "downloaded anew; else as absent")
+def test_weights_damaged_in_keras_cache_are_not_taken(no_weights, tmp_path, monkeypatch, sample_binary):
+    card = {"backbone": "xception", "file": "xception.h5", "url": "https://weights.invalid/xception.h5"}
+    whole, kept = b"not read here", tmp_path / "models" / "xception.h5"
+    card["md5"] = hashlib.md5(whole).hexdigest()
+    monkeypatch.setattr(keras_networks, "known_weights", lambda whose: [card])
+    kept.parent.mkdir()
+    kept.write_bytes(whole[:-1])
+    arguments = (SIZE, sample_binary.photos, sample_binary.root)
+    with pytest.raises(WastebookError, match=r"No ImageNet weights, xception\.h5"):
+        keras_networks.load_keras_backbone("xception", "imagenet", *arguments)
+    monkeypatch.setattr(weights, "server_answers", lambda url: True)
+    asked = []
+    monkeypatch.setattr(import_keras().utils, "get_file", lambda *names, **how: asked.append(how) or kept)
+    with pytest.raises(WastebookError, match="do not fit"):  # it is what was fetched that is read
+        keras_networks.load_keras_backbone("xception", "auto", *arguments)
+    assert asked == [{"cache_dir": tmp_path, "cache_subdir": "models", "file_hash": card["md5"]}]
+
+
 @pytest.mark.parametrize("missing", ["tensorflow", "keras"])
 def test_without_a_backend_it_says_what_to_install(missing):
     code = (
@@ -144,7 +192,7 @@ def test_the_torch_backend_learns_and_agrees(tmp_path):
     np.savez(tmp_path / "given.npz", images=images, answers=np.asarray(model.predict_on_batch(images)))
     code = f"""
 import numpy as np
-from wastebook.learning import keras_networks
+from wastebook.learning import keras_networks, weights
 assert keras_networks.import_keras().backend.backend() == "torch"
 given = np.load({str(tmp_path / "given.npz")!r})
 model = keras_networks.build_cnn("optimised_cnn", 32, "fp32")

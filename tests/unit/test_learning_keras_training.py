@@ -6,7 +6,8 @@ import pytest
 from wastebook.data import open_dataset, split_photos
 from wastebook.errors import WastebookError
 from wastebook.learning import keras_networks, keras_training
-from wastebook.learning.predictions import Model
+from wastebook.learning.features import extract_features
+from wastebook.learning.predictions import HISTORY, Model
 from wastebook.photos.decode import read_photo, resize_antialiased
 
 CLASSES = ["organic", "recyclable"]
@@ -48,10 +49,9 @@ def test_photos_are_decoded_once(data, photos, pixels):
 def test_batches_hold_each_row_once_an_epoch(pixels, photos):
     numbers, splits = np.arange(len(pixels)), photos["split"].to_numpy()
     recipe = keras_training.KerasRecipe(2, seed=1, batch_size=16)
+    learner = keras_training._Learner(base_cnn("fp32"), pixels, numbers, splits, recipe)
     epochs = [
-        np.concatenate(
-            [rows for _, rows in keras_training._batches(pixels, numbers, splits, recipe, *asked)[0]]
-        )
+        np.concatenate([rows for _, rows in learner.batches(*asked)[0]])
         for asked in (("train", 1), ("train", 2), ("train", 1), ("validation", 1))
     ]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(np.flatnonzero(splits == "train"))
@@ -59,32 +59,67 @@ def test_batches_hold_each_row_once_an_epoch(pixels, photos):
     assert list(epochs[3]) == list(np.flatnonzero(splits == "validation"))
 
 
-def test_training_repeats_and_carries_on_to_the_bit(pixels, photos, monkeypatch, tmp_path):
+@pytest.fixture
+def epochs_run(monkeypatch):
+    """The epochs that are run from now on; a negative one is to kill the training once it has run."""
+    run_epoch, epochs = keras_training._Learner.run_epoch, []
+
+    def watched(self, epoch):
+        scores = run_epoch(self, epoch)
+        if -epoch in epochs:
+            raise KeyboardInterrupt
+        epochs.append(epoch)
+        return scores
+
+    monkeypatch.setattr(keras_training._Learner, "run_epoch", watched)
+    return epochs
+
+
+def test_training_repeats_and_carries_on_to_the_bit(pixels, photos, monkeypatch, tmp_path, epochs_run):
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "one"))
     model, history = fit(pixels, photos)
-    assert list(history.columns) == keras_training.HISTORY and len(history) == 6
-    again, the_same = fit(pixels, photos)  # not run again: the very same seconds
-    assert history.equals(the_same)
+    assert list(history.columns) == [*HISTORY, "seconds"] and len(history) == 6
+    again, the_same = fit(pixels, photos)
+    assert history.equals(the_same) and epochs_run == [1, 2, 3]  # not run again: the very same seconds
 
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "two"))
-    run_epoch = keras_training._run_epoch
-
-    def killed(learner, batches, epoch, seed):
-        rows = run_epoch(learner, batches, epoch, seed)
-        if epoch == 3:
-            raise KeyboardInterrupt
-        return rows
-
-    monkeypatch.setattr(keras_training, "_run_epoch", killed)
+    epochs_run[:] = [-3]
     with pytest.raises(KeyboardInterrupt):
         fit(pixels, photos)
-    monkeypatch.setattr(keras_training, "_run_epoch", run_epoch)
+    epochs_run.clear()
     resumed, carried_on = fit(pixels, photos)
+    assert epochs_run == [3]
     columns = ["epoch", "split", "loss", "accuracy"]
     assert carried_on[columns].equals(history[columns])
-    expected = keras_training.predict(model, pixels)
-    assert (keras_training.predict(resumed, pixels) == expected).all()
-    assert (keras_training.predict(again, pixels) == expected).all()
+    rows = np.arange(len(pixels))
+    expected = keras_training.predict(model, pixels, rows)
+    assert (keras_training.predict(resumed, pixels, rows) == expected).all()
+    assert (keras_training.predict(again, pixels, rows) == expected).all()
+
+
+@pytest.mark.fault(
+    "weights and caches", "a Keras training's checkpoint cut short or overwritten", "trained anew"
+)
+@pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:-300], lambda whole: b"?" * 5000])
+def test_a_damaged_checkpoint_is_trained_anew(damage, pixels, photos, monkeypatch, tmp_path, epochs_run):
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
+    _, history = fit(pixels, photos, epochs=1)
+    (file,) = tmp_path.glob("training/*.npz")
+    file.write_bytes(damage(file.read_bytes()))
+    _, anew = fit(pixels, photos, epochs=1)
+    assert epochs_run == [1, 1] and anew["loss"].equals(history["loss"])
+
+
+@pytest.mark.fault(
+    "weights and caches", "decoded photos in the cache cut short or overwritten", "decoded anew"
+)
+@pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:-9], lambda whole: b"?" * 500])
+def test_damaged_decoded_photos_are_decoded_anew(damage, data, photos, pixels, monkeypatch, tmp_path):
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
+    for _ in range(2):
+        assert np.array_equal(keras_training.decode_once(photos, data.root, 32), pixels)
+        (file,) = tmp_path.glob("decoded/*.npy")
+        file.write_bytes(damage(file.read_bytes()))
 
 
 def test_a_study_predicts_what_was_not_learned(pixels, photos):
@@ -94,7 +129,7 @@ def test_a_study_predicts_what_was_not_learned(pixels, photos):
     held_out = photos[photos["split"] != "train"]
     assert study.predictions["path"].tolist() == held_out["path"].tolist()
     assert len(study.history) == 2 and set(study.predictions["model"]) == {model.id}
-    cost = keras_training.measure_cost(study.network, rounds=1)
+    cost = keras_training.measure_cost(study.network)
     assert cost["parameters"] == network.count_params() and cost["milliseconds"] > 0
 
 
@@ -112,7 +147,7 @@ def test_training_keeps_the_best_epoch_and_stops(photos, monkeypatch, tmp_path):
     assert -np.log(sure[np.arange(len(rows)), truth]).mean() == pytest.approx(
         held_out["loss"][best], abs=1e-5
     )
-    assert not list(tmp_path.glob("training/*/*.keras"))
+    assert len(list(tmp_path.glob("training/*.npz"))) == 1
 
 
 def test_what_is_kept_of_a_training_is_of_the_same_model(pixels, photos, monkeypatch, tmp_path):
@@ -123,7 +158,7 @@ def test_what_is_kept_of_a_training_is_of_the_same_model(pixels, photos, monkeyp
     assert keras_networks.weights_hash(some_frozen) == keras_networks.weights_hash(base_cnn("bf16"))
     for model in (base_cnn("fp32"), base_cnn("bf16"), some_frozen):
         train(model, pixels, photos, epochs=1, batch_size=16)
-    assert len(list(tmp_path.glob("training/base_cnn-*"))) == 3
+    assert len(list(tmp_path.glob("training/base_cnn-*.npz"))) == 3
 
 
 def base_cnn(precision):
@@ -145,19 +180,19 @@ def test_training_refuses(pixels, photos):
 
 def test_a_batch_too_large_for_the_memory_is_halved(pixels, photos, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
-    begun, run_epoch = [], keras_training._run_epoch
+    begun, run_epoch = [], keras_training._Learner.run_epoch
 
     class ResourceExhaustedError(Exception):
         pass
 
-    def small_memory(learner, batches, epoch, seed):
-        begun.append(keras_networks.weights_hash(learner))
-        rows = run_epoch(learner, batches, epoch, seed)  # it has learned by then
-        if batches.args[-1].batch_size > 8:
+    def small_memory(self, epoch):
+        begun.append(keras_networks.weights_hash(self.network))
+        scores = run_epoch(self, epoch)  # it has learned by then
+        if self.recipe.batch_size > 8:
             raise ResourceExhaustedError
-        return rows
+        return scores
 
-    monkeypatch.setattr(keras_training, "_run_epoch", small_memory)
+    monkeypatch.setattr(keras_training._Learner, "run_epoch", small_memory)
     _, history = fit(pixels, photos, epochs=1)
     assert len(history) == 2 and begun[0] == begun[1]
     assert "Out of memory with 16 photos at once" in capsys.readouterr().err
@@ -167,11 +202,11 @@ def test_features_are_kept_by_photo(data, photos, monkeypatch, tmp_path):
     monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
     few = photos.head(5)
     backbone = keras_networks.load_keras_backbone("xception", "random", 71, few, data.root)
-    alone = keras_training.extract_keras_features(few.iloc[[2]], data.root, backbone)
-    together = keras_training.extract_keras_features(few, data.root, backbone)
+    alone = extract_features(few.iloc[[2]], data.root, backbone)[0]
+    together = extract_features(few, data.root, backbone)[0]
     assert together.shape == (5, 2048) and (together[2] == alone[0]).all()
     broken = backbone._replace(network=None)  # nothing is computed again
-    backwards = keras_training.extract_keras_features(few[::-1], data.root, broken)
+    backwards = extract_features(few[::-1], data.root, broken)[0]
     assert (backwards[::-1] == together).all()
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from wastebook.errors import WastebookError
 from wastebook.learning import study
 from wastebook.learning.anatomy import list_modules
-from wastebook.learning.backbones import Backbone
+from wastebook.learning.features import Backbone
 from wastebook.learning.finetune import finetune_heads
 from wastebook.learning.predictions import MODEL, Model
 from wastebook.learning.search import SPACE, search_heads
@@ -133,7 +133,7 @@ def test_modules_are_told_stage_by_stage():
         "blocks", nn.Sequential(nn.Sequential(nn.Conv2d(4, 8, 1)), nn.Sequential(nn.Conv2d(8, 8, 1)))
     )
     network.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
-    backbone = Backbone("tiny", network.eval(), (16, 32), (0, 0, 0), (1, 1, 1), 8, "random", "")
+    backbone = Backbone("tiny", network.eval(), (16, 32), 8, "random", "", mean=(0, 0, 0), std=(1, 1, 1))
     told = list_modules(backbone, class_count=3).set_index("module")
     assert list(told.index) == ["stem", "blocks.0", "blocks.1", "pool", "head"]
     assert told.loc["stem", ["channels", "height", "width", "parameters"]].tolist() == [4, 8, 16, 112 + 8]

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from wastebook.learning.backbones import Backbone, prepare_forward
-from wastebook.learning.features import BATCH_SIZE, time_forward
+from wastebook.learning.backbones import prepare_forward
+from wastebook.learning.features import BATCH_SIZE, Backbone, time_forward
 
 
 def list_modules(backbone: Backbone, class_count: int) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import huggingface_hub
 import numpy as np
@@ -22,13 +22,13 @@ import timm
 
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import file_hash
-from wastebook.learning.features import Forward
+from wastebook.learning.features import Backbone, Forward, short_hash
 from wastebook.learning.weights import (
     choose_weights,
-    find_own,
     known_weights,
-    server_answers,
+    own_weights,
     settling_pixels,
+    wants_bf16,
 )
 from wastebook.photos.decode import thread_count
 
@@ -36,25 +36,6 @@ from wastebook.photos.decode import thread_count
 # (2019), which Keras has too (timm's own `efficientnet_b0` is another training), and torchvision's first.
 BOOK_NAMES = {"efficientnet_b0": "tf_efficientnet_b0.aa_in1k", "resnet18": "resnet18.tv_in1k"}
 Result = TypeVar("Result")
-
-
-class Backbone(NamedTuple):
-    """A network without its classifier, and what it expects to be fed.
-
-    `network` takes (N, 3, H, W) floats normalised by `mean` and `std` (of values in 0-1) and gives
-    (N, feature_width) features; `image_size` is (height, width) in pixels. `weights` is `imagenet`, `random`
-    or a path, `sha256` theirs, `note` what a reader should know of them beside a score.
-    """
-
-    name: str
-    network: nn.Module
-    image_size: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    feature_width: int
-    weights: str
-    sha256: str
-    note: str = ""
 
 
 def load_backbone(
@@ -90,7 +71,11 @@ def load_backbone(
     if not timm.is_model(timm_name):
         known = did_you_mean(name, [*BOOK_NAMES, *timm.list_models()])
         raise WastebookError(f"There is no backbone {name!r}. {known}")
-    weights, file = choose_weights(weights, partial(_imagenet_file, name, timm_name))
+    repository = getattr(timm.get_pretrained_cfg(timm_name), "hf_hub_id", None) or ""
+    own = partial(_at_hand, name, timm_name, repository)
+    fetch = partial(huggingface_hub.hf_hub_download, repository, "model.safetensors", force_download=True)
+    server = huggingface_hub.constants.ENDPOINT if repository else ""
+    weights, file = choose_weights(weights, f"{timm_name}.safetensors", own, server, fetch)
     backbone = _build(name, timm_name, weights, image_size, seed)
     return _settle(backbone, photos, root) if file is None else _load_weights(backbone, file)
 
@@ -102,14 +87,10 @@ def accelerator() -> torch.device:
 
 def use_bf16(precision: str, device: torch.device) -> bool:
     """Whether to compute in bfloat16 under `precision`: `bf16`, `fp32`, or `auto`: where it is fast."""
-    if precision not in ("auto", "bf16", "fp32"):
-        raise WastebookError(f"There is no precision {precision!r}: name `auto`, `bf16` or `fp32`.")
-    if precision != "auto":
-        return precision == "bf16"
     if device.type == "cpu":
         able = torch.cpu.get_capabilities()
-        return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return wants_bf16(precision, any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")))
+    return wants_bf16(precision, device.type == "cuda" and torch.cuda.is_bf16_supported())
 
 
 def for_inference(backbone: Backbone) -> nn.Module:
@@ -134,15 +115,16 @@ def prepare_forward(backbone: Backbone, precision: str = "auto") -> tuple[str, F
     """A name for what the forward pass here gives (of weights, preprocessing, precision), and the pass."""
     device = accelerator()
     bf16 = use_bf16(precision, device)
-    facts = repr((backbone.sha256, backbone.mean, backbone.std, bf16, device.type))
+    facts = (backbone.sha256, backbone.mean, backbone.std, bf16, device.type)
 
     @cache
     def network() -> nn.Module:
         torch.set_num_threads(thread_count())
         return for_inference(backbone).to(device)
 
-    key = f"{backbone.name}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
-    return key, lambda pixels: forward(network(), backbone, pixels, device, bf16)
+    return f"{backbone.name}-{short_hash(*facts)}", lambda pixels: forward(
+        network(), backbone, pixels, device, bf16
+    )
 
 
 def forward(
@@ -208,53 +190,50 @@ def _build(
     size = given or size[1:]
     with torch.inference_mode():
         width = network(torch.zeros(1, 3, *size)).shape[1]
-    return Backbone(name, network, size, mean, std, width, weights, sha256="")
+    return Backbone(name, network, size, width, weights, sha256="", mean=mean, std=std)
 
 
-def _imagenet_file(name: str, timm_name: str, required: bool) -> Path | None:
-    """timm's ImageNet weights at hand or downloaded; None (or an error where `required`) without."""
-    if own := find_own(name, timm_name):
-        return own
-    repository = getattr(timm.get_pretrained_cfg(timm_name), "hf_hub_id", None)
-    if repository:
-        cached = huggingface_hub.try_to_load_from_cache(repository, "model.safetensors")
-        if isinstance(cached, str):
-            return Path(cached)
-        if server_answers(huggingface_hub.constants.ENDPOINT):
-            try:
-                return Path(huggingface_hub.hf_hub_download(repository, "model.safetensors"))
-            except (OSError, huggingface_hub.errors.HfHubHTTPError) as error:
-                told = f"Could not download {repository} ({type(error).__name__})"
-                raise WastebookError(f"{told}: try again, or set WASTEBOOK_WEIGHTS.") from error
-    if required:
-        way = f"Set WASTEBOOK_WEIGHTS to a folder with {timm_name}.safetensors, or use `random`."
-        raise WastebookError(f"No ImageNet weights for {name}: the hub does not answer or has none.\n{way}")
+def _at_hand(name: str, timm_name: str, repository: str) -> Path | None:
+    """timm's ImageNet weights in `WASTEBOOK_WEIGHTS`, called like the network with the tag of its training
+    (`.aa_in1k`) or without (for a `name` with a tag, only if their hash is known for it); or in the hub's
+    cache, unless damaged."""
+    network = timm_name.split(".")[0]
+    cards = [card for card in known_weights() if card["backbone"].split(".")[0] == network]
+    names = dict.fromkeys(f"{called}.safetensors" for called in (timm_name, network))
+    for file, card in own_weights(names, cards):
+        if name in (file.stem, name.split(".")[0], card.get("backbone")):
+            return file
+    cached = huggingface_hub.try_to_load_from_cache(repository, "model.safetensors") if repository else None
+    if isinstance(cached, str) and _stored_hash(Path(cached)) in ("", file_hash(Path(cached))):
+        return Path(cached)
     return None
+
+
+def _stored_hash(file: Path) -> str:
+    """The SHA-256 that the hub's cache has named a file by; nothing for another file."""
+    stored = file.resolve().name
+    return stored if len(stored) == 64 else ""
 
 
 def _load_weights(backbone: Backbone, file: Path) -> Backbone:
     """The backbone with the weights in `file`, without their classifier; an error names what does not fit."""
     sha256 = file_hash(file)
-    stored = file.resolve().name  # the hub's cache names a file by its hash
-    if len(stored) == 64 and stored != sha256:
-        raise WastebookError(f"{file} is damaged (its SHA-256 is not its name): delete it and try again.")
     try:
         tensors = timm.models.load_state_dict(str(file), use_ema=False)
     except Exception as error:  # damaged files raise errors of many kinds; none of them is executed
         raise WastebookError(f"{file} holds no weights that can be read ({type(error).__name__}).") from error
-    facts: Any = backbone.network.pretrained_cfg
-    classifier = facts.get("classifier") or ()  # the start of its tensors' names, or of several
+    classifier = backbone.network.pretrained_cfg.get("classifier") or ()  # how its tensors' names begin
     classifiers = classifier if isinstance(classifier, str) else tuple(classifier)
     own = {name: each for name, each in tensors.items() if not name.startswith(classifiers)}
-    expected = backbone.network.state_dict()
-    for name in {**expected, **own}:
-        shapes = [tuple(held[name].shape) if name in held else "absent" for held in (expected, own)]
-        if shapes[0] != shapes[1] and not name.endswith("num_batches_tracked"):
-            told = f"{name} should be {shapes[0]}, is {shapes[1]}. Are they of another network?"
-            raise WastebookError(f"The weights in {file} do not fit: {told}")
-    backbone.network.load_state_dict(own, strict=False)
-    unknown = "" if stored == sha256 else f"these weights are not known by their hash ({file.name})"
-    note = known_weights().get(sha256, {"note": unknown}).get("note", "")
+    try:
+        backbone.network.load_state_dict(own)
+    except RuntimeError as error:
+        told = str(error).splitlines()[1].strip()[:200]
+        raise WastebookError(
+            f"The weights in {file} do not fit. Are they of another network? {told}"
+        ) from error
+    unknown = "" if _stored_hash(file) else f"these weights are not known by their hash ({file.name})"
+    note = next((card.get("note", "") for card in known_weights() if card["sha256"] == sha256), unknown)
     return backbone._replace(sha256=sha256, note=note)
 
 

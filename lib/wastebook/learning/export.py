@@ -21,9 +21,8 @@ from wastebook.files import atomic_write
 from wastebook.learning.predictions import Model
 
 if TYPE_CHECKING:  # torch and TensorFlow, each imported where a model of it is exported, never both
-    from wastebook.learning.backbones import Backbone
+    from wastebook.learning.features import Backbone
     from wastebook.learning.heads import Head
-    from wastebook.learning.keras_networks import KerasBackbone
 
 OPSET = 18  # the first in which Resize averages where it shrinks
 SMALLEST_TENSOR = 20_000  # values; smaller ones stay in 32 bits: a tenth of all, and half of the error
@@ -31,9 +30,7 @@ BLOCK = 64  # input channels that share a scale in 8 bits
 BLOCKED_OPSET, BLOCKED_IR = 21, 10  # the first in which scales may be shared so
 
 
-def export_model(
-    backbone: "Backbone | KerasBackbone", head: "Head", model: Model, card: Card, file: Path
-) -> None:
+def export_model(backbone: "Backbone", head: "Head", model: Model, card: Card, file: Path) -> None:
     """Keep a backbone of torch or Keras under a linear head as ONNX in `file`, and beside it (`-int8`) with
     its weights in 8 bits.
 
@@ -45,7 +42,7 @@ def export_model(
     note`), `bits` and the `card`: `data` (`name, title, fingerprint, photos, drawn`), `scores`, `threshold`
     and the `temperature` that is put into the graph.
     """
-    graph = _torch_graph(backbone) if hasattr(backbone, "mean") else _keras_graph(backbone)
+    graph = _keras_graph(backbone) if backbone.mean is None else _torch_graph(backbone)
     _add_resizing(graph.graph, backbone.image_size)
     _add_head(graph.graph, head.weight, head.bias, card.get("temperature", 1.0))
     about = load_cards().get(card["data"]["name"], {})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,22 +20,42 @@ from wastebook.files import atomic_write
 from wastebook.photos.augment import check_transform, transform_photo
 from wastebook.photos.decode import parallel_map, progress, read_photo, resize_antialiased
 
-if TYPE_CHECKING:  # torch is for those who ask for its features only: Keras' are kept here too
-    from wastebook.learning.backbones import Backbone
-
 VERSION = 3  # raised whenever the same photo would get other features than before
 BATCH_SIZE = 32  # the fastest on CPUs (the activations of more leave the cache), enough on GPUs
+ROUNDS = 3  # of what is timed
 DECODED_BYTES = 1 << 30  # of decoded photos kept in memory between the views of one call
 
-Forward = Callable[[np.ndarray], np.ndarray]
+Forward = Callable[
+    [np.ndarray], np.ndarray
+]  # from (BATCH_SIZE, H, W, 3) uint8 to (BATCH_SIZE, feature_width)
 Shown = tuple[str, bytes, np.ndarray]  # a photo's SHA-256, the hash of the pixels shown and the pixels
 Kept = dict[str, tuple[bytes, np.ndarray]]  # by a photo's SHA-256: the hash of the pixels shown, the features
+
+
+class Backbone(NamedTuple):
+    """A network without its classifier, and what it expects to be fed.
+
+    `network` is torch's and takes (N, 3, H, W) floats normalised by `mean` and `std` (of values in 0-1), or
+    Keras' and takes (N, H, W, 3) values 0-255 (then these are None). It gives (N, feature_width) features.
+    `image_size` is (height, width) in pixels. `weights` is `imagenet`, `random` or a path, `sha256` theirs,
+    `note` what a reader should know of them beside a score.
+    """
+
+    name: str
+    network: Any
+    image_size: tuple[int, int]
+    feature_width: int
+    weights: str
+    sha256: str
+    note: str = ""
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
 
 
 def extract_features(
     photos: pd.DataFrame,
     root: Path,
-    backbone: "Backbone",
+    backbone: Backbone,
     transform: str = "none",
     views: int = 1,
     seed: int = 0,
@@ -47,10 +67,10 @@ def extract_features(
     Parameters
     ----------
     photos, root : table with `path` (below the folder `root`) and `sha256`
-    backbone : from `load_backbone`
+    backbone : from `load_backbone`, or of Keras'
     transform : of the photos, a name of `wastebook.photos.augment.TRANSFORMS`
     views, seed : how many fresh draws of the transform, and of which seed; `none` has one view
-    precision : `fp32`, `bf16`, or `auto` for bf16 where the processor computes in it
+    precision : `fp32`, `bf16`, or `auto` for bf16 where the processor computes in it; Keras has fp32
 
     Returns
     -------
@@ -61,55 +81,55 @@ def extract_features(
     >>> extract_features(data.photos, data.root, backbone, "rotation", views=5).shape  # doctest: +SKIP
     (5, 2527, 512)
     """
-    from wastebook.learning.backbones import prepare_forward
+    check_transform(transform)
+    if backbone.mean is None:
+        from wastebook.learning.keras_networks import prepare_forward
+    else:
+        from wastebook.learning.backbones import prepare_forward
+    draws = ["none"] if transform == "none" else [f"{transform}-{seed}-{view}" for view in range(views)]
+    return _see(photos, root, backbone, transform, draws, *prepare_forward(backbone, precision))
 
-    key, forward = prepare_forward(backbone, precision)
-    size, width = backbone.image_size, backbone.feature_width
-    return cached_features(photos, root, key, transform, views, seed, size, forward, width)
 
-
-def cached_features(
+def _see(
     photos: pd.DataFrame,
     root: Path,
-    key: str,
+    backbone: Backbone,
     transform: str,
-    views: int,
-    seed: int,
-    image_size: tuple[int, int],
+    draws: list[str],
+    key: str,
     forward: Forward,
-    width: int,
-    batch_size: int = BATCH_SIZE,
 ) -> np.ndarray:
-    """(views, N, width) float32: what `forward` gives for each photo under fresh draws of `transform`.
-
-    `forward` takes (batch_size, H, W, 3) uint8 pixels at `image_size` (height, width) and gives (batch_size,
-    width); `key`, part of a folder's name, stands for its weights, preprocessing and precision. Each view is
-    kept as soon as it is whole; pixels met before (an unflipped draw of a flip, say) are not computed again.
-    """
-    check_transform(transform)
-    folder = cache_folder("features", f"{key}-{image_size[0]}x{image_size[1]}-{VERSION}")
-    draws = ["none"] if transform == "none" else [f"{transform}-{seed}-{view}" for view in range(views)]
+    """The features under each of some `draws`. `key`, part of a folder's name, stands for what `forward`
+    depends on: weights, preprocessing and precision. Each view is kept as soon as it is whole; pixels met
+    before (an unflipped draw of a flip, say) are not computed again."""
+    size, width = backbone.image_size, backbone.feature_width
+    folder = cache_folder("features", f"{key}-{size[0]}x{size[1]}-{VERSION}")
     kept = {draw: _read(folder / f"{draw}.npz", width) for draw in {"none", *draws}}
     known = {pixels: features for view in kept.values() for pixels, features in view.values()}
-    held = DECODED_BYTES // (3 * image_size[0] * image_size[1]) if len(draws) > 1 else 0
-    decode = lru_cache(held)(lambda path: resize_antialiased(read_photo(root / path), image_size))
+    held = DECODED_BYTES // (3 * size[0] * size[1]) if len(draws) > 1 else 0
+    decode = lru_cache(held)(lambda path: resize_antialiased(read_photo(root / path), size))
     for draw in draws:
         missing = photos[~photos["sha256"].isin(kept[draw])].drop_duplicates("sha256")
         if missing.empty:
             continue
-        parts = [missing.iloc[at : at + batch_size] for at in range(0, len(missing), batch_size)]
+        parts = [missing.iloc[at : at + BATCH_SIZE] for at in range(0, len(missing), BATCH_SIZE)]
         shown = parallel_map(partial(_show, decode, transform, draw), parts)
         watched = progress(f"{key}, {draw}", len(missing), chain.from_iterable(shown))
-        kept[draw] |= _compute(watched, forward, batch_size, known)
+        kept[draw] |= _compute(watched, forward, known)
         _write(folder / f"{draw}.npz", kept[draw], width)
     found = [[kept[draw][sha256][1] for sha256 in photos["sha256"]] for draw in draws]
     return np.array(found, dtype=np.float32).reshape(len(draws), len(photos), width)
 
 
-def time_forward(forward: Forward, pixels: np.ndarray, rounds: int = 3) -> float:
+def short_hash(*facts: Any) -> str:
+    """A name for what depends on nothing but `facts`: 16 digits of the SHA-256 of their `repr`."""
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def time_forward(forward: Forward, pixels: np.ndarray) -> float:
     """Milliseconds that a photo of the batch `pixels` takes through `forward`: the median of some rounds."""
     seconds = []
-    for _ in range(rounds + 1):  # the first, a warm-up, is left out
+    for _ in range(ROUNDS + 1):  # the first, a warm-up, is left out
         started = time.perf_counter()
         forward(pixels)
         seconds.append(time.perf_counter() - started)
@@ -124,9 +144,7 @@ def _show(decode: Callable[[str], np.ndarray], transform: str, draw: str, rows: 
     return list(zip(rows["sha256"], hashes, drawn, strict=True))
 
 
-def _compute(
-    photos: Iterable[Shown], forward: Forward, batch_size: int, known: dict[bytes, np.ndarray]
-) -> Kept:
+def _compute(photos: Iterable[Shown], forward: Forward, known: dict[bytes, np.ndarray]) -> Kept:
     """The features of the photos shown; those of pixels met before are in `known`, which grows by the others.
 
     Always whole batches: kernels may round otherwise for other sizes, and a photo's features must not depend
@@ -143,9 +161,9 @@ def _compute(
                 yield pixel_hash, pixels
 
     waiting = unmet()
-    while batch := dict(islice(waiting, batch_size)):
+    while batch := dict(islice(waiting, BATCH_SIZE)):
         pixels = list(batch.values())
-        pixels += pixels[-1:] * (batch_size - len(pixels))
+        pixels += pixels[-1:] * (BATCH_SIZE - len(pixels))
         known.update(zip(batch, np.asarray(forward(np.stack(pixels)), np.float32), strict=False))
     return {sha256: (pixel_hash, known[pixel_hash]) for sha256, pixel_hash in hashes.items()}
 

@@ -5,11 +5,8 @@ one at a smaller rate, BatchNorm frozen, warm-up and cosine, and a running mean 
 """
 
 import copy
-import hashlib
 import math
-import time
-from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,13 +26,12 @@ from timm.utils import ModelEmaV3
 from wastebook.cache import cache_folder
 from wastebook.data import fingerprint
 from wastebook.errors import WastebookError
-from wastebook.files import atomic_write, exclusive_lock
 from wastebook.learning import backbones
-from wastebook.learning.backbones import Backbone
-from wastebook.learning.features import BATCH_SIZE, extract_features
+from wastebook.learning.features import BATCH_SIZE, Backbone, extract_features, short_hash
 from wastebook.learning.heads import Head
 from wastebook.learning.predictions import Model, Scores, check_trainable, class_numbers, history_table
 from wastebook.learning.study import Deals, Study, study_deals
+from wastebook.learning.training import Epoch, train_by_epochs
 from wastebook.photos.augment import check_transform, transform_photo
 from wastebook.photos.decode import decode_photos, parallel_map, thread_count
 
@@ -66,9 +62,14 @@ def finetune_heads(
     deals: Deals,
     scheme: str,
     seed: int,
+    precision: str = "auto",
     **options: Any,
 ) -> tuple[Study, Backbone]:
-    """The backbone's upper layers trained too, under one deal, in the cache epoch by epoch.
+    """The backbone's upper layers trained too, under one deal, kept in the cache epoch by epoch.
+
+    It learns from photos of `train`, another draw of the transform each epoch; of the averaged weights after
+    each epoch the most accurate on `validation` (then the least loss) are kept. WastebookError where there is
+    no such deal, an argument does not suit its photos, or the training diverges.
 
     Parameters
     ----------
@@ -77,82 +78,75 @@ def finetune_heads(
     backbone : from `load_backbone`
     started : a study on the same backbone, with whose head it starts
     scheme, seed : of the deal
-    **options : fields of `Settings`, and `precision`
+    precision : `fp32`, `bf16`, or `auto` for bf16 where the processor computes in it
+    **options : fields of `Settings`
 
     Returns
     -------
-    Study of that deal, and the tuned backbone
+    Study of that deal, whose seconds are those of both trainings, and the tuned backbone
 
     Examples
     --------
     >>> study, tuned = finetune_heads(model, root, backbone, solved, deals, "official", 0)  # doctest: +SKIP
     """
-    key = (scheme, seed)
-    if key not in deals:
+    if (scheme, seed) not in deals:
         known = ", ".join(dict.fromkeys(name for name, _ in deals))
         raise WastebookError(f"There is no {scheme!r} split of these photos to fine-tune: name {known}.")
-    tuned, head = finetune(deals[key], root, backbone, started.heads[key], model, seed, **options)
-    plain = extract_features(deals[key], root, tuned)[0]
-    return study_deals(model, plain, {key: deals[key]}, lambda *_: (head, head.history))[0], tuned
+    photos, settings = deals[scheme, seed], Settings(**options)
+    learner = _Learner(backbone, started.heads[scheme, seed], settings, seed, precision, photos, root)
+    network, head = _finetune(learner, model)
+    tuned = backbone._replace(network=network, sha256=backbones.network_hash(network))
+    plain = extract_features(photos, root, tuned)[0]
+    return study_deals(model, plain, {(scheme, seed): photos}, lambda *_: (head, head.history))[0], tuned
 
 
-def finetune(
-    photos: pd.DataFrame,
-    root: Path,
-    backbone: Backbone,
-    head: Head,
-    model: Model,
-    seed: int = 0,
-    precision: str = "auto",
-    **options: Any,
-) -> tuple[Backbone, Head]:
-    """Fine-tune the top blocks of a backbone together with a `head` trained on its features; the `options`
-    are fields of `Settings`.
-
-    It learns from photos of `train`, another draw of the transform each epoch; of the averaged weights after
-    each epoch the most accurate on `validation` (then the least loss) are kept. Called again with the same
-    arguments it goes on from the last epoch, which is in the cache. The head has the history of this phase
-    and the seconds of both. WastebookError where an argument does not suit the photos, the training diverges,
-    or another process trains the same.
-    """
-    settings = Settings(**options)
-    check_trainable(photos, head.classes, settings.batch_size)
-    check_transform(settings.transform)
-    if settings.epochs < 1 or settings.blocks < 1:
-        told = f"epochs={settings.epochs}, blocks={settings.blocks}"
-        raise WastebookError(f"{told}: fine-tuning needs one or more of each.")
-    train, validation = (photos[photos["split"] == split] for split in ("train", "validation"))
-    training = _Training(backbone, head, settings, seed, precision, len(train))
-    facts: list[Any] = [VERSION, settings, seed, training.bf16, training.device.type, head.classes]
-    facts += [head.weight.tobytes(), backbone.sha256, backbone.image_size]
-    facts += [fingerprint(train), fingerprint(validation)]
-    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-    file = cache_folder("finetuned") / f"{backbone.name}-{key}.pt"
-    with exclusive_lock(file.with_suffix(".lock")):
-        training.resume(file)
-        if not training.finished:
-            training.run(train, validation, root, file)
-    return training.result(model)
+def _finetune(learner: "_Learner", model: Model) -> tuple[nn.Module, Head]:
+    """The network and head of the best epoch."""
+    settings, head = learner.settings, learner.head
+    facts: list[Any] = [VERSION, settings, learner.seed, learner.bf16, learner.device.type, head.classes]
+    facts += [head.weight.tobytes(), learner.backbone.sha256, learner.backbone.image_size]
+    file = (
+        cache_folder("finetuned")
+        / f"{learner.name}-{short_hash(*facts, *map(fingerprint, learner.sides))}.pt"
+    )
+    limits = (settings.epochs, settings.patience)
+    epochs, chosen = train_by_epochs(learner, file, *limits, lambda epoch: (epoch[3], -epoch[2]))
+    tuned: Any = learner.average.module.cpu()
+    tuned.load_state_dict(chosen)
+    layer = tuned["head"].requires_grad_(False)
+    seconds = head.seconds + sum(epoch[4] for epoch in epochs)
+    facts = [head.classes, settings._asdict(), seconds, history_table(epochs, model, learner.seed)]
+    return tuned["network"].requires_grad_(True), Head(layer.weight.numpy(), layer.bias.numpy(), *facts)
 
 
-class _Training:
-    """The networks, the optimiser and how far the training is: what a checkpoint keeps."""
+class _Learner:
+    """A backbone whose top blocks learn with the head, and a running mean of the weights of both."""
 
-    PLAIN = ("epoch", "updates", "waited", "seconds", "best", "chosen", "rows", "at_once")
     STATEFUL = ("classifier", "average", "optimiser")
 
     def __init__(
-        self, backbone: Backbone, head: Head, settings: Settings, seed: int, precision: str, photos: int
+        self,
+        backbone: Backbone,
+        head: Head,
+        settings: Settings,
+        seed: int,
+        precision: str,
+        photos: pd.DataFrame,
+        root: Path,
     ):
-        self.backbone, self.start, self.settings, self.seed = backbone, head, settings, seed
+        check_trainable(photos, head.classes, settings.batch_size)
+        check_transform(settings.transform)
+        if settings.epochs < 1 or settings.blocks < 1:
+            told = f"epochs={settings.epochs}, blocks={settings.blocks}"
+            raise WastebookError(f"{told}: fine-tuning needs one or more of each.")
+        self.name, self.backbone, self.head, self.root = backbone.name, backbone, head, root
+        self.settings, self.seed = settings, seed
+        self.sides = [photos[photos["split"] == split] for split in ("train", "validation")]
+        self.numbers = [class_numbers(side["label"], head.classes) for side in self.sides]
         self.device = backbones.accelerator()
         self.bf16 = backbones.use_bf16(precision, self.device)
         self.at_once = settings.batch_size  # photos in memory at once, fewer after running out of it
-        self.steps = math.ceil(photos / settings.batch_size)
-        self.epoch, self.updates, self.waited, self.seconds = 0, 0, 0, 0.0
-        self.best: Scores | None = None  # validation accuracy and minus loss of `self.chosen`
-        self.chosen: dict[str, torch.Tensor] = {}
-        self.rows: list[tuple] = []
+        self.steps = math.ceil(len(self.sides[0]) / settings.batch_size)
         layer = nn.Linear(backbone.feature_width, len(head.classes))
         layer.load_state_dict({"weight": torch.tensor(head.weight), "bias": torch.tensor(head.bias)})
         parts: Any = nn.ModuleDict({"network": copy.deepcopy(backbone.network), "head": layer})
@@ -165,10 +159,6 @@ class _Training:
         self.random = torch.Generator()  # of dropout: transforms draw from torch's own in other threads
         torch.set_num_threads(thread_count())
 
-    @property
-    def finished(self) -> bool:
-        return self.epoch >= self.settings.epochs or self.waited >= self.settings.patience
-
     def _groups(self) -> list[dict[str, Any]]:
         """The head and the top blocks with their rates; all below is frozen."""
         network, rate = self.classifier["network"].requires_grad_(False), self.settings.learning_rate
@@ -180,46 +170,35 @@ class _Training:
             groups.append({"params": learning, "lr": rate * self.settings.layer_decay**below})
         return groups
 
-    def run(self, train: pd.DataFrame, validation: pd.DataFrame, root: Path, file: Path) -> None:
-        """Train to the end, with a checkpoint in `file` and a line that says how it goes per epoch."""
-        size, transform, hashes = self.backbone.image_size, self.settings.transform, list(train["sha256"])
-        seen, held_out = (
-            list(decode_photos([root / path for path in part["path"]], size)) for part in (train, validation)
-        )
-        wanted, expected = (class_numbers(part["label"], self.start.classes) for part in (train, validation))
+    @cached_property
+    def photos(self) -> list[list[np.ndarray]]:
+        """The photos of train and of validation at the network's size."""
+        files = [[self.root / path for path in side["path"]] for side in self.sides]
+        return [list(decode_photos(each, self.backbone.image_size)) for each in files]
 
-        def load(draw: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            views = [transform_photo(seen[row], transform, f"{hashes[row]} {draw}") for row in rows]
-            return np.stack(views), wanted[rows]
-
-        while not self.finished:
-            epoch, started = self.epoch + 1, time.perf_counter()
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(train))
-            show = partial(load, f"{transform}-{self.seed}-{epoch}")
-            learned = self.learn(parallel_map(show, np.array_split(order, self.steps)))
-            validated = self.validate(np.stack(held_out), expected)
-            seconds = time.perf_counter() - started
-            self.end_epoch(learned, validated, seconds, file)
-            told = f"validation loss {validated[0]:.3f}, accuracy {validated[1]:.3f}, {seconds:.0f} s"
-            print(f"epoch {epoch} of {self.settings.epochs}: train loss {learned[0]:.3f}, {told}")
-
-    def learn(self, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> Scores:
-        """One epoch; gives its mean loss and accuracy."""
+    def run_epoch(self, epoch: int) -> tuple[Scores, Scores]:
         self.classifier.eval()  # BatchNorm too: ImageNet's statistics are better than those of a small batch
-        self.random.manual_seed(1000 * self.seed + self.epoch)
-        losses, right, seen = 0.0, 0, 0
-        for pixels, wanted in batches:
-            self.schedule.step_update(self.updates + 1)
+        self.random.manual_seed(1000 * self.seed + epoch - 1)
+        losses, right, transform, hashes = 0.0, 0, self.settings.transform, list(self.sides[0]["sha256"])
+
+        def load(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            keys = [f"{hashes[row]} {transform}-{self.seed}-{epoch}" for row in rows]
+            drawn = [
+                transform_photo(self.photos[0][row], transform, key)
+                for row, key in zip(rows, keys, strict=True)
+            ]
+            return np.stack(drawn), self.numbers[0][rows]
+
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(hashes))
+        batches = parallel_map(load, np.array_split(order, self.steps))
+        for step, (pixels, wanted) in enumerate(batches, (epoch - 1) * self.steps + 1):
+            self.schedule.step_update(step)
             backward = partial(self._backward, torch.from_numpy(pixels), torch.from_numpy(wanted))
             loss, correct = backbones.within_memory(backward, self.at_once)
             self.optimiser.step()
-            self.updates += 1
-            self.average.update(self.classifier, self.updates)
-            losses, right, seen = losses + loss * len(wanted), right + correct, seen + len(wanted)
-        if not math.isfinite(losses):
-            rate = self.settings.learning_rate
-            raise WastebookError(f"Fine-tuning diverged at learning_rate={rate}: lower it.")
-        return losses / seen, right / seen
+            self.average.update(self.classifier, step)
+            losses, right = losses + loss * len(wanted), right + correct
+        return (losses / len(hashes), right / len(hashes)), self.validate()
 
     def _backward(self, pixels: torch.Tensor, wanted: torch.Tensor, at_once: int) -> tuple[float, int]:
         """The gradients of a batch, `at_once` photos at a time; gives its loss and right guesses."""
@@ -241,47 +220,27 @@ class _Training:
             kept = kept.to(features.device) / (1 - self.settings.dropout)
             return self.classifier["head"](features * kept).float()
 
-    def validate(self, pixels: np.ndarray, wanted: np.ndarray) -> Scores:
+    def validate(self) -> Scores:
         """Loss and accuracy of the averaged weights."""
         network, head = (self.average.module[name] for name in ("network", "head"))  # type: ignore[index]
+        pixels, wanted = np.stack(self.photos[1]), torch.from_numpy(self.numbers[1])
         parts = np.array_split(pixels, math.ceil(len(pixels) / BATCH_SIZE))
         how = (self.device, self.bf16)
         features = [backbones.forward(network, self.backbone, part, *how) for part in parts]
         with torch.inference_mode():
             logits = head(torch.from_numpy(np.concatenate(features)).to(self.device)).cpu()
-            loss = functional.cross_entropy(logits, torch.from_numpy(wanted)).item()
-        return loss, float((logits.argmax(1).numpy() == wanted).mean())
+        right = (logits.argmax(1) == wanted).double().mean()
+        return functional.cross_entropy(logits, wanted).item(), right.item()
 
-    def end_epoch(self, learned: Scores, validated: Scores, seconds: float, file: Path) -> None:
-        """Take note of an epoch, choose the weights if they are the best so far, and keep a checkpoint."""
-        self.epoch, self.waited, self.seconds = self.epoch + 1, self.waited + 1, self.seconds + seconds
-        self.rows += [(self.epoch, "train", *learned), (self.epoch, "validation", *validated)]
-        merit = (validated[1], -validated[0])
-        if self.best is None or merit > self.best:
-            self.best, self.waited = merit, 0
-            self.chosen = copy.deepcopy(self.average.module.state_dict())
-        state = {name: getattr(self, name) for name in self.PLAIN}
-        state |= {name: getattr(self, name).state_dict() for name in self.STATEFUL}
-        with atomic_write(file) as partial:
-            torch.save(state, partial)
+    def weights(self) -> dict[str, torch.Tensor]:
+        return copy.deepcopy(self.average.module.state_dict())
 
-    def resume(self, file: Path) -> None:
-        """Go on from the checkpoint, where there is one that can be read."""
-        try:
-            state = torch.load(file, map_location=self.device, weights_only=True)
-        except Exception:  # not there, or damaged, which raises errors of many kinds: train anew
-            return
-        for name in self.PLAIN:
-            setattr(self, name, state[name])
+    def write(self, file: Path, epochs: list[Epoch], chosen: dict[str, torch.Tensor]) -> None:
+        states = {name: getattr(self, name).state_dict() for name in self.STATEFUL}
+        torch.save({"epochs": epochs, "chosen": chosen, **states}, file)
+
+    def read(self, file: Path) -> tuple[list[Epoch], dict[str, torch.Tensor]]:
+        kept = torch.load(file, map_location=self.device, weights_only=True)
         for name in self.STATEFUL:
-            getattr(self, name).load_state_dict(state[name])
-
-    def result(self, model: Model) -> tuple[Backbone, Head]:
-        """The backbone and head chosen on validation."""
-        tuned: Any = self.average.module.cpu()
-        tuned.load_state_dict(self.chosen)
-        network, head = tuned["network"].requires_grad_(True), tuned["head"].requires_grad_(False)
-        history, parameters = history_table(self.rows, model, self.seed), self.settings._asdict()
-        seconds, weight, bias = self.start.seconds + self.seconds, head.weight.numpy(), head.bias.numpy()
-        tuned_head = Head(weight, bias, self.start.classes, parameters, seconds, history)
-        return self.backbone._replace(network=network, sha256=backbones.network_hash(network)), tuned_head
+            getattr(self, name).load_state_dict(kept[name])
+        return kept["epochs"], kept["chosen"]

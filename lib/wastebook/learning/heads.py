@@ -76,7 +76,7 @@ def train_head(
     *views, held_out = (np.pad(part, [(0, 0), (0, 1)], constant_values=1) for part in given)  # for the bias
     bound = 1 / math.sqrt(plain.shape[1])  # PyTorch's initialisation of a linear layer
     matrix = random.uniform(-bound, bound, (len(classes), held_out.shape[1])).astype(np.float32)
-    update, rows = _adam(matrix, recipe.weight_decay), []
+    update, epochs = _adam(matrix, recipe.weight_decay), []
     with threadpool_limits(1):  # products this small only wait for other threads
         for epoch in range(recipe.epochs):
             rate = recipe.learning_rate * recipe.gamma ** (epoch // recipe.step_size)
@@ -84,10 +84,10 @@ def train_head(
                 matrix, update, rate, _batches(views[epoch % len(views)], wanted, recipe, random)
             )
             validated = _loss_and_accuracy(_softmax(held_out @ matrix.T), numbers[validation], TINY)
-            rows += [(epoch + 1, "train", *learned), (epoch + 1, "validation", *validated)]
+            epochs.append((*learned, *validated))
     if not np.isfinite(matrix).all():
         raise WastebookError(f"Training diverged at learning_rate={recipe.learning_rate}: lower it.")
-    history, seconds = predictions.history_table(rows, model, seed), time.perf_counter() - started
+    history, seconds = predictions.history_table(epochs, model, seed), time.perf_counter() - started
     parameters = recipe._asdict() | {"views": len(features)}
     return Head(matrix[:, :-1].copy(), matrix[:, -1].copy(), classes, parameters, seconds, history)
 

@@ -13,20 +13,26 @@ import re
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
-import yaml
 
-from wastebook import paths
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.learning.weights import choose_weights, files_called, server_answers, settling_pixels
+from wastebook.learning.features import Backbone, Forward, short_hash
+from wastebook.learning.weights import (
+    choose_weights,
+    is_whole,
+    known_weights,
+    own_weights,
+    settling_pixels,
+    wants_bf16,
+)
 
 if TYPE_CHECKING:
     import keras
 
-PRECISIONS = {"fp32": "float32", "bf16": "mixed_bfloat16"}
 # The book's names for Keras' backbones: the network's and its module's in `keras.applications`.
 BACKBONES = {"xception": ("Xception", "xception"), "efficientnet_b0": ("EfficientNetB0", "efficientnet")}
 # Networks of our own: filters, dense layers, and whether something is done against over-fitting. The TFM
@@ -39,31 +45,17 @@ CNNS = {
 SMALLEST = 71  # pixels of a side that Xception takes
 
 
-class KerasBackbone(NamedTuple):
-    """A network without its classifier, its preprocessing inside: `network` takes (N, H, W, 3) values 0-255
-    at `image_size` and gives (N, feature_width) features. `weights` is `imagenet`, `random` or the path of a
-    file, `sha256` is of all the tensors, `note` what a reader should know of them beside a score."""
-
-    name: str
-    network: "keras.Model"
-    image_size: tuple[int, int]
-    feature_width: int
-    weights: str
-    sha256: str
-    note: str = ""
-
-
 @cache
 def import_keras() -> Any:
-    """Keras, set up for the book. WastebookError, with what to install, where it or its backend does not
-    start."""
+    """Keras, set up for the book, whatever the reader's `keras.json` says of axes and numbers.
+    WastebookError, with what to install, where it or its backend does not start."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The same seed gives the same training. It also keeps Keras from compiling by XLA, ten times slower on
     # CPUs.
     os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
     try:
-        with _without_stderr():
+        with _without_stderr(), patch.dict(os.environ, KERAS_HOME=os.devnull):  # where no settings are
             import keras
     except Exception as error:  # a broken TensorFlow raises whatever its libraries do
         raise WastebookError(
@@ -127,33 +119,27 @@ def small_head(width: int, seed: int = 0) -> "keras.Model":
 def find_policy(precision: str) -> str:
     """Keras' name for a precision: `fp32`, `bf16` (bfloat16 inside, float32 weights and output), or `auto`
     for bf16 where the processor computes in it (as Linux tells it). WastebookError for another."""
-    if precision == "auto":
-        about = Path("/proc/cpuinfo")
-        able = about.exists() and re.search(r"\b(avx512_bf16|amx_bf16)\b", about.read_text())
-        precision = "bf16" if able else "fp32"
-    if precision not in PRECISIONS:
-        raise WastebookError(f"There is no precision {precision!r}: name `auto`, `bf16` or `fp32`.")
-    return PRECISIONS[precision]
+    about = Path("/proc/cpuinfo")
+    able = about.exists() and re.search(r"\b(avx512_bf16|amx_bf16)\b", about.read_text())
+    return "mixed_bfloat16" if wants_bf16(precision, bool(able)) else "float32"
 
 
 def load_keras_backbone(
     name: str, weights: str, image_size: int, photos: pd.DataFrame, root: Path, seed: int = 0
-) -> KerasBackbone:
-    """The backbone `name` (`xception` or `efficientnet_b0`), frozen, for photos squeezed to `image_size`
-    pixels a side.
-
-    `weights`: `imagenet` (a file in `WASTEBOOK_WEIGHTS`, in Keras' cache, or a download), `random` (drawn by
-    `seed`, the BatchNorm statistics set by a pass over some of `photos`, whose paths are below `root`:
-    without it deep random networks collapse), `auto` (ImageNet where at hand or the server answers, else
-    random), or the path of a Keras file of weights. WastebookError for an unknown name, photos too small for
-    the network, and weights that cannot be had, do not fit or have another hash than they should.
-    """
+) -> Backbone:
+    """The backbone `name` (`xception` or `efficientnet_b0`) of Keras, frozen, for photos squeezed to
+    `image_size` pixels a side; `weights`, `photos`, `root`, `seed` and errors as `load_backbone`'s, but with
+    Keras' files and cache."""
     if name not in BACKBONES:
         raise WastebookError(f"There is no Keras backbone {name!r}. {did_you_mean(name, BACKBONES)}")
     if image_size < SMALLEST:
         raise WastebookError(f"{name} takes photos of {SMALLEST} pixels a side or more, not {image_size}.")
-    weights, file = choose_weights(weights, partial(_imagenet_file, name))
-    keras = import_keras()
+    keras, home = import_keras(), Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    card = next(each for each in known_weights("keras") if each["backbone"] == name and "url" in each)
+    where = {"cache_dir": home, "cache_subdir": "models", "file_hash": card["md5"]}
+    fetch = partial(keras.utils.get_file, card["file"], card["url"], **where)
+    own = partial(_at_hand, name, home / "models" / card["file"], card)
+    weights, file = choose_weights(weights, card["file"], own, card["url"], fetch)
     keras.utils.set_random_seed(seed)
     size = (image_size, image_size)
     build = getattr(keras.applications, BACKBONES[name][0])
@@ -169,7 +155,13 @@ def load_keras_backbone(
     if file is None:
         _settle(whole, settling_pixels(photos, root, size))
     whole.trainable = False
-    return KerasBackbone(name, whole, size, whole.output_shape[1], weights, weights_hash(whole))
+    return Backbone(name, whole, size, whole.output_shape[1], weights, weights_hash(whole))
+
+
+def prepare_forward(backbone: Backbone, precision: str = "auto") -> tuple[str, Forward]:
+    """A name for what the forward pass here gives (of weights and backend), and the pass, in fp32 always."""
+    key = f"keras-{backbone.name}-{short_hash(backbone.sha256, import_keras().backend.backend())}"
+    return key, lambda pixels: np.asarray(backbone.network.predict_on_batch(pixels.astype(np.float32)))
 
 
 def preprocess(name: str, pixels: Any) -> Any:
@@ -177,7 +169,7 @@ def preprocess(name: str, pixels: Any) -> Any:
     return getattr(import_keras().applications, BACKBONES[name][1]).preprocess_input(pixels)
 
 
-def fine_tunable(backbone: KerasBackbone, head: "keras.Model", blocks: int) -> "keras.Model":
+def fine_tunable(backbone: Backbone, head: "keras.Model", blocks: int) -> "keras.Model":
     """The backbone under its trained head, with its last `blocks` blocks free to learn; BatchNorm stays
     frozen.
 
@@ -202,7 +194,7 @@ def fine_tunable(backbone: KerasBackbone, head: "keras.Model", blocks: int) -> "
     return keras.Model(pixels, probability, name=f"{backbone.name}-finetuned")
 
 
-def inner_network(backbone: KerasBackbone) -> "keras.Model":
+def inner_network(backbone: Backbone) -> "keras.Model":
     """Keras' own network within a backbone: without the preprocessing, its last layer the mean of its
     maps."""
     keras = import_keras()
@@ -229,34 +221,11 @@ def _settle(network: "keras.Model", pixels: np.ndarray) -> None:
         layer.momentum = momentum
 
 
-def _imagenet_file(name: str, required: bool) -> Path | None:
-    """Keras' ImageNet weights of a backbone, at hand or downloaded; None (or an error where `required`)
-    without."""
-    cards = yaml.safe_load((paths.CARDS / "weights" / "keras.yml").read_text(encoding="utf-8"))
-    cards = [card for card in cards if card["backbone"] == name]
-    keras_cache = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
-    places = [*paths.own_copies("WASTEBOOK_WEIGHTS"), keras_cache]
-    kept = ((card, file) for place in places for card in cards for file in files_called(card["file"], place))
-    if found := next(kept, None):
-        card, file = found
-        algorithm = "sha256" if "sha256" in card else "md5"
-        if hashlib.new(algorithm, file.read_bytes()).hexdigest() == card[algorithm]:
-            return file
-        raise WastebookError(
-            f"{file} is not the file of {name} weights that it is called (its {algorithm} differs).\n"
-            f"Get it anew, or name its path as `weights` to use it all the same."
-        )
-    card = next(card for card in cards if "url" in card)
-    if server_answers(card["url"]):
-        fetch = partial(import_keras().utils.get_file, cache_subdir="models", file_hash=card["md5"])
-        try:
-            return Path(fetch(card["file"], card["url"]))
-        except Exception as error:  # Keras raises plain ones for a bad hash and a broken connection
-            message = f"Could not download {card['url']}: {error}. Try again, or set WASTEBOOK_WEIGHTS."
-            raise WastebookError(message) from error
-    if required:
-        raise WastebookError(
-            f"No ImageNet weights for {name}: the server does not answer. Set WASTEBOOK_WEIGHTS to a folder "
-            f"with {card['file']}, or use `random`."
-        )
-    return None
+def _at_hand(name: str, kept: Path, card: dict[str, Any]) -> Path | None:
+    """Keras' ImageNet weights of a backbone in `WASTEBOOK_WEIGHTS`, or what its card tells of as Keras has
+    `kept` it, unless damaged."""
+    cards = {each["file"]: each for each in known_weights("keras") if each["backbone"] == name}
+    own = next(own_weights(cards, list(cards.values())), None)
+    if own:
+        return own[0]
+    return kept if kept.is_file() and is_whole(kept, card) else None

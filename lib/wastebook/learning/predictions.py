@@ -1,6 +1,6 @@
 """The two tables in which every model of the book says what it learned and what it thinks."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,10 +59,11 @@ def predictions_table(
     return table.join(pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes]))
 
 
-def history_table(rows: Iterable[tuple], model: Model, seed: int) -> pd.DataFrame:
-    """A training's history, `HISTORY`, from a tuple per epoch and split: `epoch, split, loss, accuracy`."""
-    table = pd.DataFrame(rows, columns=HISTORY[-4:])
-    return table.assign(**model.columns, seed=seed)[HISTORY]
+def history_table(epochs: Sequence[tuple[float, ...]], model: Model, seed: int) -> pd.DataFrame:
+    """A training's history, `HISTORY`, from each epoch's loss and accuracy on train, and on validation."""
+    sides = (("train", slice(0, 2)), ("validation", slice(2, 4)))
+    rows = [(at, split, *epoch[side]) for at, epoch in enumerate(epochs, 1) for split, side in sides]
+    return pd.DataFrame(rows, columns=HISTORY[-4:]).assign(**model.columns, seed=seed)[HISTORY]
 
 
 def classes_of(predictions: pd.DataFrame) -> list[str]:

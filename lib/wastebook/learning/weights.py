@@ -1,7 +1,9 @@
 """Which weights a backbone gets: the same words with the same meaning for timm's networks and for Keras'."""
 
+import hashlib
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -21,22 +23,42 @@ from wastebook.photos.decode import decode_photos
 SETTLING_PHOTOS = 32  # that set the BatchNorm statistics of random weights
 
 
-def choose_weights(weights: str, find_imagenet: Callable[[bool], Path | None]) -> tuple[str, Path | None]:
+def choose_weights(
+    weights: str, wanted: str, at_hand: Callable[[], Path | None], server: str, download: Callable[[], Any]
+) -> tuple[str, Path | None]:
     """What `weights` comes to (`imagenet`, `random` or a path), and their file, None for random ones.
 
-    `auto` is ImageNet's where they are to be had, else random. `find_imagenet(required)` gives their file, or
-    None (an error where `required`). WastebookError for another word that is no file.
+    `imagenet` is the file called `wanted`, that is `at_hand()` or had by `download()` where `server` (none,
+    if empty) answers; `auto` is that where it is to be had, else random. WastebookError where it is required
+    and is not, where the download fails, and for another word that is no file.
     """
     if weights == "random":
         return weights, None
-    if weights in ("imagenet", "auto"):
-        file = find_imagenet(weights == "imagenet")
-        return ("imagenet" if file else "random"), file
-    file = Path(weights).expanduser()
-    if not file.is_file():
-        names = "`auto`, `imagenet`, `random` or the path of a file"
-        raise WastebookError(f"There are no weights {weights!r}: name {names}.")
-    return weights, file
+    if weights not in ("imagenet", "auto"):
+        file = Path(weights).expanduser()
+        if not file.is_file():
+            names = "`auto`, `imagenet`, `random` or the path of a file"
+            raise WastebookError(f"There are no weights {weights!r}: name {names}.")
+        return weights, file
+    found = at_hand()
+    if found is None and server and server_answers(server):
+        try:
+            found = Path(download())
+        except Exception as error:  # plain ones too, for a bad hash and a broken connection
+            told = f"Could not download {wanted} from {server} ({type(error).__name__})"
+            raise WastebookError(f"{told}: try again, or set WASTEBOOK_WEIGHTS.") from error
+    if found is None and weights == "imagenet":
+        way = "Set WASTEBOOK_WEIGHTS to a folder with that file, or use `random`."
+        raise WastebookError(f"No ImageNet weights, {wanted}: no server has them, or none answers.\n{way}")
+    return ("imagenet" if found else "random"), found
+
+
+def wants_bf16(precision: str, able: bool) -> bool:
+    """Whether to compute in bfloat16 under `precision`: `bf16`, `fp32`, or `auto`, where the machine is
+    `able` to. WastebookError for another word."""
+    if precision not in ("auto", "bf16", "fp32"):
+        raise WastebookError(f"There is no precision {precision!r}: name `auto`, `bf16` or `fp32`.")
+    return precision == "bf16" or (precision == "auto" and able)
 
 
 def settling_pixels(photos: pd.DataFrame, root: Path, image_size: tuple[int, int]) -> np.ndarray:
@@ -46,31 +68,36 @@ def settling_pixels(photos: pd.DataFrame, root: Path, image_size: tuple[int, int
 
 
 @cache
-def known_weights() -> dict[str, dict[str, Any]]:
-    """The ImageNet weights of `data/weights/imagenet.yml` by their SHA-256."""
-    cards = yaml.safe_load((paths.CARDS / "weights" / "imagenet.yml").read_text(encoding="utf-8"))
-    return {card["sha256"]: card for card in cards}
+def known_weights(whose: str = "imagenet") -> list[dict[str, Any]]:
+    """The cards of ImageNet weights: `imagenet`'s are for networks of torch, `keras`' for Keras'."""
+    return yaml.safe_load((paths.CARDS / "weights" / f"{whose}.yml").read_text(encoding="utf-8"))
 
 
-def find_own(name: str, timm_name: str) -> Path | None:
-    """The file in `WASTEBOOK_WEIGHTS` that is called like the network, with the tag of its training
-    (`.aa_in1k`) or without; for a `name` with a tag, the latter only if its hash is known for it."""
-    network = timm_name.split(".")[0]
-    sizes = [card["size"] for card in known_weights().values() if card["backbone"].split(".")[0] == network]
-    for place, called in product(paths.own_copies("WASTEBOOK_WEIGHTS"), dict.fromkeys((timm_name, network))):
-        for file in files_called(f"{called}.safetensors", place):
-            card = known_weights().get(file_hash(file))
-            if card is None and file.stat().st_size in sizes:
+def own_weights(names: Iterable[str], cards: list[dict[str, Any]]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The files of these names in `WASTEBOOK_WEIGHTS`, each with the one of the `cards` that knows its hash
+    (empty, where none does). WastebookError for one that a card knows by its size (its name, where the card
+    gives none) and not by its hash."""
+    for place, name in product(paths.own_copies("WASTEBOOK_WEIGHTS"), names):
+        for file in _files_called(name, place):
+            card = next((card for card in cards if is_whole(file, card)), {})
+            if not card and any(
+                card.get("size", size) == size for size in [file.stat().st_size] for card in cards
+            ):
                 raise WastebookError(
-                    f"{file} is damaged: its size is that of {network}'s weights, its SHA-256 is not.\n"
+                    f"{file} is damaged: its hash is not that of the weights that it seems to be.\n"
                     f"Get it anew, or name its path as `weights` to use it all the same."
                 )
-            if name in (called, name.split(".")[0]) or (card and card["backbone"] == name):
-                return file
-    return None
+            yield file, card
 
 
-def files_called(name: str, place: Path) -> list[Path]:
+def is_whole(file: Path, card: dict[str, Any]) -> bool:
+    """Whether a file has the hash on its card."""
+    if "sha256" in card:
+        return file_hash(file) == card["sha256"]
+    return hashlib.md5(file.read_bytes()).hexdigest() == card["md5"]  # what Keras gives
+
+
+def _files_called(name: str, place: Path) -> list[Path]:
     """The files called `name` in a folder, or in a zip (unpacked into the cache), or `place` itself."""
     if place.is_dir():
         return sorted(place.glob(f"**/{name}"))
@@ -78,8 +105,9 @@ def files_called(name: str, place: Path) -> list[Path]:
         return [place] if place.name == name else []
     unpacked = cache_folder("weights", file_hash(place)[:16]) / name
     with zipfile.ZipFile(place) as archive:
-        members = [member for member in archive.namelist() if PurePosixPath(member).name == name]
-        if members and not unpacked.exists():
+        members = [member for member in archive.infolist() if PurePosixPath(member.filename).name == name]
+        # Compared by their checksum: the cache may have been damaged since.
+        if members and not (unpacked.exists() and zlib.crc32(unpacked.read_bytes()) == members[0].CRC):
             with atomic_write(unpacked) as file:
                 file.write_bytes(archive.read(members[0]))
     return [unpacked] if members else []

@@ -1,0 +1,60 @@
+"""Training epoch by epoch, each kept before the next: one that was killed goes on as if nothing had been."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from filelock import FileLock
+
+from wastebook.errors import WastebookError
+from wastebook.files import atomic_write, explain_full_disk
+from wastebook.learning.predictions import Scores
+
+Epoch = tuple[float, float, float, float, float]  # loss and accuracy on train, on validation, and seconds
+
+
+class Learner(Protocol):
+    """What learns, in whatever framework: for an epoch, from 1, of which it gives the scores on train and
+    validation. `read` takes back to the bit what `write` has kept, or raises an error of any kind and takes
+    nothing."""
+
+    name: str
+
+    def run_epoch(self, epoch: int) -> tuple[Scores, Scores]: ...
+    def weights(self) -> Any: ...
+    def write(self, file: Path, epochs: list[Epoch], chosen: Any) -> None: ...
+    def read(self, file: Path) -> tuple[list[Epoch], Any]: ...
+
+
+def train_by_epochs(
+    learner: Learner, file: Path, epochs: int, patience: int, merit: Callable[[Epoch], Any]
+) -> tuple[list[Epoch], Any]:
+    """Learn for so many epochs, or until for `patience` of them none had a greater `merit`; gives their
+    scores, and the weights of the best.
+
+    All is kept in `file` after each: from there a training goes on, and one that is over is not run again. A
+    second process that wants the same one waits for it. WastebookError where a loss is no longer a number.
+    """
+    done: list[Epoch] = []
+    best, chosen = 0, None
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")), explain_full_disk(file):
+        with suppress(Exception):  # not there, or damaged, which raises errors of many kinds: begin anew
+            done, chosen = learner.read(file)
+            best = max(range(len(done)), key=lambda at: merit(done[at]))
+        while len(done) < epochs and len(done) <= best + patience:
+            started = time.perf_counter()
+            learned, validated = learner.run_epoch(len(done) + 1)
+            if not np.isfinite([*learned, *validated]).all():
+                raise WastebookError(f"The training of {learner.name} diverged: lower its learning rate.")
+            done.append((*learned, *validated, time.perf_counter() - started))
+            if len(done) == 1 or merit(done[-1]) > merit(done[best]):
+                best, chosen = len(done) - 1, learner.weights()
+            with atomic_write(file) as new:
+                learner.write(new, done, chosen)
+            told = "loss {:.3f}, accuracy {:.3f}; validation {:.3f}, accuracy {:.3f}; {:.1f} s"
+            print(f"{learner.name}, epoch {len(done)} of {epochs}: {told.format(*done[-1])}")
+    return done, chosen
