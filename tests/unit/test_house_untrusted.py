@@ -16,7 +16,7 @@ from wastebook.answers import browser
 from wastebook.answers.predictor import Predictor
 from wastebook.cache import cached_table
 from wastebook.errors import WastebookError
-from wastebook.learning import features, finetune
+from wastebook.learning import features, finetune, keras_training
 from wastebook.learning.backbones import load_backbone
 
 LIBRARY = paths.PROJECT / "lib" / "wastebook"
@@ -68,9 +68,15 @@ def read_view(file):
 
 
 def go_on(file):
-    learner = SimpleNamespace(device="cpu", PLAIN=("epoch",), STATEFUL=())
-    finetune._Training.resume(learner, file)
-    assert not hasattr(learner, "epoch")
+    learner = SimpleNamespace(device="cpu", STATEFUL=())
+    with pytest.raises(pickle.UnpicklingError):  # so that it begins anew
+        finetune._Learner.read(learner, file)
+
+
+def go_on_in_keras(file):
+    learner = SimpleNamespace(network=SimpleNamespace(weights=[]), variables=[])
+    with pytest.raises(ValueError, match="allow_pickle"):  # so that it begins anew
+        keras_training._Learner.read(learner, file)
 
 
 def read_run(file):
@@ -90,6 +96,8 @@ CASES = [
     ("view.npz", plain_pickle, read_view),
     ("checkpoint.pt", plain_pickle, go_on),
     ("checkpoint.pt", torch_zip, go_on),
+    ("checkpoint.npz", plain_pickle, go_on_in_keras),
+    ("checkpoint.npz", numpy_zip, go_on_in_keras),
     ("run.yml", yaml_object, read_run),
 ]
 

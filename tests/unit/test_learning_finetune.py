@@ -1,5 +1,7 @@
 """Fine-tuning and its checkpoints."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -84,6 +86,29 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(trained, monkeypatch, 
     assert epochs == [3]  # done already: given at once
     finetune(*trained, TUNED, **SETTINGS | {"epochs": 1})
     assert epochs == [3, 1]  # other arguments are another training
+
+
+@pytest.mark.fault(
+    "weights and caches", "a fine-tuning's checkpoint cut short or overwritten", "trained anew"
+)
+@pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:5000], lambda whole: b"?" * 5000])
+def test_a_damaged_checkpoint_is_trained_anew(damage, trained, tmp_path):
+    settings = SETTINGS | {"epochs": 1}
+    tuned, _ = finetune(*trained, TUNED, **settings)
+    (file,) = tmp_path.glob("finetuned/*.pt")
+    file.write_bytes(damage(file.read_bytes()))
+    assert finetune(*trained, TUNED, **settings)[0].sha256 == tuned.sha256
+
+
+def test_two_that_want_the_same_training_share_it(trained, monkeypatch):
+    run_epoch, epochs = room._Learner.run_epoch, []
+    monkeypatch.setattr(
+        room._Learner, "run_epoch", lambda self, epoch: epochs.append(epoch) or run_epoch(self, epoch)
+    )
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(finetune, *trained, TUNED, **SETTINGS) for _ in range(2)]
+        (one, _), (other, _) = (each.result() for each in asked)
+    assert epochs == [1, 2, 3] and one.sha256 == other.sha256
 
 
 def test_it_stops_when_nothing_gets_better(trained, monkeypatch):

@@ -173,6 +173,17 @@ def test_a_killed_search_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
     assert all(trial.user_attrs["seconds"] > 0 for trial in resumed.trials)
 
 
+@pytest.mark.fault("weights and caches", "the journal of a search cut short or overwritten", "searched anew")
+@pytest.mark.parametrize(
+    "damage", [lambda whole: whole[:-20], lambda whole: whole[:-40] + bytes(40), lambda whole: b"?" * 300]
+)
+def test_a_damaged_journal_is_searched_anew(damage, tmp_path):
+    before = search(tmp_path / "study.log", 2)
+    (tmp_path / "study.log").write_bytes(damage((tmp_path / "study.log").read_bytes()))
+    for _ in range(2):
+        assert told(search(tmp_path / "study.log", 2)) == told(before)
+
+
 def test_a_search_done_is_not_done_again_but_other_data_are(tmp_path, monkeypatch):
     file = tmp_path / "a folder" / "study.log"
     before = search(file, 3)

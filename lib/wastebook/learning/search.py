@@ -1,6 +1,7 @@
 """Optuna's search over the five parameters of FIUBA's recipe, on cached features: seconds, not hours."""
 
 import hashlib
+import json
 import time
 from pathlib import Path
 
@@ -112,11 +113,23 @@ def search_head(
 
 
 def _open_study(file: Path, name: str) -> optuna.Study:
-    """The study of that name in a journal, made where it is not there; trials cut off in it have failed."""
+    """The study of that name in a journal, made where it is not there or is not whole; trials cut off in it
+    have failed."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists() and not _is_whole(file):
+        file.unlink()
     storage = JournalStorage(JournalFileBackend(str(file)))
     study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
     for stale in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(stale.number, state=TrialState.FAIL)
     return study
+
+
+def _is_whole(journal: Path) -> bool:
+    """Whether a journal has a record of JSON on each of its lines, and no line is cut short."""
+    content = journal.read_bytes()
+    try:
+        return all(json.loads(line) for line in content.splitlines()) and content[-1:] in (b"", b"\n")
+    except ValueError:
+        return False
