@@ -23,7 +23,7 @@ BUDGETS = {
     GROUND: (520, 330),
     "data": (1200, 1200),
     "photos": (775, 620),
-    "learning": (2362, 1750),
+    "learning": (2468, 1750),
     "evaluation": (785, 680),
     "report": (1810, 1250),
     "answers": (626, 560),

@@ -40,7 +40,9 @@ VERSION = 2  # raised whenever the same arguments would train another network th
 
 class Settings(NamedTuple):
     """The topmost of `blocks` and the head learn at `learning_rate` by AdamW, each block below at
-    `layer_decay` of the one above; `patience` epochs without better end it."""
+    `layer_decay` of the one above, from another draw of the transform each epoch. Of the averaged weights
+    after each the most accurate on validation (then of the least loss) are kept; `patience` epochs without
+    better end it."""
 
     epochs: int = 20
     blocks: int = 5
@@ -52,6 +54,7 @@ class Settings(NamedTuple):
     dropout: float = 0.2
     transform: str = "mild"
     patience: int = 6
+    precision: str = "auto"  # or fp32, bf16
 
 
 def finetune_heads(
@@ -62,14 +65,10 @@ def finetune_heads(
     deals: Deals,
     scheme: str,
     seed: int,
-    precision: str = "auto",
     **options: Any,
 ) -> tuple[Study, Backbone]:
     """The backbone's upper layers trained too, under one deal, kept in the cache epoch by epoch.
-
-    It learns from photos of `train`, another draw of the transform each epoch; of the averaged weights after
-    each epoch the most accurate on `validation` (then the least loss) are kept. WastebookError where there is
-    no such deal, an argument does not suit its photos, or the training diverges.
+    WastebookError where there is no such deal, an argument does not suit its photos, or it diverges.
 
     Parameters
     ----------
@@ -78,7 +77,6 @@ def finetune_heads(
     backbone : from `load_backbone`
     started : a study on the same backbone, with whose head it starts
     scheme, seed : of the deal
-    precision : `fp32`, `bf16`, or `auto` for bf16 where the processor computes in it
     **options : fields of `Settings`
 
     Returns
@@ -93,7 +91,7 @@ def finetune_heads(
         known = ", ".join(dict.fromkeys(name for name, _ in deals))
         raise WastebookError(f"There is no {scheme!r} split of these photos to fine-tune: name {known}.")
     photos, settings = deals[scheme, seed], Settings(**options)
-    learner = _Learner(backbone, started.heads[scheme, seed], settings, seed, precision, photos, root)
+    learner = _Learner(backbone, started.heads[scheme, seed], settings, seed, photos, root)
     network, head = _finetune(learner, model)
     tuned = backbone._replace(network=network, sha256=backbones.network_hash(network))
     plain = extract_features(photos, root, tuned)[0]
@@ -105,10 +103,8 @@ def _finetune(learner: "_Learner", model: Model) -> tuple[nn.Module, Head]:
     settings, head = learner.settings, learner.head
     facts: list[Any] = [VERSION, settings, learner.seed, learner.bf16, learner.device.type, head.classes]
     facts += [head.weight.tobytes(), learner.backbone.sha256, learner.backbone.image_size]
-    file = (
-        cache_folder("finetuned")
-        / f"{learner.name}-{short_hash(*facts, *map(fingerprint, learner.sides))}.pt"
-    )
+    facts += map(fingerprint, learner.sides)
+    file = cache_folder("finetuned") / f"{learner.name}-{short_hash(*facts)}.pt"
     limits = (settings.epochs, settings.patience)
     epochs, chosen = train_by_epochs(learner, file, *limits, lambda epoch: (epoch[3], -epoch[2]))
     tuned: Any = learner.average.module.cpu()
@@ -130,7 +126,6 @@ class _Learner:
         head: Head,
         settings: Settings,
         seed: int,
-        precision: str,
         photos: pd.DataFrame,
         root: Path,
     ):
@@ -144,7 +139,7 @@ class _Learner:
         self.sides = [photos[photos["split"] == split] for split in ("train", "validation")]
         self.numbers = [class_numbers(side["label"], head.classes) for side in self.sides]
         self.device = backbones.accelerator()
-        self.bf16 = backbones.use_bf16(precision, self.device)
+        self.bf16 = backbones.use_bf16(settings.precision, self.device)
         self.at_once = settings.batch_size  # photos in memory at once, fewer after running out of it
         self.steps = math.ceil(len(self.sides[0]) / settings.batch_size)
         layer = nn.Linear(backbone.feature_width, len(head.classes))
