@@ -8,66 +8,35 @@ import importlib
 from importlib.metadata import version
 from typing import Any
 
-HOMES = {  # the module of each name that a chapter uses
-    "open_chapter": "report.chapter",
-    "load_photos": "photos.collection",
-    "read_photo": "photos.decode",
-    "show": "report.chapter",
-    "table": "report.tables",
-    "tabulate_scores": "report.tables",
-    "note": "report.chapter",
-    "text": "report.chapter",
-    "caveats": "report.sentences",
-    "Model": "learning.predictions",
-    "load_backbone": "learning.backbones",
-    "extract_features": "learning.features",
-    "deal_photos": "learning.study",
-    "train_heads": "learning.study",
-    "solve_heads": "learning.study",
-    "search_heads": "learning.search",
-    "finetune_heads": "learning.finetune",
-    "score": "evaluation.metrics",
-    "score_classes": "evaluation.metrics",
-    "compare_models": "evaluation.comparison",
-    "select_row": "report.sentences",
-    "format_score": "report.sentences",
-    "format_share": "report.sentences",
-    "format_points": "report.sentences",
-    "format_percent": "report.sentences",
-    "format_number": "report.sentences",
-    "format_count": "report.sentences",
-    "join_names": "report.sentences",
-    "describe_difference": "report.sentences",
-    "name_models": "report.sentences",
-    "predict": "answers.predictor",
+_NAMES = {  # what a chapter uses, by module
+    "report.chapter": "open_chapter show note text",
+    "photos.collection": "load_photos",
+    "photos.decode": "read_photo",
+    "report.tables": "table tabulate_scores",
+    "learning.predictions": "Model",
+    "learning.backbones": "load_backbone",
+    "learning.features": "extract_features",
+    "learning.study": "deal_photos train_heads solve_heads",
+    "learning.search": "search_heads",
+    "learning.finetune": "finetune_heads",
+    "evaluation.metrics": "score score_classes",
+    "evaluation.comparison": "compare_models",
+    "report.sentences": "select_row format_score format_share format_points format_percent format_number "
+    "format_count join_names describe_difference name_models caveats",
+    "answers.predictor": "predict",
 }
-MODULES = {  # those that a chapter calls by their own name: `wb.study.describe_deals`
-    "data": "data",
-    "paths": "paths",
-    "decode": "photos.decode",
-    "anatomy": "learning.anatomy",
-    "export": "learning.export",
-    "keras_networks": "learning.keras_networks",
-    "keras_training": "learning.keras_training",
-    "predictions": "learning.predictions",
-    "sessions": "learning.sessions",
-    "study": "learning.study",
-    "audit": "evaluation.audit",
-    "comparison": "evaluation.comparison",
-    "trust": "evaluation.trust",
-    "cards": "report.cards",
-    "figures": "report.figures",
-    "overview": "report.overview",
-    "published": "report.published",
-    "reference": "report.reference",
-    "sentences": "report.sentences",
-    "tables": "report.tables",
-}
+# What it calls by its module: `wb.study.describe_deals`.
+_MODULES = """data paths photos.decode learning.anatomy learning.export learning.keras_networks
+learning.keras_training learning.predictions learning.sessions learning.study evaluation.audit
+evaluation.comparison evaluation.trust report.cards report.figures report.overview report.published
+report.reference report.sentences report.tables"""
+HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+MODULES = {module.rpartition(".")[2]: module for module in _MODULES.split()}
 __all__ = [*HOMES, "figures"]
 
 
 def __getattr__(name: str) -> Any:
-    """A name of `HOMES`, from the room where it lives, or one of `MODULES`; and `__version__`."""
+    """A name of `HOMES`, from the module where it lives, or one of `MODULES`; and `__version__`."""
     if name == "__version__":
         return version("wastebook")
     if name in MODULES:

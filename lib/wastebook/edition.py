@@ -14,7 +14,7 @@ import yaml
 from wastebook import paths
 from wastebook.book.plan import Book, Parameters, Prepared, Values
 from wastebook.book.render import markdown_table
-from wastebook.files import file_hash, write_text
+from wastebook.files import DATA, as_written, file_hash, write_text
 from wastebook.report.api import write_api_page
 
 DATA_SETS, PHOTOS, WEIGHTS = ("dataset", "binary_dataset"), "photos_dir", "weights"  # parameters with a place
@@ -109,22 +109,23 @@ def decorate(run: Path) -> None:
     """Write the page on the library, what the front page includes (which data, each chapter's `headline`,
     what others published) and what brings the page "Try it" to life."""
     data, kept = paths.read_record(run).get("data", {}), _kept(run)
-    lines = ["Data in this copy: " + ", ".join(f"`{name}`" for name in data) + ".", ""] if data else []
+    lines = [f"Data in this copy: {', '.join(map(as_written, data))}.", ""] if data else []
     for chapter in sorted((run / "chapters").glob("[!._]*.ipynb")):
         title = nbformat.read(chapter, as_version=4).cells[0].source.partition("\n")[0]
         link = f"[{title.strip('# ').partition(' {')[0]}](chapters/{chapter.name})"
         headline = kept.get(chapter.stem, {}).get("headline", [])
-        told = " ".join([headline] if isinstance(headline, str) else headline)
+        told = as_written(" ".join([headline] if isinstance(headline, str) else headline))
         lines.append(f"- {link}{': ' if told else ''}{told}")
     file = run / "results" / "07-comparison" / "beside.parquet"
     if file.exists():  # a table of what others published, where this run has real photos
         beside, real = pd.read_parquet(file), [name for name in data if not data[name].get("drawn")]
         beside = beside[beside["this_run"].notna() & beside["dataset"].isin(real)]
+        beside["metric"] = beside["metric"].str.replace("_", " ")
         if len(beside):
             rows = beside[PUBLISHED].astype(object).where(beside[PUBLISHED].notna(), None)
             lines += ["", *markdown_table(rows.to_dict("records"))]
             lines += ["", ": What others published, the reference kept with the source, and this run."]
-    write_text(run / "_results.md", "\n".join(lines) + "\n")
+    write_text(run / "_results.md", "\n".join([f"::: {{.{DATA}}}", *lines, ":::"]) + "\n")
     write_text(run / "_try.md", '```{=html}\n<script src="try-it/try.js" defer></script>\n```\n')
     write_api_page(run / "api.qmd")
 
@@ -140,7 +141,7 @@ def describe(run: Path) -> str:
     record = paths.read_record(run)
     data = record.get("data", {})
     made = f" of {record['written'][:10]}" if "written" in record else ""
-    told = f"The run {run.name}{made}{', on ' * bool(data)}{' and '.join(data)}."
+    told = f"The run {as_written(run.name)}{made}{', on ' * bool(data)}{' and '.join(map(as_written, data))}."
     if any(facts.get("drawn") for facts in data.values()):
         told += " Its pictures are drawn, not photographed: it shows that the method works, not how well."
     if any(values.get("weights") == "random" for values in _kept(run).values()):

@@ -1,16 +1,27 @@
-"""Files written whole or not at all, locked and known by their hash, on a disk that others may share."""
+"""Files written whole or not at all, locked and known by their hash, on a disk that others may share; and
+what is written made safe for pages and tables."""
 
 import errno
 import hashlib
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from wastebook.errors import WastebookError
+
+# What HTML or Markdown (Pandoc's, with its typography, and GitHub's) reads as more than a letter.
+SIGNS = re.compile(r"""[!"#$&'*:<=>@[\\\]^`{|}~]|(?<!\w)_|_(?!\w)|(?<=-)-|(?<=\.)\.|^[-+]""")
+DATA = (
+    "mathjax_ignore"  # the class of what is written: no formula to JupyterLab, no markup to the site's check
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
 
 
 @contextmanager
@@ -34,6 +45,27 @@ def write_text(file: Path, text: str) -> None:
     """Write `text` to `file` in UTF-8, whole or not at all."""
     with atomic_write(file) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def as_written(name: Any) -> str:
+    """A text as it is written, for HTML and Markdown: the signs that they obey as character references."""
+    return SIGNS.sub(lambda sign: f"&#{ord(sign[0])};", re.sub(r"[\t-\r]+", " ", str(name)))
+
+
+def as_html(text: str) -> str:
+    """Plain text as HTML, markup shown as it is written: a paragraph per line, lists of lines with `- `."""
+    parts = []
+    for listed, lines in groupby(filter(str.strip, text.split("\n")), lambda line: line.startswith("- ")):
+        told = [as_written(line[2 * listed :]) for line in lines]
+        parts.append(
+            f"<ul><li>{'</li><li>'.join(told)}</li></ul>" if listed else f"<p>{'</p><p>'.join(told)}</p>"
+        )
+    return f'<div class="{DATA}">{"".join(parts)}</div>'
+
+
+def as_cell(value: Any) -> Any:
+    """A value for CSV: a text that a spreadsheet would compute is led by an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def file_hash(file: Path) -> str:

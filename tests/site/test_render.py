@@ -64,7 +64,7 @@ def test_several_pictures_of_a_cell_are_told_apart(first: BeautifulSoup) -> None
 
 def test_headlines_come_from_the_results(site: Path) -> None:
     front = main_of(site / "index.html")
-    assert "Looking at photos: Glass leads with 1,501 of 1,911 photos (Figure 1.1)." in text_of(front)
+    assert "Looking at photos: Glass leads with 1,501 of 1,911 photos, as *they* | <b>say</b>." in text_of(front)
     assert front.select("a[href='chapters/02-second.html'], a[href='./chapters/02-second.html']")
 
 

@@ -50,7 +50,7 @@ def test_curves_are_drawn_by_x_whatever_the_tables_order():
     curve = pd.DataFrame({"photos": [200, 100], "value": [0.8, 0.7], "low": [0.7, 0.6], "high": 0.9})
     axes = figures.curves(curve.assign(**ONE.columns), "photos", logarithmic=True).axes[0]
     assert list(axes.lines[0].get_ydata()) == [0.7, 0.8]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["100", "200"]
+    assert {"100", "200"} <= {label.get_text() for label in axes.get_xticklabels()}
 
 
 def test_curves_have_a_panel_per_kind():
@@ -71,9 +71,12 @@ def test_the_front_is_numbered_and_named_from_the_best():
 def test_recall_by_number_keeps_test_apart():
     rows = [("glass", f"glass/glass_{at}.jpg", "test" if at > 40 else "train") for at in range(60)]
     table = pd.DataFrame(rows, columns=["label", "path", "split"])
-    lines = figures.recall_by_number(table.assign(predicted="glass")).axes[0].lines
-    assert [list(line.get_ydata()) for line in lines] == [[1, 1], [1, 1, 1, 1]]
-    assert max(lines[1].get_xdata()) < 40 < min(lines[0].get_xdata())
+    axes = figures.recall_by_number(table.assign(predicted="glass")).axes[0]
+    train, test = (list(line.get_xdata()) for line in axes.lines if len(line.get_xdata()))
+    assert (
+        max(train) < 45 and min(test) > 40 and len(train) + len(test) == 13
+    )  # the twelfth with the 40th has both
+    assert {y for line in axes.lines for y in line.get_ydata()} == {1}
 
 
 def test_colours_and_markers_are_the_same_in_every_figure():
@@ -96,8 +99,8 @@ def test_colours_and_markers_are_the_same_in_every_figure():
 def test_a_slide_has_larger_letters():
     table = pd.DataFrame([{**ONE.columns, "x": 1, "value": 2.0}])
     figure = figures.enlarged(figures.curves(table, "x"), width=960)
-    assert figure.get_figwidth() == 10
-    assert figure.axes[0].xaxis.label.get_fontsize() >= 14
+    assert figure.get_figwidth() * figure.dpi == 960
+    assert figure.axes[0].xaxis.label.get_fontsize() * figure.dpi / 72 >= 20  # pixels of a slide of 1,280
 
 
 def test_empty_tables_are_said_to_be_empty(tmp_path):

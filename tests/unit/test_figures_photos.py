@@ -33,7 +33,7 @@ def test_pictures_keep_their_shape_and_stay_in_their_cell():
 
 def test_captions_are_broken_and_their_dollars_kept():
     figure = figures.photo_grid([DOT] * 4, ["a name that is far too long for a cell, $5 or $6"] * 4)
-    assert "\n" in texts(figure)[0] and r"\$5" in texts(figure)[0].replace("\n", " ")
+    assert "\n" in texts(figure)[0] and "$5 or $6" in texts(figure)[0].replace("\n", " ")
 
 
 def test_rows_are_named_and_may_differ_in_length():
@@ -46,7 +46,7 @@ def test_pairs_are_named_and_none_is_said(root):
     pairs = pd.DataFrame(
         {"path_a": ["0.png", "1.png"], "path_b": ["2.png", "3.png"], "kind": ["near", "object"]}
     )
-    assert texts(figures.photo_pairs(pairs, root)) == ["0 | 2 | near", "1 | 3 | object"]
+    assert texts(figures.photo_pairs(pairs, root)) == ["0, near:", "2", "1, object:", "3"]
     assert figures.photo_pairs(pairs[:0], root).texts[0].get_text() == "There are none."
 
 

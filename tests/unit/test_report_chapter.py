@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
 from wastebook.data import fingerprint
 from wastebook.errors import WastebookError
@@ -88,13 +89,30 @@ def test_results_of_other_photos_are_not_compared_with(chapter, tmp_path):
         later.check_same_photos("01-first", photos.assign(sha256="1"))
 
 
-def test_html_in_names_is_shown_and_never_obeyed(monkeypatch):
-    name = "<script>alert(1)</script> `x`{=html} {{< include secret >}}"
-    told = chapters.text("Photos of", "", f"**{name}**, p < 0.05.").data
-    assert told.startswith("Photos of **&lt;script>alert(1)&lt;/script>") and told.endswith("p < 0.05.")
-    assert "{=" not in told and "{{" not in told
-    assert "<script" not in chapters.callout(name, "warning")
-    assert "<em>so</em>" in chapters.callout("*so*", "note")
+NAMES = ["<script>alert(1)</script>", "a|b", "$x_$", "**b** `c` _d_", "`x`{=html}", "{{< include secret >}}",
+         "[x](javascript:alert(1))", "![x](http://192.0.2.1/x.png)",
+         "&lt; \"quoted\" 'too'", "- 纸板 -- 🥤..."]  # fmt: skip
+
+
+@pytest.mark.fault(
+    "hostile names", "names that are markup", "stand in sentences and notes as they are written"
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_names_in_sentences_are_shown_as_written(name, monkeypatch):
+    outputs = []
+    monkeypatch.setattr(chapters, "display", lambda data, raw: outputs.append(data["text/html"]))
+    chapters.note(f"Left out: {name}.")
+    for page in (*outputs, chapters.text("Left out:", "", f"{name}.").data):
+        soup = BeautifulSoup(page, "html.parser")
+        assert soup.p.get_text() == f"Left out: {name}." and not soup.select("p *")
+
+
+def test_lines_become_paragraphs_and_lists():
+    page = chapters.text("One.\n\nTwo.\n- a - b\n- c").data
+    assert page == '<div class="mathjax_ignore"><p>One.</p><p>Two.</p><ul><li>a - b</li><li>c</li></ul></div>'
+
+
+def test_an_empty_note_is_not_shown(monkeypatch):
     outputs = []
     monkeypatch.setattr(chapters, "display", lambda data, raw: outputs.append(data))
     chapters.note("")

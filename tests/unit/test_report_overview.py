@@ -103,7 +103,7 @@ def test_questions_are_answered_for_models_that_are_there(chapter):
     better, search = (row for _, row in answers.iterrows())
     assert better["difference"] > 0.1 and better["p_holm"] < 0.05 and better["p_mcnemar"] < 0.05
     names = {PLAIN.id: "ResNet18", NEW.id: "EfficientNet-B0", SEARCHED.id: "a searched ResNet18"}
-    assert overview.answer_in_words(better, names).startswith("**Is it better?** Yes: +")
+    assert overview.answer_in_words(better, names).startswith("Is it better? Yes: +")
     assert "only ResNet18: " in overview.answer_in_words(better, names)
     assert "cannot be told" in overview.answer_in_words(search, names)
     assert overview.answers_table(answers, names)["models"][0] == "EfficientNet-B0 − ResNet18"

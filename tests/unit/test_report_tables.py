@@ -33,7 +33,7 @@ def test_no_colour_is_laid_over_the_page() -> None:
     page = table(FRAME).as_raw_html()
     style = re.sub(r"\.gt_striped \{[^}]*\}", "", page[page.index("<style>") : page.index("</style>")])
     assert set(re.findall(r"background-color: ([^;]+);", style)) == {"transparent"}
-    assert style.rstrip().endswith("[class^=gt_] { color: inherit; }")
+    assert "[class^=gt_] { color: inherit; border-color: rgba(128, 128, 128, 0.45); }" in style
 
 
 def test_the_same_table_gives_the_same_page() -> None:

@@ -17,7 +17,7 @@ import onnxruntime
 from wastebook import paths
 from wastebook.answers.web import WEB, bring
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.files import atomic_write
+from wastebook.files import as_cell, atomic_write
 from wastebook.photos import decode
 from wastebook.photos.decode import PhotoError
 
@@ -154,7 +154,7 @@ def write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
     import pandas as pd
 
     with atomic_write(file) as partial:
-        pd.DataFrame(rows).to_csv(partial, index=False)
+        pd.DataFrame(rows).rename(columns=as_cell).map(as_cell).to_csv(partial, index=False)
 
 
 def predict(

@@ -10,6 +10,7 @@ from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
 from wastebook.book.plan import cell_options
+from wastebook.files import DATA
 
 MISSING_REFERENCE = re.compile(r"\?@?(?:fig|tbl|sec|eq)-[\w-]+|\?(?:var|meta):\S+")
 LEFT_OVER = re.compile(r"\{\{<.*?>\}\}|^:::+.*$|^#\| .*$", re.MULTILINE)
@@ -17,6 +18,7 @@ EXTERNAL = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
 EXTERNAL_STYLE = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//[^'\")\s;]+", re.IGNORECASE)
 LOADED = "script[src], img[src], source[src], iframe[src], video[src], audio[src]"
 LINK_LOADS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "manifest"}
+AS_WRITTEN = f"code, pre, script, style, annotation, .gt_table, .subtitle, .{DATA}"  # in which none is left
 SCRIPT = "javascript:"
 SHOWN = {"fig": ("image/",), "tbl": ("text/html", "text/markdown")}  # what a labelled cell has to show
 
@@ -93,8 +95,8 @@ def _content(soup: BeautifulSoup) -> Iterator[str]:
         for key in str(citation["data-cites"]).split():
             if not main.find(id=f"ref-{key}"):
                 yield f"reference to a missing source: {key}"
-    for code in main.select("code, pre, script, style, annotation"):
-        code.extract()
+    for written in main.select(AS_WRITTEN):
+        written.extract()
     for found in MISSING_REFERENCE.findall(main.get_text()):
         yield f"reference to something missing: {found.lstrip('?@')}"
     for found in LEFT_OVER.findall(main.get_text()):

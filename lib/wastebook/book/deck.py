@@ -4,6 +4,7 @@
 their results, and is left out where the run lacks one of them.
 """
 
+import json
 import re
 import shutil
 from importlib.resources import files
@@ -19,10 +20,11 @@ from wastebook.book.pandoc import TEMPLATES, cells_as_markdown, run_pandoc
 from wastebook.book.plan import LOCK, Book, chapter_names, check_parameters, read_chapter
 from wastebook.book.render import find_renderer, render_with_quarto, replace_site, write_config
 from wastebook.errors import WastebookError
-from wastebook.files import exclusive_lock
+from wastebook.files import exclusive_lock, write_text
 
 DECK = "slides/index"  # the deck's notebook, named as chapters are
 STYLE = "deck.css"
+SPEAKER = re.compile(r"<script>(.*)<\\/script>", re.DOTALL)
 REVEAL = ("reset.css", "reveal.css", "reveal.js", "plugin/notes.js")
 
 
@@ -69,8 +71,15 @@ def _render_with_pandoc(program: str, executed: Path, stage: Path, config: dict[
     body = run_pandoc(program, ["--to=revealjs", "--slide-level=2"], text, executed)
     front_matter = yaml.safe_load(nbformat.read(executed, as_version=4).cells[0].source.strip("-\n"))
     named = {re.sub("-(.)", lambda match: match[1].upper(), name): value for name, value in options.items()}
-    page = TEMPLATES.get_template("slides.html").render(deck=config | front_matter, body=body, options=named)
-    (stage / "index.html").write_text(page, encoding="utf-8")
+    page = TEMPLATES.get_template("slides.html").render(deck=config | front_matter, body=body)
+    write_text(stage / "index.html", page)
+    write_text(
+        assets / "start.js", f"Reveal.initialize({{...{json.dumps(named)}, plugins: [RevealNotes]}});\n"
+    )
     for file in [Path(str(files("pyreveal"))) / "revealjs" / "dist" / name for name in REVEAL]:
         shutil.copy(file, assets)
     shutil.copy(executed.with_name(STYLE), assets)
+    # The speaker's window has its script in its page, which the deck's policy keeps from running.
+    before, script, after = SPEAKER.split((assets / "notes.js").read_text(encoding="utf-8"))
+    write_text(assets / "speaker.js", re.sub(r"\\(.)", r"\1", script))
+    write_text(assets / "notes.js", f'{before}<script src="assets/speaker.js"><\\/script>{after}')

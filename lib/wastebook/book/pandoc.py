@@ -58,8 +58,8 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
         index += _entries(page, titles[at], soup)
     assets = stage / "assets"
     assets.mkdir()
-    for file in (PARTS / "style.css", PARTS / "book.js"):
-        shutil.copyfile(file, assets / file.name)
+    for name in ("style.css", "book.js", "theme.js"):
+        shutil.copyfile(PARTS / name, assets / name)
     shutil.copyfile(run / config["book"]["favicon"], assets / "favicon.svg")
     (assets / "search.js").write_text(f"window.searchIndex = {json.dumps(index)};\n", encoding="utf-8")
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import nbformat
 import pandas as pd
@@ -24,13 +25,15 @@ from wastebook.book import pandoc
 from wastebook.book.check import Problem, check_notebook, check_site
 from wastebook.book.plan import LOCK, Book
 from wastebook.errors import WastebookError
-from wastebook.files import exclusive_lock, write_text
+from wastebook.files import DATA, as_cell, as_written, exclusive_lock, write_text
 from wastebook.paths import read_record
 
 OLDEST_QUARTO = (1, 8)
 PAGE, DOWNLOADS = "run.qmd", "downloads"  # what the press adds to every book
 PACKED_FROM = 2000  # rows: longer tables are compressed
+RUN_PAGE = "# This run {.unnumbered}\n\nHow this copy was made, and what you can take along."
 MOVED = """<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=ADDRESS">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'">
 <title>Moved</title><main><a href="ADDRESS">This page has moved.</a></main>
 """
 
@@ -164,7 +167,7 @@ def _write_downloads(run: Path, chapters: list[Path]) -> None:
             cell.outputs, cell.execution_count = [], None
         nbformat.write(notebook, folder / chapter.stem / chapter.name)
         for file in sorted((run / "results" / chapter.stem).glob("*.parquet")):
-            table = pd.read_parquet(file)
+            table = pd.read_parquet(file).rename(columns=as_cell).map(as_cell)
             suffix = ".csv.gz" if len(table) > PACKED_FROM else ".csv"
             table.to_csv(folder / chapter.stem / f"{file.stem}{suffix}", index=False, float_format="%.5g")
     for card in sorted((run / "models").glob("*/*.md")):
@@ -175,23 +178,24 @@ def _write_downloads(run: Path, chapters: list[Path]) -> None:
 def _run_page(record: dict[str, Any], folder: Path) -> str:
     facts = {name: record.get(name) for name in ("written", "commit")} | record.get("hardware", {})
     tables = {
-        "Environment": [{"what": name, "value": value} for name, value in facts.items()],
+        "Environment": [{"what": name.replace("_", " "), "value": value} for name, value in facts.items()],
         "Data": list(record.get("data", {}).values()),
         "Versions": [{"package": name, "version": one} for name, one in record.get("versions", {}).items()],
     }
-    lines = ["# This run {.unnumbered}\n\nHow this copy was made, and what you can take along."]
-    for title, rows in tables.items():
-        lines += [f"\n## {title}\n", *markdown_table(rows)] if rows else []
-    lines.append("\n## Downloads\n")
-    for part in sorted(folder.iterdir()):
-        links = [
-            # HTML: renderers take a Markdown link to a notebook for one to its page.
-            f'`<a href="{DOWNLOADS}/{part.name}/{file.name}" download="">{file.name}</a>`{{=html}} '
-            f"({max(1, round(file.stat().st_size / 1e3)):,} KB)"
-            for file in sorted(part.iterdir())
-        ]
-        lines.append(f"- **{part.name}**: {', '.join(links)}")
-    return "\n".join(lines) + "\n"
+    parts = {title: markdown_table(rows) for title, rows in tables.items() if rows}
+    parts["Downloads"] = [
+        f"- **{kind.name}**: {', '.join(_download(file, folder) for file in sorted(kind.iterdir()))}"
+        for kind in sorted(folder.iterdir())
+    ]
+    blocks = {title: "\n".join([f"::: {{.{DATA}}}", *part, ":::"]) for title, part in parts.items()}
+    return "\n\n".join([RUN_PAGE, *(f"## {title}\n\n{block}" for title, block in blocks.items())]) + "\n"
+
+
+def _download(file: Path, folder: Path) -> str:
+    """A link in HTML, since renderers take a Markdown link to a notebook for one to its page."""
+    address = quote(file.relative_to(folder.parent).as_posix())
+    link = f'<a href="{address}" download="">{as_written(file.name)}</a>'
+    return f"`{link}`{{=html}} ({max(1, round(file.stat().st_size / 1e3)):,} KB)"
 
 
 def markdown_table(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
@@ -202,9 +206,9 @@ def markdown_table(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
             return "yes" if value else "—"
         if isinstance(value, int):
             return f"{value:,}"
-        return f"`{value[:16]}`" if re.fullmatch("[0-9a-f]{64}", str(value)) else str(value).replace("_", " ")
+        return f"`{value[:16]}`" if re.fullmatch("[0-9a-f]{64}", str(value)) else as_written(value)
 
-    lines = [list(map(told, row)) for row in [rows[0], *(row.values() for row in rows)]]
+    lines = [[name.replace("_", " ") for name in rows[0]], *([*map(told, row.values())] for row in rows)]
     lines.insert(1, ["---"] * len(rows[0]))
     return [f"| {' | '.join(line)} |" for line in lines]
 

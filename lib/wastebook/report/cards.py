@@ -12,6 +12,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard,
 
 from wastebook import paths
 from wastebook.data import fingerprint, load_cards
+from wastebook.files import as_written
 from wastebook.photos.collection import Collection
 from wastebook.report.sentences import format_count, format_percent, format_score, join_names, name_model
 
@@ -42,7 +43,7 @@ def write_model_card(file: Path, folder: Path, scores: pd.DataFrame) -> Path:
         model_name=title,
         eval_results=results or None,
     )
-    told = {"title": title, "size": size, "data": data, "kinds": WEIGHTS}
+    told = {"title": title, "size": size, "data": data, "kinds": WEIGHTS, "written": as_written}
     told |= {"about": load_cards().get(data["name"], {})}
     told |= {"scores": [row | {"text": format_score(pd.Series(row))} for row in own]}
     card = ModelCard.from_template(head, str(TEMPLATES / "model_card.md"), **facts | told)
@@ -60,8 +61,10 @@ def write_dataset_card(data: Collection, folder: Path) -> Path:
     )
     counts = data.files.groupby("label")["split"].value_counts(dropna=False).unstack(fill_value=0)
     pairs, across = data.pairs["kind"].value_counts(), ~data.pairs["same_label"].astype(bool)
-    told = {"here": len(data.files), "content": fingerprint(data.files), "problems": len(data.problems)}
-    told |= {"splits": [str(name) for name in counts], "across": int(across.sum())}
+    splits = ["photos" if name != name else name for name in counts]  # missing where the set is not split
+    told: dict[str, Any] = {"written": as_written, "splits": splits}
+    told |= {"here": len(data.files), "content": fingerprint(data.files), "problems": len(data.problems)}
+    told |= {"across": int(across.sum())}
     told |= {"counts": {label: list(map(format_count, row)) for label, row in counts.iterrows()}}
     told |= {"pairs": join_names(f"{format_count(number)} {kind}" for kind, number in pairs.items())}
     card = DatasetCard.from_template(head, str(TEMPLATES / "dataset_card.md"), **data.card | told)

@@ -9,20 +9,19 @@ import base64
 import io
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import Markdown, display
-from markdown_it import MarkdownIt
+from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
 from wastebook import paths
 from wastebook.data import fingerprint
 from wastebook.errors import WastebookError
+from wastebook.files import as_html
 from wastebook.report.figures import style
 
 PIXEL_RATIO = 2  # figures are drawn at twice the size they are shown at, for sharp screens
@@ -111,7 +110,7 @@ def show(figure: Figure, alt: str) -> None:
     --------
     >>> show(figure, alt="Glass is mistaken for plastic most often.")  # doctest: +SKIP
     """
-    picture = io.BytesIO()
+    picture, lacking = io.BytesIO(), style.make_room(figure)
     figure.savefig(picture, format="png", dpi=figure.dpi * PIXEL_RATIO, bbox_inches="tight")
     plt.close(figure)
     data = picture.getvalue()
@@ -119,57 +118,53 @@ def show(figure: Figure, alt: str) -> None:
     encoded = base64.b64encode(data).decode()
     metadata = {"image/png": {"width": width, "height": height, "alt": " ".join(alt.split())}}
     display({"image/png": encoded, "text/plain": alt}, metadata=metadata, raw=True)
+    if lacking:
+        note(
+            f"No font on this machine has {lacking}: boxes stand for it in the figure. Noto's fonts have it."
+        )
 
 
-def text(*sentences: str) -> Markdown:
-    """Computed sentences as Markdown, for the last line of a cell.
+def text(*sentences: str) -> HTML:
+    """Computed sentences, for the last line of a cell.
 
     Parameters
     ----------
-    sentences : set one after the other, empty ones left out. HTML in them, which names of folders and classes
-        may hold, shows as it is written.
+    sentences : set one after the other, empty ones left out. Plain text: names of classes and files, whatever
+        signs they hold, stand as they are written. A line that begins with `- ` is an item of a list.
 
     Returns
     -------
-    The Markdown, which a notebook shows.
+    The HTML, which a notebook shows.
 
     Examples
     --------
-    >>> text("There are 7 photos.", "", "None is of <b>glass</b>.").data
-    'There are 7 photos. None is of &lt;b>glass&lt;/b>.'
+    >>> "None is of &#60;b&#62;glass." in text("There are 7 photos.", "", "None is of <b>glass.").data
+    True
     """
-    whole = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(filter(None, sentences)))
-    return Markdown(whole.replace("{=", "&#123;=").replace("{{", "{&#123;"))
+    return HTML(as_html(" ".join(filter(None, sentences))))
 
 
 def note(text: str, kind: str = "warning") -> None:
-    """Set a line of Markdown apart from the prose; HTML in it is shown as it is written.
+    """Set a text apart from the prose.
 
     Parameters
     ----------
-    text : of any number of paragraphs; nothing is shown where it is empty.
+    text : plain, a line per paragraph, as `text` takes it; nothing is shown where it is empty.
     kind : one of Quarto's callouts: `note`, `tip`, `important`, `caution` or `warning`.
 
     Examples
     --------
-    >>> note("These photos are **drawn**.")  # doctest: +SKIP
+    >>> note("These photos are drawn.")  # doctest: +SKIP
     """
     if text:
         display({"text/html": callout(text, kind), "text/plain": text}, raw=True)
 
 
 def callout(text: str, kind: str) -> str:
-    """The text as the HTML of Quarto's callouts (Quarto prefers a cell's HTML to its Markdown); in JupyterLab
-    a plain box."""
-    body = MarkdownIt("commonmark", {"html": False}).render(text)
+    """The text as the HTML of a callout of Quarto's; in JupyterLab in a colour of its own."""
     return (
-        f'<div class="callout callout-style-default callout-{kind} callout-titled" '
-        'style="border-left-width: 4px; border-left-style: solid; '
-        'padding-left: var(--jp-notebook-padding, 0)">'
-        '<div class="callout-header d-flex align-content-center">'
-        '<div class="callout-icon-container"><i class="callout-icon"></i></div>'
-        f'<div class="callout-title-container flex-fill">{kind.capitalize()}</div></div>'
-        f'<div class="callout-body-container callout-body">{body}</div></div>'
+        f'<div class="callout callout-style-simple callout-{kind}" style="padding-left: 1em; '
+        f'border-left: 4px solid var(--jp-warn-color1)"><b>{kind.capitalize()}</b>{as_html(text)}</div>'
     )
 
 

@@ -157,9 +157,9 @@ def answer_in_words(row: pd.Series, names: Mapping[str, str]) -> str:
     agree = "agrees" if (judged != "undecided") == (exact < comparison.SIGNIFICANCE) else "does not agree"
     first, second = names[row["model_a"]], names[row["model_b"]]
     return (
-        f"**{row['question']}** {SAID[judged]}: {format_points(row)} of accuracy ($p$ = "
+        f"{row['question']} {SAID[judged]}: {format_points(row)} of accuracy (p = "
         f"{format_number(row['p_holm'], 3)}). Photos that only {first} gets right: {row['only_a']}; only "
-        f"{second}: {row['only_b']}. McNemar's test {agree}, $p$ = {format_number(exact, 3)}."
+        f"{second}: {row['only_b']}. McNemar's test {agree}, p = {format_number(exact, 3)}."
     )
 
 

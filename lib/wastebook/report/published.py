@@ -25,12 +25,6 @@ def published_for(classes: Iterable[str]) -> pd.DataFrame:
     return published[comparable].reset_index(drop=True)
 
 
-def published_networks() -> pd.DataFrame:
-    """What the authors of networks say of them (`data/backbones.csv`), as text: `network, year, blocks,
-    activation, regularisation, published_top1, source`."""
-    return pd.read_csv(paths.CARDS / "backbones.csv", dtype=str)
-
-
 def side_by_side(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Accuracy and macro F1 on test with their intervals, a row per model and scheme, and below the published
     ones of the same models, each with the protocol that made it."""

@@ -209,7 +209,7 @@ def caveats(data: Any, *backbones: Any) -> str:
 
     Returns
     -------
-    Markdown for `note`; empty where there is nothing to say.
+    A text for `note`; empty where there is nothing to say.
 
     Examples
     --------
@@ -230,7 +230,7 @@ def caveats(data: Any, *backbones: Any) -> str:
     random = "random weights: it has never learned to see, and nothing here says what it could do"
     for backbone in backbones:
         if remark := random if backbone.weights == "random" else backbone.note:
-            texts.append(f"A note on **{name_network(backbone.name)}**: {remark}.")
+            texts.append(f"A note on {name_network(backbone.name)}: {remark}.")
     return "\n\n".join(texts)
 
 

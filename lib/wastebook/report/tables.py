@@ -9,21 +9,16 @@ from great_tables import GT
 
 from wastebook.report.sentences import format_score, join_names, name_models, plain_name
 
-LINE = "rgba(128, 128, 128, 0.45)"  # seen on white as on black
-STYLE: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "table_background_color": "transparent",
     "table_font_names": ["inherit"],
-    "table_font_size": "0.92em",
-    "table_margin_left": "0",
-    "column_labels_font_weight": "600",
-    "data_row_padding": "5px",
-    "data_row_padding_horizontal": "10px",
-    "column_labels_padding_horizontal": "10px",
-    "column_labels_border_top_style": "none",
     "container_padding_y": "0px",
     "quarto_disable_processing": True,  # Quarto would rebuild it from its own parts
 }
-LINES = ["table", "table_body", "row_group"]
+LOOK = """#{0} [class^=gt_] {{ color: inherit; border-color: rgba(128, 128, 128, 0.45); }}
+#{0} .gt_table {{ margin-left: 0; font-size: 0.92em; }}
+#{0} :is(td, th) {{ padding: 5px 10px; }}
+#{0} th {{ border-top-style: none; font-weight: 600; }}"""
 
 
 def table(frame: pd.DataFrame, *, decimals: int = 2, names: dict[str, str] | None = None) -> GT:
@@ -54,12 +49,7 @@ def table(frame: pd.DataFrame, *, decimals: int = 2, names: dict[str, str] | Non
     shown = GT(frame, id=name).cols_label(cases={column: labels[column] for column in frame.columns})
     shown = shown.cols_align("left").cols_align("right", integers + floats)
     shown = shown.fmt_integer(integers).fmt_number(floats, decimals=decimals).sub_missing(missing_text="—")
-    lines: dict[str, Any] = {
-        f"{part}_border_{side}_color": LINE for part in LINES for side in ("top", "bottom")
-    }
-    lines |= {"table_body_hlines_color": LINE, "column_labels_border_bottom_color": LINE}
-    inherit = f"#{name} [class^=gt_] {{ color: inherit; }}"
-    return shown.tab_options(table_additional_css=inherit, **STYLE, **lines)
+    return shown.tab_options(table_additional_css=LOOK.format(name), **OPTIONS)
 
 
 def tabulate_scores(

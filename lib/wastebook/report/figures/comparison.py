@@ -5,17 +5,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FormatStrFormatter, LogLocator
 
-from wastebook.evaluation.metrics import share_interval
 from wastebook.learning.sessions import file_numbers
 from wastebook.report.figures import style
 from wastebook.report.sentences import name_models, plain_name
-
-RUN = 100  # photos of consecutive numbers that a point stands for, or fewer where there are few in all
 
 
 def intervals(
@@ -90,10 +87,7 @@ def curves(
         axes.set(title=style.wrap(title, 75 // across), xlabel=plain_name(x))
         if logarithmic:
             axes.set_xscale("log")
-            axes.minorticks_off()
-        if part[x].nunique() <= 8:
-            ticks = _apart(sorted(part[x].unique()), logarithmic)
-            axes.set_xticks(ticks, [f"{at:,.6g}" for at in ticks])
+            style.number_logarithms(axes.xaxis)
     figure.supylabel(label, fontsize=11)
     if len(names) > 1:
         style.legend(figure, *panels[0].get_legend_handles_labels())
@@ -121,13 +115,12 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
         axes.plot(others[cost], others["accuracy"], "o", color="0.7", markersize=4)
         axes.plot(front[cost], front["accuracy"], color=style.GREY, linewidth=1)
         for row in front.to_dict("records"):
-            place = row[cost], row["accuracy"]
-            axes.plot(*place, color=colours[row["network"]], **ring)
-            axes.text(*place, str(numbers[row["model"]]), ha="center", va="center_baseline", fontsize=9)
+            axes.plot(row[cost], row["accuracy"], color=colours[row["network"]], **ring)
+            axes.text(
+                row[cost], row["accuracy"], str(numbers[row["model"]]), ha="center", va="center_baseline"
+            )
         axes.set(xscale="log", xlabel=name)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
-        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-        axes.minorticks_off()
+        style.number_logarithms(axes.xaxis)
         axes.margins(x=0.12, y=0.12)
     panels[0].set_ylabel("accuracy")
     rings = [Line2D([], [], linestyle="", color=colours[network], **ring) for network in best["network"]]
@@ -137,22 +130,25 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
 
 def recall_by_number(predictions: pd.DataFrame) -> Figure:
     """The share of photos recognised over the numbers in their file names, a panel per class, with 95 %
-    Wilson intervals; a point stands for up to `RUN` neighbours in number.
+    intervals; a point stands for a twelfth of all numbers.
 
     `predictions` has `path, label, predicted, split`; rows outside `test` are from models that did not learn
     them.
     """
-    table = predictions.assign(number=file_numbers(predictions)).sort_values(["label", "number"])
+    if predictions.empty:
+        return style.nothing()
+    right, spans = predictions["label"] == predictions["predicted"], pd.cut(file_numbers(predictions), 12)
+    table = predictions.assign(right=right, number=[span.mid for span in spans])
     table["photos"] = np.where(table["split"] == "test", "test", "train, left out")
-    table["value"] = table["label"] == table["predicted"]
-    order = table.groupby(["label", "photos"]).cumcount()
-    count = table.groupby(["label", "photos"])["value"].transform("size")
-    points = (count / min(RUN, max(10, len(table) // 24))).round().clip(lower=1)
-    runs = table.groupby(["label", "photos", order * points // count])
-    shares = runs.agg(number=("number", "mean"), value=("value", "mean"), count=("value", "size"))
-    shares["low"], shares["high"] = share_interval(shares["value"] * shares["count"], shares["count"])
-    shares = shares.reset_index(["label", "photos"]).rename(columns={"number": "number in the file name"})
-    return curves(shares, "number in the file name", hue="photos", column="label", label="share recognised")
+    look: dict[str, Any] = {
+        "hue": "photos",
+        "style": "photos",
+        "markers": True,
+        "dashes": False,
+        "height": 2.6,
+    }
+    grid = sns.relplot(table, x="number", y="right", col="label", col_wrap=3, kind="line", seed=0, **look)
+    return grid.set_titles("{col_name}").set_axis_labels("number in the file name", "share recognised").figure
 
 
 def _draw_interval(
@@ -165,16 +161,6 @@ def _draw_interval(
         axes.axvline(0, color=style.GREY, linewidth=1)
     spread = np.fmax([[value - low], [high - value]], 0) if given else None
     axes.errorbar(value, place, xerr=spread, markersize=6, capsize=2, **look)
-
-
-def _apart(values: list[float], logarithmic: bool) -> list[float]:
-    """Those of some rising values, the last among them, that leave room for a number at each."""
-    places = np.log(values) if logarithmic else np.array(values)
-    kept = [len(values) - 1]
-    for at in range(len(values) - 1)[::-1]:
-        if places[kept[0]] - places[at] >= 0.13 * (places[-1] - places[0]):
-            kept.insert(0, at)
-    return [values[at] for at in kept]
 
 
 def _in_turn(names: pd.Series) -> dict[str, str]:

@@ -11,16 +11,14 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 from optuna.exceptions import ExperimentalWarning
 
 from wastebook.report.figures import style
+from wastebook.report.figures.comparison import curves
 from wastebook.report.sentences import name_models
 
 CHANGES = "PuOr"  # of what went down (orange) or up (purple): told apart by the colour-blind too
-FROZEN = {"facecolor": "#D9D9D9", "edgecolor": "#8A8A8A", "hatch": "///"}
-LEARNS = {"facecolor": style.ORANGE, "edgecolor": "#8A8A8A"}
 
 
 def training_curves(history: pd.DataFrame) -> Figure:
@@ -51,7 +49,7 @@ def confusion_matrices(predictions: pd.DataFrame, classes: list[str]) -> Figure:
     one model and room; a panel per model, in the order of the table. Several seeds are counted together."""
     if predictions.empty:
         return style.nothing()
-    names, labels = name_models(predictions), [style.shorten(name, 16) for name in classes]
+    names, labels = name_models(predictions), style.shorten(classes, 16)
     counted = len(names) == 1 and len(classes) <= 12
     side = max(1.8, len(classes) * (0.62 if counted else 0.33))
     size = (side + 0.15, side + 0.5)
@@ -95,7 +93,7 @@ def recall_changes(recalls: pd.DataFrame, classes: list[str]) -> Figure:
     figure, axes = plt.subplots(figsize=size, layout="constrained")
     look: dict[str, Any] = {"cmap": CHANGES, "vmin": -reach, "vmax": reach, "annot_kws": {"fontsize": 7.5}}
     look["cbar_kws"] = {"format": "{x:+.0f}", "label": "change, points", "aspect": 30, "pad": 0.01}
-    look["xticklabels"] = [style.shorten(name, 12) for name in classes]
+    look["xticklabels"] = style.shorten(classes, 12)
     look["yticklabels"] = [style.wrap(name, 32) for name in names.values()]
     sns.heatmap(np.nan_to_num(changes), annot=texts, fmt="", ax=axes, **look)
     axes.tick_params(labelsize=8, rotation=0)
@@ -105,53 +103,23 @@ def recall_changes(recalls: pd.DataFrame, classes: list[str]) -> Figure:
 
 
 def reliability_diagram(bins: pd.DataFrame) -> Figure:
-    """How often a model is right against how sure it says it is, and below how often it is how sure.
+    """How often a model is right against how sure it says it is, and as bars how often it is how sure.
 
     `bins` as `reliability` gives them, a row per bin: the model's columns and `confidence, accuracy, low,
     high, photos`. On the diagonal a model means what it says.
     """
-    if bins.empty:
-        return style.nothing()
-    names, (colours, markers) = name_models(bins), style.model_styles(bins)
-    figure, (axes, below) = style.panels(2, 1, (5.8, 3.1), sharex=True, height_ratios=[4, 1])
-    axes.plot([0, 1], [0, 1], color=style.GREY, linestyle=":")
-    for model, name in names.items():
-        rows = bins[bins["model"] == model].sort_values("confidence")
-        spread = [rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]]
-        look: dict[str, Any] = {"color": colours[model], "marker": markers[model]}
-        axes.errorbar(rows["confidence"], rows["accuracy"], yerr=spread, capsize=2, label=name, **look)
-        below.plot(rows["confidence"], rows["photos"] / rows["photos"].sum(), markersize=4, **look)
-    axes.set(ylabel="share right", xlim=(0, 1.03), ylim=(-0.02, 1.03))
-    below.set(xlabel="confidence", ylabel="share of\nphotos", ylim=(0, None))
-    style.legend(figure, *axes.get_legend_handles_labels())
-    return figure
-
-
-def network_diagram(modules: pd.DataFrame) -> Figure:
-    """A network as a row of boxes, photo to answer: as high as its maps, as wide as it has channels (both by
-    their logarithm); grey and hatched what is frozen, orange what learns.
-
-    `modules` has a row per module, in order: `module, channels, height, width` (of what it gives; pixels),
-    `parameters, learns`.
-    """
-    figure, axes = plt.subplots(figsize=(style.WIDE, 3.4), layout="constrained")
-    rounded = EngFormatter(places=1)
-    left, words = 0.0, dict[str, Any](fontsize=7, ha="center")
-    for row in modules.to_dict("records"):
-        width, height = 0.16 * math.log2(row["channels"]) + 0.1, 0.3 + 0.36 * math.log2(max(row["height"], 1))
-        look: dict[str, Any] = LEARNS if row["learns"] else FROZEN
-        axes.add_patch(Rectangle((left, -height / 2), width, height, **look))
-        maps = f"{row['height']}×{row['width']}" if row["height"] > 1 else "pooled"
-        below = f"{row['channels']}\n{maps}\n{rounded(row['parameters'])}"
-        centre, name = left + width / 2, str(row["module"]).replace("global_", "")
-        axes.text(centre, 1.72, name, fontweight="bold", **words)
-        axes.text(centre, -1.75, below, va="top", **words)
-        left += max(width, 1.2) + 0.2
-    axes.text(-0.25, -1.75, "channels\npixels\nparameters", va="top", **(words | {"ha": "right"}))
-    axes.set(xlim=(-1.5, left), ylim=(-2.55, 2.0))
-    axes.set_axis_off()
-    kinds: dict[str, dict[str, Any]] = {"frozen": FROZEN, "learns": LEARNS}
-    style.legend(figure, [Patch(**look) for look in kinds.values()], kinds)
+    figure, (colours, _) = (
+        curves(bins, "confidence", "accuracy", label="share right"),
+        style.model_styles(bins),
+    )
+    for axes in figure.axes:
+        axes.plot([0, 1], [0, 1], color=style.GREY, linestyle=":")
+        counts = axes.twinx()
+        for model, rows in bins.groupby("model"):
+            look: dict[str, Any] = {"color": colours[str(model)], "alpha": 0.25, "width": 0.03}
+            counts.bar(rows["confidence"], rows["photos"] / rows["photos"].sum(), **look)
+        counts.set(ylabel="share of photos (bars)", ylim=(0, 1))
+        counts.grid(visible=False)
     return figure
 
 
@@ -165,10 +133,8 @@ def search_figure(draw: Callable[..., Any], study: Any, **options: Any) -> Figur
     figure.suptitle("")
     for axes in figure.axes:
         axes.set(title="", facecolor="white")
-        axes.minorticks_off()
-        axes.tick_params(labelsize=8)
+        axes.tick_params(which="both", labelsize=8)
         axes.grid(visible=False)
-        axes.spines[["left", "bottom"]].set_color("0.7")
     return figure
 
 

@@ -3,18 +3,17 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
 
-from wastebook.photos.decode import read_photo, resize_antialiased
+from wastebook.photos.decode import read_photo
 from wastebook.report.figures import style
 from wastebook.report.sentences import name_models
 
 LETTERS, LINE = 11, 0.17  # letters of a caption in an inch, and inches that a line of them takes
-PAIR_HEIGHT, GAP = 240, 12  # pixels: of two photos joined, and between them
 
 
 def photo_grid(
@@ -57,29 +56,21 @@ def photo_grid(
 
 def photo_pairs(pairs: pd.DataFrame, root: Path) -> Figure:
     """Pairs of `find_duplicates` (`path_a, path_b, kind`) side by side, two pairs in a row."""
-    joined, captions = [], []
-    for *paths, kind in zip(pairs["path_a"], pairs["path_b"], pairs["kind"], strict=True):
-        photos = [read_photo(root / path) for path in paths]
-        sizes = [(PAIR_HEIGHT, -(-photo.shape[1] * PAIR_HEIGHT // photo.shape[0])) for photo in photos]
-        a, b = map(resize_antialiased, photos, sizes)
-        joined.append(np.hstack([a, np.full((PAIR_HEIGHT, GAP, 3), 255, np.uint8), b]))
-        captions.append(" | ".join([*(Path(path).stem for path in paths), kind]))
-    return photo_grid(joined, captions, across=2)
+    paths = [Path(path) for path in pairs[["path_a", "path_b"]].to_numpy().ravel()]
+    kinds = [told for kind in pairs["kind"] for told in (f", {kind}:", "")]
+    captions = [path.stem + kind for path, kind in zip(paths, kinds, strict=True)]
+    return photo_grid([read_photo(root / path) for path in paths], captions)
 
 
 def draw_box(photo: np.ndarray, box: Sequence[float], colour: str = style.ORANGE) -> np.ndarray:
-    """A copy of the photo with a box (x, y, width, height in its pixels) drawn in a colour, rimmed white; as
-    it is where the box's numbers are missing."""
-    drawn, (x, y, width, height) = photo.copy(), box
-    if np.isnan([x, y, width, height]).any():
-        return drawn
-    thick = max(2, round(max(photo.shape) / 90))
-    last = np.array(photo.shape[1::-1]) - 1 - thick // 2
-    corners = np.clip([(x, y), (x + width, y + height)], thick // 2, last).round().astype(int).tolist()
-    inside = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
-    for thickness, shade in ((2 * thick, [255, 255, 255]), (thick, inside)):
-        cv2.rectangle(drawn, corners[0], corners[1], shade, thickness)
-    return drawn
+    """A copy of the photo with a box (x, y, width, height in its pixels) drawn in colour; without it where its
+    numbers are missing."""
+    drawn, (x, y, width, height) = Image.fromarray(photo), box
+    if not np.isnan([x, y, width, height]).any():
+        ends = min(x + width, drawn.width) - 1, min(y + height, drawn.height) - 1
+        thick = max(2, round(max(drawn.size) / 60))
+        ImageDraw.Draw(drawn).rectangle((x, y, *ends), outline=colour, width=thick)
+    return np.asarray(drawn)
 
 
 def mistakes(predictions: pd.DataFrame, root: Path, count: int = 12) -> Figure:
@@ -94,4 +85,9 @@ def mistakes(predictions: pd.DataFrame, root: Path, count: int = 12) -> Figure:
     if len(shown) != 1:
         return photo_grid(pictures, across=count)
     (rows,), (flat,) = shown.values(), pictures.values()
-    return photo_grid(flat, [f"{row.label} as {row.predicted}, {row.sure:.2f}" for row in rows.itertuples()])
+    labels, predicted = (style.shorten(rows[name], 16) for name in ("label", "predicted"))
+    told = [
+        f"{true} as {other}, {sure:.2f}"
+        for true, other, sure in zip(labels, predicted, rows["sure"], strict=True)
+    ]
+    return photo_grid(flat, told)

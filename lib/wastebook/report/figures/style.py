@@ -1,39 +1,55 @@
-"""How the book looks: a colour per class and per network, a marker per split scheme, from this one place."""
+"""How the book looks: a colour per class and per network, a marker per split scheme, from this one place;
+and room, and letters, for whatever names there are."""
 
 import itertools
 import textwrap
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import cache
 from typing import Any
-from zlib import crc32
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.registry import BackendFilter, backend_registry
+from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.font_manager import findfont, findSystemFonts, fontManager, get_font
 from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, LogFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
 # Okabe and Ito (2008), safe for the colour-blind; black and yellow left out, grey for what is neither.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#56B4E9", "#E69F00", "#7F7F7F")
 GREY = COLOURS[-1]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# A dozen of each, no two alike: the rest of the colours are of Tol's muted scheme.
+CLASS_COLOURS = (*COLOURS, "#332288", "#882255", "#999933", "#661100", "#DDCC77")
+CLASS_MARKERS = (*MARKERS, "p", "<", "*", ">", "h")
+HUES = tuple(colour for colour in CLASS_COLOURS if colour != GREY)
+LINE = 0.2  # inches that a name on an axis takes
+FONT = "DejaVu Sans"  # matplotlib brings it along
 WIDE = 8.0  # inches, the width of a page
 SLIDE = (1152, 452)  # pixels of a slide that a figure may take
-LARGER, LEAST = 1.45, 14.0  # how much larger letters are on a slide than on a page, and their least points
 CLASS_ORDER = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 BINARY_ORDER = ("organic", "recyclable")
 NETWORK_ORDER = ("resnet18", "efficientnet_b0", "base_cnn", "optimised_cnn", "xception")
+STAND_INS = ("mobilenetv2_100", "tf_efficientnet_lite0")
 SCHEME_ORDER = ("grouped", "official", "random", "published", "clean")
 
 
 def set_up() -> None:
-    """Set the figure defaults of the whole book (Quarto's own are not applied to executed notebooks). No
-    layout engine is set: seaborn's grids bring their own and warn of another."""
+    """Set the figure defaults of the whole book, whatever a user's matplotlibrc says (Quarto's own are not
+    applied to executed notebooks). No layout engine: seaborn's grids bring their own and warn of another."""
+    mpl.rcdefaults()
+    if mpl.get_backend(auto_select=False) in backend_registry.list_builtin(BackendFilter.INTERACTIVE):
+        mpl.use("agg")  # no window is wanted, and many machines have no screen
     look = {"figure.figsize": (WIDE, 4.5), "figure.dpi": 96, "legend.frameon": False}
-    look |= {"axes.titlelocation": "left", "axes.titlesize": "medium", "font.family": "DejaVu Sans"}
+    look |= {"axes.titlelocation": "left", "axes.titlesize": "medium", "font.family": [FONT]}
+    look |= {"text.parse_math": False}  # a dollar in a name is a dollar
     sns.set_theme(style="whitegrid", palette=list(COLOURS), rc=look)
     mpl.rcParams |= {"axes.spines.top": False, "axes.spines.right": False}
 
@@ -43,20 +59,15 @@ def class_styles(classes: Sequence[str]) -> tuple[dict[str, str], dict[str, str]
     order = CLASS_ORDER if set(classes) & set(CLASS_ORDER) else BINARY_ORDER
     names = [*order, *(name for name in classes if name not in order)]
     places = {name: names.index(name) for name in classes}
-    colours = {name: COLOURS[place % 7] for name, place in places.items()}
-    return colours, {name: MARKERS[(place + place // 7) % 7] for name, place in places.items()}
+    find_letters("".join(names))
+    colours = {name: CLASS_COLOURS[place % 12] for name, place in places.items()}
+    return colours, {name: CLASS_MARKERS[(place + place // 12) % 12] for name, place in places.items()}
 
 
 def network_colours(networks: Iterable[str]) -> dict[str, str]:
-    """A colour per network, the same wherever it is drawn; one unknown to the book takes a free one."""
-    known = dict(zip(NETWORK_ORDER, COLOURS, strict=False))
-    colours = {name: known[name] for name in networks if name in known}
-    for name in networks:
-        first = crc32(name.encode()) % 7
-        turned = COLOURS[first:] + COLOURS[:first]
-        free = [colour for colour in turned if colour not in colours.values()]
-        colours.setdefault(name, (free or turned)[0])
-    return colours
+    """A colour per network, the same wherever it is drawn; those unknown to the book come last."""
+    names = dict.fromkeys([*NETWORK_ORDER, *STAND_INS, *sorted(networks)])
+    return {name: hue for name, hue in zip(names, itertools.cycle(HUES)) if name in {*networks}}
 
 
 def model_styles(table: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
@@ -76,16 +87,83 @@ def scheme_markers(schemes: Iterable[str]) -> dict[str, str]:
     return {scheme: MARKERS[places[scheme] % 7] for scheme in schemes}
 
 
-def shorten(name: Any, longest: int = 20) -> str:
-    """A name for an axis: the middle of a long one cut out, dollars not read as formulas."""
-    text, half = str(name), longest // 2
-    return (text if len(text) <= longest else f"{text[:half]}…{text[-half:]}").replace("$", r"\$")
+def shorten(names: Iterable[Any], longest: int = 20) -> list[str]:
+    """Names for an axis: the middle of a long one cut out; those that then look alike are numbered."""
+    alike: dict[str, list[str]] = {}
+    for text in dict.fromkeys(map(str, names)):
+        alike.setdefault(_cut(text, longest), []).append(text)
+    shown = {group[0]: short for short, group in alike.items()}
+    for short, group in alike.items():
+        shown |= {text: f"{short} ({at})" for at, text in enumerate(group, 1) if group[1:]}
+    find_letters("".join(shown))
+    return [shown[str(name)] for name in names]
 
 
 def wrap(text: Any, width: int) -> str:
-    """A text in at most three lines of `width` letters, dollars not read as formulas."""
-    lines = textwrap.wrap(str(text), width, max_lines=3, placeholder="…")
-    return "\n".join(lines).replace("$", r"\$")
+    """A text in at most three lines of about `width` letters, the middle of a longer one cut out."""
+    find_letters(str(text))
+    return textwrap.fill(_cut(str(text), 5 * width // 2), width)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest // 2]}…{text[-(longest // 2) :]}"
+
+
+def find_letters(text: str) -> str:
+    """Have figures draw what their font lacks of a text by others of this machine; gives what none has."""
+    lacking, families = {ord(letter) for letter in text if letter.isprintable()}, mpl.rcParams["font.family"]
+    lacking -= {*range(128)}.union(*(_letters(findfont(family)) for family in families if not text.isascii()))
+    for file in {*findSystemFonts()} - {font.fname for font in fontManager.ttflist} if lacking else ():
+        fontManager.addfont(file)  # it came after matplotlib listed the fonts
+    for font in sorted(fontManager.ttflist, key=lambda font: "Sans" not in font.name) if lacking else ():
+        if lacking & _letters(font.fname):
+            families.append(font.name)
+            lacking -= _letters(font.fname)
+    return "".join(map(chr, sorted(lacking)))
+
+
+@cache
+def _letters(file: str) -> set[int]:
+    """The letters that a font draws; none of one that is broken, of coloured pictures only, or all boxes."""
+    with suppress(OSError, RuntimeError):
+        font = get_font(file)
+        if font.scalable and "lastresort" not in font.family_name.replace(" ", "").lower():
+            return {*font.get_charmap()}
+    return set()
+
+
+def number_logarithms(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis, where matplotlib's own are formulas: none is read in this book."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def make_room(figure: Figure) -> str:
+    """Ready a figure for any names: long ones shortened, it higher where an axis has many. Gives the letters
+    that no font of this machine has."""
+    growth, room, titles = 1.0, WIDE, []
+    for axes in figure.axes:
+        width, height = figure.get_size_inches() * axes.get_position().size
+        for axis in (axes.xaxis, axes.yaxis):
+            labels = [label.get_text() for label in axis.get_ticklabels()]
+            if isinstance(axis.get_major_formatter(), (StrCategoryFormatter, FixedFormatter)):
+                axis.set_ticks(axis.get_ticklocs(), shorten(labels, 40))
+            elif isinstance(axis.get_major_formatter(), LogFormatter):
+                number_logarithms(axis)
+        growth = max(growth, len(labels) * LINE / height)
+        titles += (
+            found := [text for text in axes.get_children() if isinstance(text, Text) and text.get_text()]
+        )
+        room = min(room, width) if found else room
+    for texts, longest in [(titles, int(9 * room)), *((legend.get_texts(), 40) for legend in figure.legends)]:
+        for text, short in zip(texts, shorten([text.get_text() for text in texts], longest), strict=True):
+            text.set_text(short)
+    figure.set_figheight(growth * figure.get_figheight())
+    for text in (texts := figure.findobj(Text)):
+        if text.get_fontfamily() == [FONT]:
+            text.set_fontfamily(mpl.rcParams["font.family"])
+    return find_letters("".join(text.get_text() for text in texts))
 
 
 def panels(count: int, across: int, size: tuple[float, float], **shared: Any) -> tuple[Figure, list[Axes]]:
@@ -118,15 +196,7 @@ def nothing() -> Figure:
 
 
 def enlarged(figure: Figure, width: int = SLIDE[0]) -> Figure:
-    """The figure made for the back row: `width` pixels wide and as high as a slide has room for, its letters,
-    lines and marks larger."""
+    """The figure for the back row: `width` pixels wide, as high as a slide has room for, all in it larger."""
+    figure.set_dpi(1.5 * figure.dpi)
     figure.set_size_inches(width / figure.dpi, SLIDE[1] / figure.dpi)
-    sizes = {text: max(LEAST, LARGER * float(text.get_fontsize())) for text in figure.findobj(Text)}
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        if labels := axis.get_ticklabels():
-            axis.set_tick_params(labelsize=sizes.get(labels[0], LEAST))  # for ticks to come as well
-    for text, size in sizes.items():
-        text.set_fontsize(size)
-    for line in figure.findobj(Line2D):
-        line.set(linewidth=LARGER * line.get_linewidth(), markersize=LARGER * line.get_markersize())
     return figure
