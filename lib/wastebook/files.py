@@ -18,9 +18,7 @@ from wastebook.errors import WastebookError
 
 # What HTML or Markdown (Pandoc's, with its typography, and GitHub's) reads as more than a letter.
 SIGNS = re.compile(r"""[!"#$&'*:<=>@[\\\]^`{|}~]|(?<!\w)_|_(?!\w)|(?<=-)-|(?<=\.)\.|^[-+]""")
-DATA = (
-    "mathjax_ignore"  # the class of what is written: no formula to JupyterLab, no markup to the site's check
-)
+DATA = "mathjax_ignore"  # the class of such text: JupyterLab reads no formulas in it, the check no markup
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
 
 

@@ -14,12 +14,10 @@ from wastebook.files import DATA
 
 MISSING_REFERENCE = re.compile(r"\?@?(?:fig|tbl|sec|eq)-[\w-]+|\?(?:var|meta):\S+")
 LEFT_OVER = re.compile(r"\{\{<.*?>\}\}|^:::+.*$|^#\| .*$", re.MULTILINE)
-EXTERNAL = re.compile(r"^(?:https?:)?//", re.IGNORECASE)
+EXTERNAL = re.compile(r"^\s*(?:https?:)?[/\\]{2}", re.IGNORECASE)  # browsers take either slash
 EXTERNAL_STYLE = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//[^'\")\s;]+", re.IGNORECASE)
-LOADED = "script[src], img[src], source[src], iframe[src], video[src], audio[src]"
-LINK_LOADS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "manifest"}
-AS_WRITTEN = f"code, pre, script, style, annotation, .gt_table, .subtitle, .{DATA}"  # in which none is left
-SCRIPT = "javascript:"
+LOADED = "[src], object[data], link[href]:not([rel~=canonical], [rel~=prev], [rel~=next], [rel~=license])"
+SCRIPT = re.compile(r"\s*javascript:", re.IGNORECASE)
 SHOWN = {"fig": ("image/",), "tbl": ("text/html", "text/markdown")}  # what a labelled cell has to show
 
 
@@ -61,8 +59,7 @@ def check_site(site: Path) -> list[Problem]:
 
 
 def _loads(soup: BeautifulSoup) -> Iterator[str]:
-    links = [tag for tag in soup.select("link[href]") if LINK_LOADS & set(tag.get("rel") or [])]
-    loaded = [str(tag.get("src") or tag.get("href")) for tag in [*soup.select(LOADED), *links]]
+    loaded = [str(tag.get("src") or tag.get("data") or tag.get("href")) for tag in soup.select(LOADED)]
     styles = "".join(style.get_text() for style in soup.select("style"))
     for address in [*filter(EXTERNAL.match, loaded), *EXTERNAL_STYLE.findall(styles)]:
         yield f"loads from another host: {address}"
@@ -89,13 +86,13 @@ def _content(soup: BeautifulSoup) -> Iterator[str]:
     if main.select(".cell-output-error"):
         yield "a cell in error"
     for tag in main.select(":not(script)"):
-        if any(name.startswith("on") or str(value).startswith(SCRIPT) for name, value in tag.attrs.items()):
+        if any(name.startswith("on") or SCRIPT.match(str(value)) for name, value in tag.attrs.items()):
             yield f"a script in an attribute: {str(tag)[:80]}"
     for citation in main.select("[data-cites]"):
         for key in str(citation["data-cites"]).split():
             if not main.find(id=f"ref-{key}"):
                 yield f"reference to a missing source: {key}"
-    for written in main.select(AS_WRITTEN):
+    for written in main.select(f"code, pre, script, style, annotation, .gt_table, .subtitle, .{DATA}"):
         written.extract()
     for found in MISSING_REFERENCE.findall(main.get_text()):
         yield f"reference to something missing: {found.lstrip('?@')}"

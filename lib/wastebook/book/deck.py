@@ -73,12 +73,11 @@ def _render_with_pandoc(program: str, executed: Path, stage: Path, config: dict[
     named = {re.sub("-(.)", lambda match: match[1].upper(), name): value for name, value in options.items()}
     page = TEMPLATES.get_template("slides.html").render(deck=config | front_matter, body=body)
     write_text(stage / "index.html", page)
-    write_text(
-        assets / "start.js", f"Reveal.initialize({{...{json.dumps(named)}, plugins: [RevealNotes]}});\n"
-    )
-    for file in [Path(str(files("pyreveal"))) / "revealjs" / "dist" / name for name in REVEAL]:
+    start = f"Reveal.initialize({{...{json.dumps(named)}, plugins: [RevealNotes]}});\n"
+    write_text(assets / "start.js", start)
+    dist = Path(str(files("pyreveal"))) / "revealjs" / "dist"
+    for file in (*(dist / name for name in REVEAL), executed.with_name(STYLE)):
         shutil.copy(file, assets)
-    shutil.copy(executed.with_name(STYLE), assets)
     # The speaker's window has its script in its page, which the deck's policy keeps from running.
     before, script, after = SPEAKER.split((assets / "notes.js").read_text(encoding="utf-8"))
     write_text(assets / "speaker.js", re.sub(r"\\(.)", r"\1", script))

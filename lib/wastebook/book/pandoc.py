@@ -36,9 +36,6 @@ class Page(NamedTuple):
     root: str  # the way from the page to the site's own folder: "" or "../"
 
 
-Target = tuple[Page, str, str]  # a place to refer to: its page, number and title
-
-
 def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> None:
     """Make the site of the project `run` in the folder `stage`, two pages at a time."""
     pages = list(_pages(config))
@@ -177,9 +174,9 @@ def _fence(text: str, kind: str = "=html") -> str:
 # What a page holds ------------------------------------------------------------------------------------------
 
 
-def _targets(pages: list[Page], soups: list[BeautifulSoup]) -> dict[str, Target]:
-    """The figures, tables and sections of all pages by label."""
-    targets: dict[str, Target] = {}
+def _targets(pages: list[Page], soups: list[BeautifulSoup]) -> dict[str, Any]:
+    """The figures, tables and sections of all pages by label: their page, number and title."""
+    targets: dict[str, Any] = {}
     for page, soup in zip(pages, soups, strict=True):
         for element in soup.select("section[data-label], figure[data-label]"):
             label, number = str(element["data-label"]), str(element.get("data-number", ""))
@@ -191,7 +188,7 @@ def _targets(pages: list[Page], soups: list[BeautifulSoup]) -> dict[str, Target]
     return targets
 
 
-def _refer(link: Tag, page: Page, targets: dict[str, Target]) -> None:
+def _refer(link: Tag, page: Page, targets: dict[str, Any]) -> None:
     """Have a reference, which holds only a label, name its place and lead there."""
     label = link.get_text()
     if label not in targets:

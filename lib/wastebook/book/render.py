@@ -31,7 +31,6 @@ from wastebook.paths import read_record
 OLDEST_QUARTO = (1, 8)
 PAGE, DOWNLOADS = "run.qmd", "downloads"  # what the press adds to every book
 PACKED_FROM = 2000  # rows: longer tables are compressed
-RUN_PAGE = "# This run {.unnumbered}\n\nHow this copy was made, and what you can take along."
 MOVED = """<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=ADDRESS">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'">
 <title>Moved</title><main><a href="ADDRESS">This page has moved.</a></main>
@@ -182,20 +181,18 @@ def _run_page(record: dict[str, Any], folder: Path) -> str:
         "Data": list(record.get("data", {}).values()),
         "Versions": [{"package": name, "version": one} for name, one in record.get("versions", {}).items()],
     }
-    parts = {title: markdown_table(rows) for title, rows in tables.items() if rows}
-    parts["Downloads"] = [
-        f"- **{kind.name}**: {', '.join(_download(file, folder) for file in sorted(kind.iterdir()))}"
-        for kind in sorted(folder.iterdir())
-    ]
-    blocks = {title: "\n".join([f"::: {{.{DATA}}}", *part, ":::"]) for title, part in parts.items()}
-    return "\n\n".join([RUN_PAGE, *(f"## {title}\n\n{block}" for title, block in blocks.items())]) + "\n"
+    parts = {title: "\n".join(markdown_table(rows)) for title, rows in tables.items() if rows}
+    kinds = {kind.name: sorted(kind.iterdir()) for kind in sorted(folder.iterdir())}
+    lines = [f"- **{kind}**: {', '.join(map(_download, files))}" for kind, files in kinds.items()]
+    parts["Downloads"] = "\n".join(lines)
+    sections = "".join(f"\n## {title}\n\n::: {{.{DATA}}}\n{part}\n:::\n" for title, part in parts.items())
+    return f"# This run {{.unnumbered}}\n\nHow this copy was made, and what you can take along.\n{sections}"
 
 
-def _download(file: Path, folder: Path) -> str:
+def _download(file: Path) -> str:
     """A link in HTML, since renderers take a Markdown link to a notebook for one to its page."""
-    address = quote(file.relative_to(folder.parent).as_posix())
-    link = f'<a href="{address}" download="">{as_written(file.name)}</a>'
-    return f"`{link}`{{=html}} ({max(1, round(file.stat().st_size / 1e3)):,} KB)"
+    address, size = quote("/".join(file.parts[-3:])), max(1, round(file.stat().st_size / 1e3))
+    return f'`<a href="{address}" download="">{as_written(file.name)}</a>`{{=html}} ({size:,} KB)'
 
 
 def markdown_table(rows: Sequence[Mapping[Any, Any]]) -> list[str]:

@@ -17,17 +17,6 @@ local function within(tag, attributes, blocks)
   return out
 end
 
--- A callout, in the HTML that Quarto gives it.
-local function callout(div, kind)
-  local content, title = div.content, pandoc.Inlines(kind:gsub("^%l", string.upper))
-  if content[1] and content[1].t == "Header" then
-    title = content:remove(1).content
-  end
-  local inner = within("div", ' class="callout-header"', { pandoc.Plain(title) })
-  inner:extend(within("div", ' class="callout-body"', content))
-  return within("div", ' class="callout callout-style-default callout-titled callout-' .. kind .. '"', inner)
-end
-
 -- A figure or table with its number and caption, the caption of a table above it.
 local function float(div, kind)
   counts[kind] = counts[kind] + 1
@@ -77,9 +66,12 @@ end
 
 return {
   { Meta = function(meta) chapter = pandoc.utils.stringify(meta.chapter or "") end },
-  { Div = function(div)
-      local kind = table.concat(div.classes, " "):match("callout%-(%l+)")
-      return kind and callout(div, kind)
+  { Div = function(div) -- a callout: its heading is no section
+      if table.concat(div.classes):match("callout") then
+        div.classes:insert("callout")
+        div.content = div.content:walk({ Header = function(h) return pandoc.Para({ pandoc.Strong(h.content) }) end })
+        return div
+      end
     end },
   { traverse = "topdown",
     Header = numbered,

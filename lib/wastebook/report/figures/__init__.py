@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import Any
 
 _PLACES = {
-    "style": "class_styles enlarged model_styles network_colours scheme_markers set_up shorten wrap",
+    "style": "class_styles enlarged make_room model_styles network_colours scheme_markers set_up "
+    "shorten wrap",
     "photos": "draw_box mistakes photo_grid photo_pairs",
     "models": "confusion_matrices recall_changes reliability_diagram search_figure training_curves",
     "comparison": "cost_fronts curves intervals recall_by_number",

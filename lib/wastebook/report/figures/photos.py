@@ -63,8 +63,8 @@ def photo_pairs(pairs: pd.DataFrame, root: Path) -> Figure:
 
 
 def draw_box(photo: np.ndarray, box: Sequence[float], colour: str = style.ORANGE) -> np.ndarray:
-    """A copy of the photo with a box (x, y, width, height in its pixels) drawn in colour; without it where its
-    numbers are missing."""
+    """A copy of the photo with a box (x, y, width, height in its pixels) drawn in a colour; as it is where
+    the box's numbers are missing."""
     drawn, (x, y, width, height) = Image.fromarray(photo), box
     if not np.isnan([x, y, width, height]).any():
         ends = min(x + width, drawn.width) - 1, min(y + height, drawn.height) - 1

@@ -1,0 +1,146 @@
+"""Names in figures, whatever they are: their letters found or said to be missing, no dollar a formula, long
+ones told apart, room for all of them; and a user's own settings of Matplotlib change nothing."""
+
+import itertools
+import os
+import subprocess
+import sys
+import warnings
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import seaborn as sns
+from matplotlib import font_manager
+
+from wastebook.learning.predictions import Model
+from wastebook.report import chapter as chapters
+from wastebook.report import figures
+from wastebook.report.figures import style
+
+MODEL = Model("resnet18", "64x64")
+SCRIPTS = {
+    "Chinese": ["纸板", "玻璃", "其他垃圾"],
+    "Korean": ["유리", "종이"],
+    "Hindi": ["काँच", "धातु"],
+    "Arabic": ["زجاج", "معدن"],
+    "Thai": ["แก้ว", "กระดาษ"],
+    "emoji": ["🥤 cups", "🍌 organic"],
+}
+DOLLARS = ["$1 bottle$", "$\\frac$", "$x_$", "100$", "a^b_c\\"]
+pytestmark = pytest.mark.usefixtures("drawn")
+
+
+def boxes(names: list[str]) -> plt.Figure:
+    """A figure as chapters draw it, with seaborn and no thought of names."""
+    table = pd.DataFrame({"label": np.repeat(names, 5), "value": np.linspace(0.01, 100, 5 * len(names))})
+    figure, axes = plt.subplots(figsize=(8, 3.6))
+    colours, _ = figures.class_styles(names)
+    sns.stripplot(table, x="value", y="label", hue="label", palette=colours, ax=axes, legend=False)
+    axes.set_xscale("log")
+    return figure
+
+
+def shown(axis) -> list[str]:
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def overlaps(figure, labels) -> int:
+    """How many neighbours among some labels lie on one another."""
+    figure.canvas.draw()
+    places = [label.get_window_extent() for label in labels]
+    return sum(a.overlaps(b) for a, b in itertools.pairwise(places))
+
+
+@pytest.mark.fault(
+    "hostile names", "classes in six scripts", "each letter is drawn, or said in a line to be missing"
+)
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_letters_are_drawn_or_said_to_be_missing(script, monkeypatch):
+    outputs: list[dict] = []
+    monkeypatch.setattr(chapters, "display", lambda data, **kind: outputs.append(data))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        chapters.show(boxes(SCRIPTS[script]), "They lie apart.")
+    undrawn = {chr(int(str(one.message).split()[1])) for one in said if str(one.message).startswith("Glyph")}
+    told = "".join(output["text/plain"] for output in outputs if "image/png" not in output)
+    assert {letter for letter in undrawn if letter.isprintable()} <= set(told)
+    assert ("No font on this machine" in told) == bool(undrawn)
+
+
+def test_a_font_that_matplotlib_has_not_listed_yet_is_found(monkeypatch):
+    fonts = [
+        font for font in font_manager.fontManager.ttflist if font.name in (style.FONT, "DejaVu Math TeX Gyre")
+    ]
+    monkeypatch.setattr(style.fontManager, "ttflist", [font for font in fonts if font.name == style.FONT])
+    monkeypatch.setattr(style, "findSystemFonts", lambda: [font.fname for font in fonts])
+    assert style.find_letters("glass \U0001d4d0") == ""  # a bold script A: mathematicians' fonts have it
+    assert mpl.rcParams["font.family"] == [style.FONT, "DejaVu Math TeX Gyre"]
+    assert style.find_letters("\U0001f964") == "\U0001f964"
+
+
+@pytest.mark.fault("hostile names", "dollars, carets and backslashes", "are drawn as they are written")
+def test_no_dollar_is_a_formula():
+    figure = boxes(DOLLARS)
+    assert figures.make_room(figure) == "" and shown(figure.axes[0].yaxis) == DOLLARS
+    assert not any(label.get_parse_math() for label in figure.axes[0].get_yticklabels())
+    numbers = {text for text in shown(figure.axes[0].xaxis) if text}
+    assert {"0.01", "1", "100"} <= numbers and not any("$" in text for text in numbers)
+
+
+@pytest.mark.parametrize("longest", [12, 20, 40])
+def test_names_shortened_stay_different_and_short(longest):
+    same, ends = "plastic bottle of the same thirty letters ", " and an end that all of them have as well"
+    names = ["glass", "a" * 200, "a" * 199 + "b", *(f"{same}{at}{ends}" for at in range(3)), "glass"]
+    short = figures.shorten(names, longest)
+    assert len(set(short)) == len(set(names)) and short[0] == short[-1] == "glass"
+    assert max(map(len, short)) <= longest + 5
+
+
+@pytest.mark.parametrize("count", [2, 12, 40])
+def test_figures_grow_with_the_classes(count):
+    names = [f"class {at:02d} of a name as long as names are, all told" for at in range(count)]
+    figure = boxes(names)
+    figures.make_room(figure)
+    assert overlaps(figure, figure.axes[0].get_yticklabels()) == 0
+    assert len(set(shown(figure.axes[0].yaxis))) == count
+    rows = [(one, other) for one in names for other in (one, names[0])]
+    table = pd.DataFrame(rows, columns=["label", "predicted"]).assign(**MODEL.columns)
+    figure = figures.confusion_matrices(table, names)
+    assert overlaps(figure, figure.axes[0].get_yticklabels()) == 0
+    recalls = pd.DataFrame({"label": names, "recall": 0.5, "change": np.nan, "low": np.nan, "high": np.nan})
+    figure = figures.recall_changes(recalls.assign(**MODEL.columns), names)
+    assert overlaps(figure, figure.axes[0].get_xticklabels()) == 0
+
+
+def test_a_dozen_classes_have_colours_and_marks_of_their_own():
+    for classes in ([f"class {at}" for at in range(6)], list(style.CLASS_ORDER)):
+        colours, markers = figures.class_styles(classes)
+        assert len(set(colours.values())) == len(set(markers.values())) == len(classes)
+    twelve = [*style.CLASS_ORDER, *"abcdef"]
+    colours, markers = figures.class_styles(twelve)
+    assert len(set(colours.values())) == len(set(markers.values())) == 12
+
+
+@pytest.mark.fault(
+    "own folders", "a matplotlibrc with LaTeX, fonts and a backend", "figures come out the same"
+)
+@pytest.mark.parametrize(
+    "setting", ["text.usetex: True", "font.size: 40", "axes.facecolor: red", "backend: TkAgg"]
+)
+def test_a_users_own_settings_change_nothing(setting, tmp_path):
+    code = "import hashlib, io; from wastebook.report import figures; figures.set_up()\n"
+    code += "import matplotlib.pyplot as p\n"
+    code += "p.plot([1, 2], label='glass'); p.legend(); p.savefig(b := io.BytesIO())\n"
+    code += "print(hashlib.sha256(b.getvalue()).hexdigest())"
+    (tmp_path / "matplotlibrc").write_text(setting)
+    plain = {name: value for name, value in os.environ.items() if name not in ("MATPLOTLIBRC", "DISPLAY")}
+    drawn = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=plain | own, capture_output=True, text=True, check=True
+        ).stdout
+        for own in ({}, {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}, {"MPLBACKEND": "TkAgg"})
+    }
+    assert len(drawn) == 1
