@@ -181,6 +181,11 @@ def test_a_photo_from_the_web_gets_the_answer_of_the_file(predictor, host, photo
     assert asked == [(f"127.0.0.1:{port}", "/good.jpg?size=1")]
 
 
+def test_a_name_that_is_none_is_said_in_words(predictor):
+    note = predictor.answer("http://no-such-host.invalid/a.jpg").note
+    assert note.startswith("not brought: ") and " " in note.removeprefix("not brought: ")
+
+
 @pytest.mark.fault(
     "network",
     "an address of this machine or of a private network, in each spelling, by IPv4 and IPv6",

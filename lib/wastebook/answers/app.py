@@ -16,7 +16,6 @@ from wastebook.data.copies import PHOTO_SUFFIXES
 from wastebook.errors import WastebookError
 
 MOST_PHOTOS = 20  # answered at a time
-WIDEST = 800  # pixels of a photo on the page
 LANGUAGES = ("English", "Español")
 TEXTS = {
     "What is this made of?": "¿De qué es esto?",
@@ -57,7 +56,7 @@ def answered(model: Path, changed: float, name: str, content: bytes) -> tuple[An
     if photo is None:
         return answer, None
     small = Image.fromarray(photo)
-    small.thumbnail((WIDEST, WIDEST))
+    small.thumbnail((800, 800))  # no larger than it is shown
     return answer, np.asarray(small)
 
 

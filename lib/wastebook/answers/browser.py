@@ -30,7 +30,6 @@ PARTS = {  # of the package: what it is called in the page
     "module": "package/dist/ort-wasm-simd-threaded.mjs",
     "binary": "package/dist/ort-wasm-simd-threaded.wasm",
 }
-NO_MODEL = "This run has kept no model: build chapter 04."
 NO_ENGINE = (
     f"The engine could not be downloaded: run npm pack onnxruntime-web@{VERSION}, name the folder with "
     f"{NAME} in WASTEBOOK_DATA, and make the site anew."
@@ -41,7 +40,7 @@ def write_try_it(run: Path, site: Path) -> None:
     """Put the page's scripts into `site`: with the 8-bit copy of the model that the run `predict`s by and the
     engine, or, where either is missing, with the reason, which the page then says."""
     folder = site / FOLDER
-    told: dict[str, Any] = {"model": None, "reason": NO_MODEL}
+    told: dict[str, Any] = {"model": None, "reason": "This run has kept no model: build chapter 04."}
     try:
         whole = find_model(str(run.absolute()))
         model = Predictor(whole.with_stem(f"{whole.stem}-int8"))

@@ -26,7 +26,8 @@ def bring(address: str) -> bytes:
         try:
             return worker.apply_async(_download, [address]).get(MOST_SECONDS)
         except (OSError, ValueError, multiprocessing.TimeoutError) as error:  # requests' own among them
-            raise PhotoError(Path(address), "not brought", type(error).__name__) from None
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            raise PhotoError(Path(address), "not brought", reason) from None
 
 
 def _download(address: str) -> bytes:
