@@ -59,7 +59,7 @@ def whole_sample(cache) -> Dataset:
 @pytest.fixture(scope="session")
 def sample(cache) -> Dataset:
     """A small sample of six materials, 72 photos with official splits: quick to draw and to work on."""
-    root = draw_sample("sample", photos=72, near_duplicates=8, exact_duplicates=2)
+    root = draw_sample("sample", photos=72, near_duplicates=8)
     small = open_dataset(root)
     splits = pd.read_csv(root / "splits.csv", index_col="file")["split"]
     photos = small.photos.assign(split=small.photos["path"].str.split("/").str[-1].map(splits))

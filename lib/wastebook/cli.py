@@ -227,41 +227,39 @@ def data_fetch(name: Annotated[str, typer.Argument(help="A name of `wastebook da
 
 @data.command("check", epilog="Example: wastebook data check /path/to/photos --json")
 def data_check(
-    name: Annotated[str, typer.Argument(help="A data set's name, or a folder of your own.")],
+    name: Annotated[str, typer.Argument(help="A data set's name, or a folder or zip of your own.")],
     as_json: Json = False,
 ) -> None:
-    """Look for photos that cannot be read and for duplicates. Exit code 1 where some cannot be read."""
-    from wastebook.data import open_dataset
-    from wastebook.photos.duplicates import find_duplicates
-    from wastebook.photos.quality import check_photos, readable_photos
+    """Say what a set holds and what is odd. Exit code 0: fine, 1: usable with remarks, 2: not usable."""
+    from wastebook.data import examine
+    from wastebook.photos.collection import load_photos
 
-    dataset = open_dataset(name)
-    with console.status("Reading and comparing the photos"):
-        problems = check_photos(dataset.photos, dataset.root)
-        pairs = find_duplicates(readable_photos(dataset.photos, problems), dataset.root)
-    found = {"problems": problems.to_dict("records"), "duplicates": pairs.to_dict("records")}
+    try:
+        with console.status("Reading and comparing the photos"):
+            found = examine(load_photos(name))
+    except WastebookError as error:
+        found = {"errors": [str(error)], "remarks": []}
+        _say(str(error))
     if as_json:
-        counts = dataset.photos["label"].value_counts().to_dict()
-        print_json(data={"name": dataset.name, "root": str(dataset.root), "photos": counts} | found)
-    else:
-        for rows in found.values():
+        print_json(data=found)
+    elif "errors" not in found:
+        for rows in (found["problems"], found["duplicates"], found["classes"]):
             _print_table(rows)
-        print(f"{len(dataset.photos):,} photos; {len(problems):,} with a remark; {len(pairs):,} pairs alike")
-    raise typer.Exit(0 if problems["readable"].all() else 1)
+        print(*found["told"], *found["remarks"], sep="\n")
+    raise typer.Exit(2 if "errors" in found else 1 if found["remarks"] else 0)
 
 
-@data.command("sample", epilog="Example: wastebook data sample --photos 120 --broken 5 --seed 7")
+@data.command("sample", epilog="Example: wastebook data sample --photos 120 --seed 7")
 def data_sample(
     name: Annotated[Literal["sample", "sample-binary"], typer.Argument()] = "sample",
     photos: Annotated[int | None, typer.Option(min=20, help="How many (default: the card's number).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other photos.")] = 0,
     near_duplicates: Annotated[int | None, typer.Option(min=0, help="Of objects shown already.")] = None,
-    broken: Annotated[int, typer.Option(min=0, help="Files that are not the pictures they say.")] = 0,
 ) -> None:
     """Draw a sample set, where it is not there yet, and print its folder."""
     from wastebook.data.sample import draw_sample
 
-    print(draw_sample(name, seed, photos, near_duplicates, broken=broken))
+    print(draw_sample(name, seed, photos, near_duplicates))
 
 
 @commands.command()

@@ -112,11 +112,10 @@ def test_data_list(call):
 
 
 def test_data_sample(call, tmp_path):
-    code, stdout, _ = call("data", "sample", "--photos", "90", "--near-duplicates", "4", "--broken", "3")
+    code, stdout, _ = call("data", "sample", "--photos", "90", "--near-duplicates", "4")
     assert code == 0
     code, stdout, _ = call("data", "check", stdout.strip(), "--json")
-    broken = {problem["path"] for problem in json.loads(stdout)["problems"] if not problem["readable"]}
-    assert code == 1 and 1 <= len(broken) <= 3
+    assert code == 1 and "in two classes: 2 pairs of copies" in json.loads(stdout)["remarks"][0]
     assert call("data", "sample", "trashnet")[0] == 2
 
 
@@ -166,10 +165,25 @@ def test_data_check_of_ones_own_photos(call, tmp_path, sample):
             (folder / copy).write_bytes((sample.root / path).read_bytes())
     code, stdout, _ = call("data", "check", str(tmp_path / "photos"), "--json")
     outcome = json.loads(stdout)
-    assert code == 0 and outcome["photos"] == {"<b>café 0": 2, "<b>café 1": 2}
+    assert code == 1 and outcome["photos"] == {"<b>café 0": 2, "<b>café 1": 2}
     assert {pair["kind"] for pair in outcome["duplicates"]} == {"exact"}
+    assert outcome["remarks"] == [
+        "too few photos of different things for train, validation and test: <b>café 0, <b>café 1; add some"
+    ]
     code, stdout, _ = call("data", "check", str(tmp_path / "photos"))
-    assert code == 0 and "<b>café 1/b.jpg" in stdout
+    assert code == 1 and "<b>café 1/b.jpg" in stdout and "a folder per class" in stdout
+
+
+@pytest.mark.fault(
+    "own folders", "data check of a folder without classes, or without readable photos", "exit code 2, a line"
+)
+@pytest.mark.parametrize("names", [["a.jpg"], ["can/a.jpg", "jar/b.jpg"]])
+def test_data_check_of_what_cannot_be_used(call, tmp_path, names):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("<html>")
+    code, stdout, stderr = call("data", "check", str(tmp_path), "--json")
+    assert code == 2 and len(json.loads(stdout)["errors"]) == 1 and "Traceback" not in stderr
 
 
 def test_compare_says_what_differs(call, monkeypatch, tmp_path):

@@ -1,26 +1,18 @@
 """The data room: which photos there are, where they come from, how they are split."""
 
-from wastebook.data.cards import load_cards
-from wastebook.data.datasets import (
-    Dataset,
-    describe_datasets,
-    draw_per_class,
-    fingerprint,
-    how_many,
-    open_dataset,
-)
-from wastebook.data.sample import draw_sample, true_boxes
-from wastebook.data.splits import split_photos
+import importlib
+from typing import Any
 
-__all__ = [
-    "Dataset",
-    "describe_datasets",
-    "draw_per_class",
-    "draw_sample",
-    "fingerprint",
-    "how_many",
-    "load_cards",
-    "open_dataset",
-    "split_photos",
-    "true_boxes",
-]
+HOMES = dict.fromkeys(
+    ("Dataset", "describe_datasets", "draw_per_class", "fingerprint", "open_dataset"), "datasets"
+)
+HOMES |= {"draw_sample": "sample", "true_boxes": "sample", "load_cards": "cards", "split_photos": "splits"}
+HOMES |= {"examine": "checkup"}
+__all__ = list(HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """A name of `HOMES`, brought in from its module when it is first used: one photo needs no tables."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{HOMES[name]}"), name)

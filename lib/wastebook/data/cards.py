@@ -1,13 +1,40 @@
-"""The data-set cards in `data/*.yml`: what each set is, whose it is and how to know it."""
+"""The data-set cards: in `data/*.yml` of the sets that are known, as `card.yml` in a folder of one's own."""
 
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import BaseModel, PositiveInt, StringConstraints, ValidationError, create_model
 
 from wastebook import paths
+from wastebook.errors import WastebookError
 
+CARD = "card.yml"  # in a folder of one's own
 Card = dict[str, Any]
+
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+TEXTS = ("title", "task", "source", "homepage", "licence", "citation")
+
+
+class _Form(BaseModel, extra="forbid", coerce_numbers_to_str=True):  # so what is misspelt is told
+    pass
+
+
+class _Class(_Form):
+    name: Text
+    spanish: Text
+    folder: Text = ""
+
+
+OWN: Any = dict.fromkeys(TEXTS, (Text, "")) | {"classes": (list[_Class], [])}
+SET: Any = dict.fromkeys(("name", *TEXTS), Text) | {"classes": list[_Class], "photos": PositiveInt}
+FILES = list[dict[Literal["name", "size", "sources", "split"], Any]]
+SET |= dict.fromkeys(("files", "split_lists"), (FILES, [])) | {"kaggle": (Text, "")}
+SET |= dict.fromkeys(("per_class", "splits"), (dict[str, int], {})) | {"seed": (int, 0)}
+SET |= {"bytes": (PositiveInt, 1), "fingerprint": (Sha256, ""), "label_numbers": (dict[int, str], {})}
+SET |= {"split_folders": (dict[str, str], {}), "partial": (bool, False), "drawn": (bool, False)}
 
 
 @cache
@@ -17,8 +44,20 @@ def load_cards() -> dict[str, Card]:
     (how many there are). Those of the sets that the library draws also have `drawn`, true, and `seed`.
     """
     files = sorted(paths.CARDS.glob("*.yml"), key=lambda file: file.stem)
-    cards = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
-    return {card["name"]: card for card in cards}
+    return {card["name"]: card for card in (read_card(file, SET) for file in files)}
+
+
+def read_card(file: Path, fields: Any = OWN) -> Card:
+    """What a card of these fields says. WastebookError, with its name, for what is missing or wrong."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        form = create_model("Card", __base__=_Form, **fields)
+        return form.model_validate({} if content is None else content).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise WastebookError(f"{file} is not right. {'; '.join(wrong)}.") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise WastebookError(f"{file} cannot be read: {' '.join(str(error).split())}.") from error
 
 
 def class_folders(card: Card) -> dict[str, str]:

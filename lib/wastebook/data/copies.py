@@ -1,7 +1,11 @@
 """Photos on disk: what counts as one, finding copies already at hand (in folders and in zips), unpacking."""
 
+import errno
+import hashlib
+import lzma
 import os
 import shutil
+import stat
 import zipfile
 import zlib
 from collections import defaultdict
@@ -12,41 +16,76 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from wastebook.cache import cache_folder, fill_once
-from wastebook.data.cards import Card, class_folders
+from wastebook.data.cards import CARD, Card, class_folders
 from wastebook.errors import WastebookError
+from wastebook.files import explain_full_disk
 
 PHOTO_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".heic", ".heif", ".avif")
-)
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".jpg_large", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+) | {".heic", ".heif", ".avif"}
+NO_PHOTO = "no photo by its suffix"
+# What zipfile raises: among these RuntimeError for a password.
+UNZIPPABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 SEARCH_DEPTH = 6  # folders below one named in WASTEBOOK_DATA
-MOST_BYTES = 4 * 1024**3  # a zip that unpacks to more than this is not one of ours
+MOST_BYTES = 4 * 1024**3  # a zip that unpacks to more than this is not unpacked
+
+
+def why_no_photo(path: str) -> str:
+    """Why a relative POSIX path names no photo; nothing where it does."""
+    if any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts):
+        return "hidden"
+    if any("\ud800" <= letter <= "\udfff" for letter in path):
+        return "its name is not text (UTF-8): rename it"
+    return "" if PurePosixPath(path).suffix.lower() in PHOTO_SUFFIXES else NO_PHOTO
 
 
 def is_photo(path: str) -> bool:
-    """Whether a relative POSIX path names a picture: by its suffix, not hidden, not macOS's own."""
-    parts = PurePosixPath(path).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return PurePosixPath(path).suffix.lower() in PHOTO_SUFFIXES and not hidden
+    """Whether a relative POSIX path names a photo: by its suffix, not hidden, not macOS's own."""
+    return not why_no_photo(path)
+
+
+def walk_files(folder: Path, depth: int | None = None) -> tuple[dict[str, os.stat_result], dict[str, str]]:
+    """Every file below `folder` with its status, by POSIX path relative to it, sorted; and why other things
+    there are none. No folder is entered twice, however many links lead to it, nor through a link if it has a
+    name of its own; and none that lies around `folder`."""
+    found: dict[str, os.stat_result] = {}
+    left_out: dict[str, str] = {}
+    above = [parent.stat() for parent in folder.resolve().parents]
+    seen = {(status.st_dev, status.st_ino) for status in above}
+    closed: list[OSError] = []
+    waiting = [str(folder)]  # links last
+    for top in waiting:
+        for place, folders, files in os.walk(top, onerror=closed.append):
+            here, status = _below(folder, place), Path(place).stat()
+            if (key := (status.st_dev, status.st_ino)) in seen:
+                left_out[f"{here}/"] = "a link to a folder that is here or around it already"
+                folders.clear()
+                continue
+            seen.add(key)
+            if not folders and not files:
+                left_out[f"{here}/"] = "an empty folder"
+            folders[:] = folders if depth is None or here.count("/") + (here != ".") < depth else []
+            waiting += [str(path) for name in sorted(folders) if (path := Path(place, name)).is_symlink()]
+            for name in files:
+                below = _below(folder, Path(place, name))
+                try:
+                    status = Path(place, name).stat()
+                    if not stat.S_ISREG(status.st_mode):
+                        raise OSError(errno.EINVAL, "a pipe, a socket or a device")
+                    found[below] = status
+                except OSError as error:
+                    left_out[below] = f"no ordinary file ({error.strerror})"
+    left_out |= {f"{_below(folder, each.filename)}/": f"closed ({each.strerror})" for each in closed}
+    return dict(sorted(found.items())), left_out
 
 
 def list_files(folder: Path, depth: int | None = None) -> dict[str, os.stat_result]:
-    """Every file below `folder` with its status, by POSIX path relative to it, sorted. Links are followed,
-    but not back up, nor to nowhere."""
-    found = {}
-    above = {str(folder): [folder.resolve()]}  # where each folder still to come lies, and those it lies in
-    for place, folders, files in os.walk(folder, followlinks=True):
-        relative, chain = Path(place).relative_to(folder), above.pop(place)
-        inside = {name: Path(place, name).resolve() for name in folders}
-        folders[:] = [name for name in folders if not any(of.is_relative_to(inside[name]) for of in chain)]
-        if depth is not None and len(relative.parts) >= depth:
-            folders.clear()
-        above |= {str(Path(place, name)): [*chain, inside[name]] for name in folders}
-        for file in files:
-            try:
-                found[(relative / file).as_posix()] = Path(place, file).stat()
-            except OSError:  # a link to nowhere or to itself
-                continue
-    return dict(sorted(found.items()))
+    """Every file below `folder` with its status, by POSIX path relative to it, sorted."""
+    return walk_files(folder, depth)[0]
+
+
+def _below(folder: Path, path: str | Path) -> str:
+    return Path(path).relative_to(folder).as_posix()
 
 
 class Copy(NamedTuple):
@@ -68,13 +107,9 @@ def find_copy(card: Card, places: list[Path]) -> tuple[Copy | None, list[str]]:
     return None, doubts
 
 
-def unpacked(copy: Copy, card: Card) -> Path:
+def unpacked(copy: Copy) -> Path:
     """The folder of a copy's photos: its own, or where its zip is unpacked in the cache."""
-    if copy.place.is_dir():
-        return copy.place / copy.root
-    status = copy.place.stat()
-    key = f"{card['name']}-{status.st_size:x}-{status.st_mtime_ns:x}"
-    return fill_once(cache_folder("datasets") / key, lambda folder: _unpack(copy, folder))
+    return copy.place / copy.root if copy.place.is_dir() else unpack_zip(copy.place, copy.root)[0]
 
 
 def _holders(place: Path, doubts: list[str]) -> Iterator[tuple[Path, dict[str, int]]]:
@@ -85,18 +120,27 @@ def _holders(place: Path, doubts: list[str]) -> Iterator[tuple[Path, dict[str, i
         yield place, sizes
         archives = [place / path for path in sizes if path.lower().endswith(".zip")]
     for archive in archives:
-        yield archive, _zipped_sizes(archive, doubts)
+        try:
+            sizes = {path: entry.file_size for path, entry in _zipped(archive)[0].items()}
+        except WastebookError as error:
+            doubts.append(str(error).partition(":")[0])
+            continue
+        inner = (path for path in sizes if path.lower().endswith(".zip"))
+        doubts += [f"{archive} holds {path}, to be unpacked" for path in inner]
+        yield archive, sizes
 
 
-def _zipped_sizes(archive: Path, doubts: list[str]) -> dict[str, int]:
-    """The size of each file in a zip by its name there, leaving out names that could lead elsewhere."""
+def _zipped(archive: Path) -> tuple[dict[str, zipfile.ZipInfo], dict[str, str]]:
+    """The files in a zip by their path there, whichever way its slashes lean; and why others are left out."""
     try:
         with zipfile.ZipFile(archive) as zipped:
-            sizes = {entry.filename: entry.file_size for entry in zipped.infolist()}
-    except (zipfile.BadZipFile, OSError) as error:
-        doubts.append(f"{archive} is broken or half copied ({error})")
-        return {}
-    return {name: size for name, size in sizes.items() if name[:1] != "/" and not set(name) & {"\\", ":"}}
+            entries = [entry for entry in zipped.infolist() if not entry.is_dir()]
+    except UNZIPPABLE as error:
+        raise WastebookError(f"{archive} is broken or half copied ({error}): copy it again.") from error
+    paths = {PurePosixPath(entry.filename.replace("\\", "/")): entry for entry in entries}
+    unsafe = {path for path in paths if path.is_absolute() or ".." in path.parts or ":" in str(path)}
+    left_out = dict.fromkeys(map(str, unsafe), "its name in the zip leads elsewhere")
+    return {str(path): entry for path, entry in paths.items() if path not in unsafe}, left_out
 
 
 def _copy_among(sizes: dict[str, int], card: Card, place: Path, doubts: list[str]) -> Copy | None:
@@ -120,18 +164,29 @@ def _copy_among(sizes: dict[str, int], card: Card, place: Path, doubts: list[str
     return None
 
 
-def _unpack(copy: Copy, folder: Path) -> None:
-    """Write the photos of a copy in a zip to `folder`; WastebookError where the zip is broken."""
-    sizes = _zipped_sizes(copy.place, [])
-    names = [name for name in sizes if is_photo(name) and PurePosixPath(name).is_relative_to(copy.root)]
-    if sum(sizes[name] for name in names) > MOST_BYTES:
-        raise WastebookError(f"{copy.place} unpacks to over {MOST_BYTES >> 30} GB: is it the right zip?")
-    try:
-        with zipfile.ZipFile(copy.place) as zipped:
-            for name in tqdm(names, desc=f"Unpacking {copy.place.name}", disable=None):
-                target = folder / PurePosixPath(name).relative_to(copy.root)
+def unpack_zip(archive: Path, root: str = "") -> tuple[Path, dict[str, str]]:
+    """The folder in the cache of the photos below `root` in a zip, and of a card there; and why its other
+    files are left out. WastebookError where it cannot be unpacked."""
+    entries, left_out = _zipped(archive)
+    wanted = {PurePosixPath(path): path for path in entries if is_photo(path) or Path(path).name == CARD}
+    wanted = {path.relative_to(root): name for path, name in wanted.items() if path.is_relative_to(root)}
+    left_out |= {path: why_no_photo(path) for path in entries.keys() - wanted.values()}
+    if sum(entries[path].file_size for path in wanted.values()) > MOST_BYTES:
+        raise WastebookError(f"{archive} unpacks to over {MOST_BYTES >> 30} GB: unpack it, name the folder.")
+
+    def fill(folder: Path) -> None:
+        with explain_full_disk(folder), zipfile.ZipFile(archive) as zipped:
+            for path, entry in tqdm(wanted.items(), desc=f"Unpacking {archive.name}", disable=None):
+                target = folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with zipped.open(name) as source, target.open("wb") as photo:
+                with zipped.open(entries[entry]) as source, target.open("wb") as photo:
                     shutil.copyfileobj(source, photo)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise WastebookError(f"{copy.place} is broken or half copied ({error}): copy it again.") from error
+
+    status = archive.stat()
+    facts = (str(archive.resolve()), status.st_size, status.st_mtime_ns, root)
+    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+    try:
+        return fill_once(cache_folder("datasets") / key, fill), left_out
+    except UNZIPPABLE as error:
+        message = f"{archive} is broken or half copied, or packed in an unknown way ({error}): "
+        raise WastebookError(f"{message}copy it again, or unpack it and name the folder.") from error

@@ -1,8 +1,8 @@
 """The data sets: each opened by its name as a table of its photos."""
 
+import contextlib
 import hashlib
-import io
-import unicodedata
+import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -11,18 +11,16 @@ from typing import NamedTuple
 import joblib
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from wastebook.cache import cached_table
 from wastebook.data import download
-from wastebook.data.cards import Card, class_folders, load_cards
-from wastebook.data.copies import is_photo, list_files
+from wastebook.data.cards import CARD, Card, class_folders, load_cards, read_card
+from wastebook.data.copies import is_photo, unpack_zip, walk_files, why_no_photo
+from wastebook.data.layout import Row, read_layout
+from wastebook.data.pictures import open_picture, read_orientation, readable_formats
 from wastebook.errors import WastebookError, did_you_mean
 
-SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
-    ("validation", "valid", "val"), "validation"
-)
-SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+Files = dict[str, os.stat_result]
 
 
 class Dataset(NamedTuple):
@@ -38,40 +36,59 @@ class Dataset(NamedTuple):
 
 
 def open_dataset(name: str | Path) -> Dataset:
-    """Open a data set by the name of its card, or a folder of one's own by its path: one folder per class, or
-    TRAIN and TEST folders over them. Draws, downloads or unpacks it first where needed.
+    """Open a data set by the name of its card, or photos of one's own by the path of their folder or zip: a
+    folder per class, also below train and test folders (see `layout`). Draws, downloads or unpacks it first
+    where needed. The card of one's own photos says what their folder was taken for (`layout`).
 
-    WastebookError where the name is unknown, the set cannot be had, or the folder is not of that shape.
+    WastebookError where the name is unknown, the set cannot be had, or the layout is doubtful.
     """
     cards, name = load_cards(), str(name)
     if name in cards:
-        card, root = cards[name], download.fetch(name)
-        photos = _carded_photos(card, root)
+        root = download.fetch(name)
+        files, left_out = walk_files(root)
+        card, rows = cards[name], _carded_photos(cards[name], root, files)
+        others = files.keys() - {path for path, *_ in rows}
+        left_out |= {path: why_no_photo(path) or "in no class folder" for path in others}
+        card = card | {"left_out": left_out}
     else:
-        root = Path(name).expanduser().resolve()
-        if not root.is_dir():
-            near = did_you_mean(name, cards)
-            raise WastebookError(
-                f"No set or folder is called {name!r}. {near} Your own folder goes by its path."
-            )
-        photos = _own_photos(root)
-        labels = sorted(photos["label"].unique())
-        card = {"name": root.name, "title": root.name, "task": "Which class is it?", "photos": len(photos)}
-        card |= {"classes": [{"name": label, "spanish": label} for label in labels], "source": str(root)}
-        card |= dict.fromkeys(("homepage", "licence", "citation"), "")
-    photos = photos.join(_file_facts(root, list(photos["path"])))
+        root, files, card, rows = _open_own(name, cards)
+    photos = pd.DataFrame(sorted(rows), columns=["path", "label", "split"], dtype="str")
+    photos["group"] = pd.Series(pd.NA, index=photos.index, dtype="Int64")
+    photos = photos.join(_file_facts(root, {path: files[path] for path in photos["path"]}))
     if card.get("fingerprint", fingerprint(photos)) != fingerprint(photos):
-        raise WastebookError(
-            f"The photos in {root} are not {card['title']}'s own, though their number is.\n"
-            f"Open them by their path instead, or get them anew from {card['homepage']}."
-        )
+        message = f"The photos in {root} are not {card['title']}'s own, though their number is.\n"
+        raise WastebookError(f"{message}Open them by their path, or get them anew from {card['homepage']}.")
     return Dataset(card["name"], root, [entry["name"] for entry in card["classes"]], card, photos)
 
 
-def how_many(dataset: Dataset) -> str:
-    """How many photos are at hand: `2,527 photos`, or `9,513 of 25,077 photos` of a partial copy."""
-    whole, here = dataset.card["photos"], len(dataset.photos)
-    return f"{here:,} photos" if here == whole else f"{here:,} of {whole:,} photos"
+def _open_own(name: str, cards: dict[str, Card]) -> tuple[Path, Files, Card, list[Row]]:
+    """The folder, files, card and photos of a folder or a zip of one's own."""
+    place = Path(name).expanduser().resolve()
+    if not place.exists():
+        near = did_you_mean(name, cards)
+        raise WastebookError(f"No set or folder is called {name!r}. {near} Your own goes by its path.")
+    root, packed = unpack_zip(place) if place.is_file() else (place, {})
+    files, left_out = walk_files(root)
+    told, rows, others, remarks = read_layout(place, files)
+    own = place.name if place == root else place.stem
+    card: Card = {"title": own, "task": "Which class is it?", "source": str(place), "classes": []}
+    card |= dict.fromkeys(("homepage", "licence", "citation"), "")
+    if written := min((path for path in files if PurePosixPath(path).name == CARD), key=len, default=""):
+        card |= read_card(root / written)
+        others[written] = "the card"
+    known = {entry["name"]: entry for entry in card["classes"]}
+    folders = class_folders(card)
+    rows = [(path, folders.get(label.casefold(), label), split) for path, label, split in rows]
+    labels = sorted({label for _, label, _ in rows})
+    if strange := ", ".join(sorted(known.keys() - labels)):
+        raise WastebookError(f"{place / written} names classes that have no folder: {strange}.")
+    card["classes"] = [known.get(label, {"name": label, "spanish": label}) for label in labels]
+    hidden = {path: "hidden" for path in left_out if why_no_photo(path) == "hidden"}
+    gone = left_out | others | packed | hidden
+    shown = {os.fsencode(path).decode(errors="backslashreplace"): why for path, why in gone.items()}
+    card |= {"layout": told, "remarks": remarks, "left_out": shown, "photos": len(rows)}
+    # A name is what results are kept under: never that of a set of ours.
+    return root, files, card | {"name": f"own-{own}" if own in cards else own}, rows
 
 
 def describe_datasets() -> pd.DataFrame:
@@ -79,7 +96,7 @@ def describe_datasets() -> pd.DataFrame:
     machine), `where` (the place, or how to get them). Nothing is downloaded, unpacked or drawn."""
     rows = []
     for name, card in load_cards().items():
-        here, where = 0, f"wastebook data fetch {name}"
+        here, where = 0, f"wastebook data fetch {name}" if {"files", "kaggle"} & {*card} else card["homepage"]
         if card.get("drawn"):
             here, where = card["photos"], "drawn when needed"
         elif copy := download.at_hand(card):
@@ -103,94 +120,55 @@ def fingerprint(photos: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(sorted(photos["sha256"])).encode()).hexdigest()
 
 
-def _carded_photos(card: Card, root: Path) -> pd.DataFrame:
-    """`path`, `label`, `split`, `group` of the photos of a set with a card."""
+def _carded_photos(card: Card, root: Path, files: Files) -> list[Row]:
+    """Path, label and split of the photos of a set with a card."""
     folders = class_folders(card)
     split_folders = {name.casefold(): split for name, split in card.get("split_folders", {}).items()}
     listed = _listed_splits(card, root)
     rows = []
-    for path in filter(is_photo, list_files(root)):
+    for path in filter(is_photo, files):
         parts = PurePosixPath(path).parts
         label = folders.get(parts[-2].casefold()) if len(parts) == (3 if split_folders else 2) else None
         split = split_folders.get(parts[0].casefold()) if split_folders else listed.get(parts[-1])
         if label and (split or not split_folders):
             rows.append((path, label, split))
-    return _as_photos(rows)
+    return rows
 
 
 def _listed_splits(card: Card, root: Path) -> dict[str, str]:
     """The official split of each file name, from the authors' lists (or the sample's own)."""
     if card.get("drawn"):
         return dict(pd.read_csv(root / "splits.csv").itertuples(index=False, name=None))
-    return {
-        line.split()[0]: split
-        for split, file in download.split_lists(card).items()
-        for line in file.read_text(encoding="utf-8").splitlines()
-        if line.strip()
-    }
+    lists = (
+        (split, file.read_text("utf-8").splitlines()) for split, file in download.split_lists(card).items()
+    )
+    return {line.split()[0]: split for split, lines in lists for line in lines if line.strip()}
 
 
-def _own_photos(root: Path) -> pd.DataFrame:
-    """`path`, `label`, `split`, `group` of a folder of one's own; WastebookError for what is amiss."""
-    files = [PurePosixPath(path) for path in list_files(root) if is_photo(path)]
-    for file in files:
-        if any("\ud800" <= letter <= "\udfff" for letter in str(file)):
-            raise WastebookError(f"The name of {str(root / file)!a} is not text (UTF-8): rename it.")
-    tops = {file.parts[0] for file in files if len(file.parts) > 1}
-    by_split = bool(tops) and all(top.casefold() in SPLIT_FOLDERS for top in tops)
-    depth = 1 if by_split else 0
-    inside = [file for file in files if len(file.parts) > depth + 1]
-    labels = [unicodedata.normalize("NFC", file.parts[depth]) for file in inside]
-    splits = [SPLIT_FOLDERS[file.parts[0].casefold()] if by_split else None for file in inside]
-    photos = _as_photos(list(zip(map(str, inside), labels, splits, strict=True)))
-    _check_classes(root, photos["label"].value_counts(), bool(files), tops)
-    return photos
-
-
-def _check_classes(root: Path, counts: pd.Series, photos: bool, tops: set[str]) -> None:
-    """WastebookError where a folder has fewer than two classes, or a class fewer than two photos."""
-    if len(counts) < 2:
-        has = f"only one class folder, {counts.index[0]!r}" if len(counts) else "no class folders"
-        if not tops:
-            has = "only loose photos" if photos else "no photos"
-        shape = "one folder of photos per class, or TRAIN and TEST folders over them"
-        raise WastebookError(f"{root} has {has}: it should hold {shape}.")
-    for label in counts.index[counts < 2]:
-        raise WastebookError(f"Class {label!r} in {root} has a single photo: add some, or move it out.")
-    for top in sorted(root.iterdir()):
-        if top.is_dir() and top.name not in tops and is_photo(f"{top.name}/x.jpg"):
-            raise WastebookError(f"{top} has no photos: add some, or move the folder out.")
-
-
-def _as_photos(rows: list[tuple[str, str, str | None]]) -> pd.DataFrame:
-    photos = pd.DataFrame(sorted(rows), columns=["path", "label", "split"], dtype="str")
-    photos["group"] = pd.Series(pd.NA, index=photos.index, dtype="Int64")
-    return photos
-
-
-def _file_facts(root: Path, files: list[str]) -> pd.DataFrame:
-    """`width`, `height`, `sha256` of each file below `root`, kept in the cache until a file changes."""
-    stamps = [(file, (status := (root / file).stat()).st_size, status.st_mtime_ns) for file in files]
+def _file_facts(root: Path, files: Files) -> pd.DataFrame:
+    """`width`, `height`, `sha256` of each file below `root`, kept in the cache until a file changes, or other
+    formats can be read."""
+    stamps = [(file, status.st_size, status.st_mtime_ns, status.st_mode) for file, status in files.items()]
 
     def look() -> pd.DataFrame:
         with warnings.catch_warnings(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of Pillow's: what is wrong is told by the check
             facts = pool.map(lambda file: _facts_of(root / file), files)
             return pd.DataFrame(facts, columns=["width", "height", "sha256"])
 
-    return cached_table("catalogues", (str(root), stamps), look)
+    return cached_table("catalogues", (str(root), stamps, readable_formats()), look)
 
 
 def _facts_of(file: Path) -> tuple[int, int, str]:
-    try:
-        content = file.read_bytes()
-    except OSError:  # may not be read: as good as empty, which the check will say
-        content = b""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            width, height = image.size
-            if image.getexif().get(0x0112) in SIDEWAYS:
-                width, height = height, width
-    except Exception:  # Pillow raises many kinds for broken files; what is wrong is told by the check
-        width = height = 0
-    return width, height, hashlib.sha256(content).hexdigest()
+    """Width, height (0 where it is no picture) and hash of a file (an empty one's where it is closed)."""
+    width = height = 0
+    sha256 = hashlib.sha256().hexdigest()
+    # Pillow raises many kinds for broken files; what is wrong is told by the check.
+    with contextlib.suppress(Exception), file.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        content.seek(0)
+        picture = open_picture(content)
+        width, height = picture.size
+        if (read_orientation(picture) or 1) > 4:  # it lies on its side
+            width, height = height, width
+    return width, height, sha256

@@ -29,16 +29,16 @@ def fetch(name: str) -> Path:
         return draw_sample(name, seed=card["seed"])
     copy, doubts = find_copy(card, paths.own_copies("WASTEBOOK_DATA"))
     if copy is None:
-        get = _from_kaggle if "kaggle" in card else lambda card: download_file(card["files"][0])
+        bring = (lambda card: download_file(card["files"][0])) if card.get("files") else _from_kaggle
         try:
-            place = _kept(card) or get(card)
+            place = _kept(card) or bring(card)
         except (requests.RequestException, ValueError) as error:
             raise WastebookError(_ways_out(card, error, doubts)) from error
         copy, doubts = find_copy(card, [place])
         if copy is None:
             seen = "; ".join(doubts)
             raise WastebookError(f"{place} is not {card['title']} ({seen}): delete it, try again.")
-    return unpacked(copy, card)
+    return unpacked(copy)
 
 
 def at_hand(card: Card) -> Copy | None:
@@ -53,16 +53,12 @@ def split_lists(card: Card) -> dict[str, Path]:
     """The authors' list of each split: beside a copy at hand, else downloaded; none of them where they
     cannot be had, or where the set has none."""
     wanted = {entry["name"]: entry for entry in card.get("split_lists", [])}
-    found: dict[str, Path] = {}
-    for place in paths.own_copies("WASTEBOOK_DATA") if wanted else []:
-        for path in list_files(place, SEARCH_DEPTH):
-            entry = wanted.get(Path(path).name)
-            if entry and _same_text(place / path, entry["sources"][0]["sha256"]):
-                found[entry["split"]] = place / path
+    places = paths.own_copies("WASTEBOOK_DATA") if wanted else []
+    beside = (place / path for place in places for path in list_files(place, SEARCH_DEPTH))
+    named = (file for file in beside if file.name in wanted)
+    found = {file.name: file for file in named if _same_text(file, wanted[file.name]["sources"][0]["sha256"])}
     try:
-        return found | {
-            entry["split"]: download_file(entry) for entry in wanted.values() if entry["split"] not in found
-        }
+        return {entry["split"]: found.get(name) or download_file(entry) for name, entry in wanted.items()}
     except (requests.RequestException, ValueError):
         return {}
 
@@ -73,7 +69,7 @@ def _kept(card: Card) -> Path | None:
         cache = os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub"
         folder = Path(cache, "datasets", card["kaggle"])
         return folder if (folder.parents[1] / f"{folder.name}.complete").exists() else None
-    files = [_place_of(card["files"][0], source) for source in card["files"][0]["sources"]]
+    files = [_place_of(file, source) for file in card.get("files", []) for source in file["sources"]]
     return next((file for file in files if file.exists()), None)
 
 
@@ -106,6 +102,8 @@ def _place_of(entry: Card, source: Card) -> Path:
 
 def _from_kaggle(card: Card) -> Path:
     """The folder of a set on Kaggle, in kagglehub's own cache; ValueError where it is not to be had."""
+    if "kaggle" not in card:
+        raise ValueError("its card names no file")
     import kagglehub  # slow to import, seldom wanted
 
     try:

@@ -23,7 +23,7 @@ from wastebook.data.cards import Card, load_cards
 from wastebook.data.drawing import THINGS, Field, Random
 from wastebook.data.splits import split_photos
 
-VERSION = 3  # raise it when the pictures change: it is in the name of the folder they are kept in
+VERSION = 4  # raise it when the pictures change: it is in the name of the folder they are kept in
 WIDTH, HEIGHT = 512, 384
 Y, X = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
 
@@ -62,7 +62,6 @@ def _photograph(shot: Shot, seed: int) -> tuple[bytes, list[int]]:
     rows, columns = (np.flatnonzero((cover > 0.5).any(axis=axis)) for axis in (1, 0))
     box = [int(side) for side in (columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1)]
     board = np.array((0.83, 0.82, 0.80)) + scene.uniform(-0.025, 0.025, 3)
-    board = board * _shade(cover * (1 - 0.8 * through[..., 1]), scene, sun, low)[..., None]
     slope = scene.uniform(0.05, 0.22) * (X * np.cos(sun) + Y * np.sin(sun))
     light_there = (1 + slope) * (1 - scene.uniform(0.02, 0.14) * (X * X + Y * Y))
     picture = board + cover[..., None] * (colour + board * through - board)
@@ -70,16 +69,6 @@ def _photograph(shot: Shot, seed: int) -> tuple[bytes, list[int]]:
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "JPEG", quality=int(take.integers(84, 94)))
     return content.getvalue(), box
-
-
-def _shade(dense: Field, scene: Random, sun: float, low: float) -> Field:
-    """How bright the board is: a shadow, soft away from the light, dark where the thing lies."""
-    small = cv2.resize(dense, (WIDTH // 4, HEIGHT // 4), interpolation=cv2.INTER_AREA)
-    away = -scene.uniform(5, 11) * (1.3 - low) * np.array((np.cos(sun), np.sin(sun)))
-    moved = cv2.warpAffine(small, np.array([[1, 0, away[0]], [0, 1, away[1]]]), small.shape[::-1])
-    soft = scene.uniform(0.25, 0.5) * cv2.GaussianBlur(moved, (0, 0), scene.uniform(2.0, 5.0))
-    dark = soft + 0.3 * cv2.GaussianBlur(small, (0, 0), 1.5)
-    return cv2.resize(1 - dark, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
 
 
 def _expose(picture: Field, scene: Random, take: Random) -> np.ndarray:
@@ -106,29 +95,23 @@ def draw_sample(
     seed: int = 0,
     photos: int | None = None,
     near_duplicates: int | None = None,
-    exact_duplicates: int = 2,
-    broken: int = 0,
 ) -> Path:
     """Draw the sample `name` (`sample` or `sample-binary`) into the cache, once, and give its folder.
 
     It holds a folder per class of JPEGs, 512 x 384, in the card's proportions: `photos` of them (by default
     the card's number), of which `near_duplicates` (by default one in fifteen, at most half) show another's
-    thing once more, every second one in the very same view at another exposure, and a few
-    `exact_duplicates` are another's bytes; and `broken` more files that are not the pictures they say.
-    Beside them `boxes.parquet` (see `true_boxes`) and `splits.csv`, a split of each file name, made as one
-    makes them who has not looked for duplicates.
+    thing once more, every second one in the very same view at another exposure, and two are another's bytes.
+    Beside them `boxes.parquet` (see `true_boxes`) and `splits.csv`, a
+    split of each file name, made as one makes them who has not looked for duplicates.
     """
     card = load_cards()[name]
     photos = photos or card["photos"]
     near_duplicates = photos // 15 if near_duplicates is None else near_duplicates
-    key = f"{name}-v{VERSION}-{seed}-{photos}-{near_duplicates}-{exact_duplicates}-{broken}"
+    key = f"{name}-v{VERSION}-{seed}-{photos}-{near_duplicates}"
 
     def fill(folder: Path) -> None:
-        plan = _plan(card, np.random.default_rng(seed), photos, near_duplicates, exact_duplicates)
+        plan = _plan(card, np.random.default_rng(seed), photos, near_duplicates)
         _write_sample(plan, folder, seed)
-        for number in range(broken):
-            whole = folder / next(iter(plan))
-            _spoil(whole.read_bytes(), number, whole.with_name(f"broken{number + 1}.jpg"))
 
     return fill_once(cache_folder("datasets") / key, fill)
 
@@ -158,7 +141,7 @@ def true_boxes(root: Path) -> pd.DataFrame | None:
     return pd.read_parquet(file) if file.exists() else None
 
 
-def _plan(card: Card, random: Random, photos: int, near: int, exact: int) -> dict[str, Shot]:
+def _plan(card: Card, random: Random, photos: int, near: int) -> dict[str, Shot]:
     """Which shot becomes which file."""
     sizes = {
         label: max(round(count * photos / card["photos"]), 3) for label, count in card["per_class"].items()
@@ -174,19 +157,10 @@ def _plan(card: Card, random: Random, photos: int, near: int, exact: int) -> dic
         originals = firsts[labels[place]]
         original = shots[originals[random.integers(len(originals))]]
         shots[place] = original._replace(take=number + 1, same_view=number % 2 == 0)
-    for _, (source, copy) in zip(range(exact), itertools.cycle(EXACT_PAIRS[card["name"]]), strict=False):
+    for source, copy in EXACT_PAIRS[card["name"]]:
         given, copied = firsts[source].pop(), firsts[copy].pop()
         shots[copied] = shots[given]
     numbers = {label: itertools.count(1) for label in sizes}
     return {
         f"{labels[place]}/{labels[place]}{next(numbers[labels[place]])}.jpg": shots[place] for place in order
     }
-
-
-def _spoil(content: bytes, number: int, file: Path) -> None:
-    """Write a file that is not the picture it says: cut short, empty, zeros, text, a PNG, one pixel."""
-    png, pixel = io.BytesIO(), io.BytesIO()
-    Image.open(io.BytesIO(content)).quantize(32).save(png, "PNG")
-    Image.new("RGB", (1, 1)).save(pixel, "JPEG")
-    spoilt = [content[: len(content) // 3], b"", bytes(16384) + content[16384:], b"<html>Not found</html>"]
-    file.write_bytes([*spoilt, png.getvalue(), pixel.getvalue()][number % 6])

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from wastebook.data import pictures
 from wastebook.errors import WastebookError
 
 LARGEST = 178_956_970  # pixels of a picture that is still decoded, 0.5 GB as RGB: what Pillow allows at most
@@ -128,7 +129,7 @@ def _open(file: Path, largest: int, content: bytes | None = None) -> tuple[bytes
     if not content:
         raise PhotoError(file, "empty", "the file has no bytes")
     try:
-        picture = Image.open(io.BytesIO(content))
+        picture = pictures.open_picture(io.BytesIO(content))
         if picture.width * picture.height > largest:
             raise Image.DecompressionBombError
         return content, picture

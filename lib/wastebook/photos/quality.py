@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from wastebook.cache import cached_table
-from wastebook.data.datasets import draw_per_class
+from wastebook.data import draw_per_class, pictures
 from wastebook.photos.decode import PhotoError, decode_photos, open_picture, parallel_map, read_photo
 
 SMALLEST = 32  # pixels on the shorter side below which hardly anything can be told
@@ -34,7 +34,7 @@ def check_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
         columns = ["path", "problem", "detail", "readable"]
         return pd.DataFrame(rows, columns=columns).astype({"readable": bool})
 
-    facts = (VERSION, *zip(photos["path"], photos["sha256"], strict=True))
+    facts = (VERSION, pictures.readable_formats(), *zip(photos["path"], photos["sha256"], strict=True))
     return cached_table("checks", facts, check)
 
 
@@ -47,8 +47,10 @@ def count_problems(problems: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable_photos(photos: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
-    """The photos without those that `check_photos` found not to be readable."""
+    """The photos without those that `check_photos` found not to be readable; PhotoError if all are."""
     broken = problems.loc[~problems["readable"], "path"]
+    if len(broken) and photos["path"].isin(broken).all():
+        raise PhotoError(broken.iloc[0], "none of the photos can be read", problems["detail"].iloc[0])
     return photos[~photos["path"].isin(broken)].reset_index(drop=True)
 
 

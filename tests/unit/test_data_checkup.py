@@ -1,0 +1,67 @@
+"""What `wastebook data check` says of a set."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from wastebook import paths
+from wastebook.data import examine
+from wastebook.errors import WastebookError
+from wastebook.photos.collection import load_photos
+
+
+@pytest.fixture
+def folder(sample, tmp_path):
+    """Four photos of three classes of the sample, as one's own."""
+    for label, photos in sample.photos.groupby("label"):
+        for path in photos["path"][:4] if label in ("glass", "metal", "trash") else ():
+            (tmp_path / label).mkdir(exist_ok=True)
+            shutil.copy(sample.root / path, tmp_path / path)
+    return tmp_path
+
+
+def test_counts_and_remarks(folder):
+    found = examine(load_photos(folder))
+    assert found["photos"] == {"glass": 4, "metal": 4, "trash": 4}
+    assert found["told"][0] == f"{folder}: a folder per class"
+    assert found["told"][1].startswith("12 files: 12 photos in 3 classes")
+    for _ in range(2):
+        next((folder / "trash").iterdir()).unlink()
+    (folder / "glass" / "text.jpg").write_text("<html>")
+    (folder / "loose.jpg").write_text("x")
+    found = examine(load_photos(folder))
+    assert "13 files" not in found["told"][1] and "12 files: 11 photos" in found["told"][1]
+    said = "; ".join(found["remarks"])
+    assert "left out, in no class folder: loose.jpg" in said
+    assert "unreadable: 1 (glass/text.jpg: no picture" in said
+    assert "too few photos of different things for train, validation and test: trash" in said
+
+
+@pytest.mark.fault(
+    "own folders", "photos that are another set's, byte for byte", "told how many, and not to test"
+)
+def test_photos_of_a_known_set_are_told(folder, monkeypatch, tmp_path_factory):
+    data, cards = load_photos(folder), tmp_path_factory.mktemp("cards")
+    (cards / "audit").mkdir()
+    known = [int(sha256[:16], 16) for sha256 in data.files["sha256"][:5]]
+    np.array(sorted(known), ">u8").tofile(cards / "audit" / "trashnet.sha256")
+    monkeypatch.setattr(paths, "CARDS", cards)
+    found = examine(data)
+    assert found["others"] == {"trashnet": 5}
+    assert "5 of your 12 photos are TrashNet's, byte for byte: do not test on it" in found["remarks"]
+    assert examine(data._replace(name="trashnet"))["others"] == {}
+
+
+@pytest.mark.real
+def test_the_hashes_kept_are_trashnets(trashnet):
+    kept = np.fromfile(paths.CARDS / "audit" / "trashnet.sha256", ">u8")
+    assert kept.tolist() == sorted({int(sha256[:16], 16) for sha256 in trashnet.photos["sha256"]})
+
+
+def test_one_readable_class_is_not_usable(folder):
+    for label in ("metal", "trash"):
+        for file in (folder / label).iterdir():
+            file.write_text("<html>")
+    with pytest.raises(WastebookError, match="of one class only"):
+        examine(load_photos(folder))
