@@ -3,11 +3,11 @@
 import importlib
 from typing import Any
 
-HOMES = dict.fromkeys(
-    ("Dataset", "describe_datasets", "draw_per_class", "fingerprint", "open_dataset"), "datasets"
-)
-HOMES |= {"draw_sample": "sample", "true_boxes": "sample", "load_cards": "cards", "split_photos": "splits"}
-HOMES |= {"examine": "checkup"}
+HOMES = {
+    **dict.fromkeys(("describe_datasets", "draw_per_class", "fingerprint", "open_dataset"), "datasets"),
+    **{"Dataset": "datasets", "draw_sample": "sample", "true_boxes": "sample", "examine": "checkup"},
+    **{"load_cards": "cards", "split_photos": "splits"},
+}
 __all__ = list(HOMES)
 
 

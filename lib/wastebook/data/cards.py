@@ -12,7 +12,6 @@ from wastebook.errors import WastebookError
 
 CARD = "card.yml"  # in a folder of one's own
 Card = dict[str, Any]
-
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 TEXTS = ("title", "task", "source", "homepage", "licence", "citation")
@@ -29,12 +28,14 @@ class _Class(_Form):
 
 
 OWN: Any = dict.fromkeys(TEXTS, (Text, "")) | {"classes": (list[_Class], [])}
-SET: Any = dict.fromkeys(("name", *TEXTS), Text) | {"classes": list[_Class], "photos": PositiveInt}
 FILES = list[dict[Literal["name", "size", "sources", "split"], Any]]
-SET |= dict.fromkeys(("files", "split_lists"), (FILES, [])) | {"kaggle": (Text, "")}
-SET |= dict.fromkeys(("per_class", "splits"), (dict[str, int], {})) | {"seed": (int, 0)}
-SET |= {"bytes": (PositiveInt, 1), "fingerprint": (Sha256, ""), "label_numbers": (dict[int, str], {})}
-SET |= {"split_folders": (dict[str, str], {}), "partial": (bool, False), "drawn": (bool, False)}
+SET: Any = {
+    **dict.fromkeys(("name", *TEXTS), Text) | {"classes": list[_Class], "photos": PositiveInt},
+    **dict.fromkeys(("files", "split_lists"), (FILES, [])) | {"kaggle": (Text, ""), "seed": (int, 0)},
+    **dict.fromkeys(("per_class", "splits"), (dict[str, int], {})) | {"label_numbers": (dict[int, str], {})},
+    **dict.fromkeys(("partial", "drawn"), (bool, False)) | {"split_folders": (dict[str, str], {})},
+    **{"bytes": (PositiveInt, 1), "fingerprint": (Sha256, "")},
+}
 
 
 @cache

@@ -69,8 +69,7 @@ def _words(name: str) -> set[str]:
 
 
 def _is_unlabelled(name: str) -> bool:
-    words = _words(name)
-    return bool(words) and words <= UNLABELLED
+    return set() < _words(name) <= UNLABELLED
 
 
 def _name_splits(root: Path, inner: dict[str, Folders]) -> dict[str, str]:
