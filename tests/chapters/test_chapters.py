@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 
 from wastebook import paths
@@ -190,11 +191,14 @@ def test_parameters(notebook, chapter):
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     assigned = [node for node in ast.parse(cell.source).body if isinstance(node, (ast.Assign, ast.AnnAssign))]
     named = annotated(cell.source)
-    assert len(assigned) == len(named), "every parameter is annotated"
+    assert len(assigned) == len(named)
+    assert all(isinstance(node, ast.AnnAssign) for node in assigned), "every parameter is annotated"
     lines = cell.source.split("\n")
     for name, node, _ in named:
         assert re.search(r"  # \w", lines[(node.end_lineno or 0) - 1]), f"{name} says what it is"
     known = parameters_of(notebook).items()
+    told = papermill.inspect_notebook(paths.CHAPTERS / f"{chapter}.ipynb")
+    assert {*told} == {name for name, _ in known}, "papermill --help-notebook lists every parameter"
     defaults = {name: parameter.default for name, parameter in known if name != "needs"}
     if chapter in CHAPTERS:
         assert check_parameters(BOOK, chapter, defaults) == defaults

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import sys
 from pathlib import Path
 
 import nbformat
@@ -182,3 +183,43 @@ def test_one_process_a_chapter(book):
         pytest.raises(WastebookError, match="Another process"),
     ):
         run_chapter(run, "1")
+
+
+@pytest.mark.fault("disk and places", "a kernel that an editor named, or none", "the Python at hand runs it")
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"kernelspec": {"name": "conda-env-waste-py", "display_name": "waste", "language": "python"}},
+        {"kernelspec": {"name": "waste", "display_name": "waste"}},
+        {"language_info": {"name": "python"}},
+        {},
+    ],
+)
+def test_the_python_at_hand_runs_a_notebook(book, metadata):
+    cells = [
+        new_markdown_cell("# First", id="a"),
+        new_code_cell("import sys\nprint(sys.executable)", id="b"),
+    ]
+    notebook = new_notebook(cells=cells, metadata=metadata)
+    executed = execute.run_chapter(notebook, "01-first", {}, book / "run", book)
+    assert cell(executed, "sys").outputs[0].text.strip() == sys.executable
+    assert nbformat.read(executed, as_version=4).metadata.kernelspec.name == "python3"
+
+
+def test_what_only_a_terminal_or_a_live_kernel_shows(book):
+    """Escapes are taken out, widgets left out, what stands between them stays."""
+    sources = [
+        r"print('\x1b[1;38;5;208mred\x1b[0m \x1b]8;;https://a.example\x07link\x1b]8;;\x1b\\ \x1b[?25lend')",
+        "'plain'",
+        "from IPython.display import display\nview = {'version_major': 2, 'model_id': 'a'}\n"
+        "display({'application/vnd.jupyter.widget-view+json': view, 'text/plain': 'HBox()'}, raw=True)",
+        "from tqdm.auto import tqdm\nfor _ in tqdm(range(3)):\n    pass",
+    ]
+    executed = run_chapter(book / "run", *sources)
+    told = [
+        output for one in nbformat.read(executed, as_version=4).cells for output in one.get("outputs", [])
+    ]
+    assert [output.get("text") or output.data["text/plain"] for output in told] == [
+        "red link end\n",
+        "'plain'",
+    ]

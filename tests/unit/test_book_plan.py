@@ -1,6 +1,7 @@
 """What a build is asked for, checked before anything starts; and what decides that a chapter is stale."""
 
 import re
+from typing import Any
 
 import nbformat
 import pytest
@@ -155,3 +156,30 @@ def test_each_ingredient_is_seen_alone(book, monkeypatch):
     for name, others in changed.items():
         assert [key for key in first if first[key] != others[key]] == [name]
     assert changed.keys() == first.keys()
+
+
+@pytest.mark.fault(
+    "hostile names", "papermill's plain parameters, `x = 5`", "taken, with their default's type"
+)
+def test_parameters_without_annotations():
+    cell = new_code_cell(
+        'x = 5\nnames = ["a"]\nwhen = None\nrate = -0.5\nfolder = print\nmost: "Optional[int]" = None',
+        metadata={"tags": ["parameters"]},
+    )
+    known = project.parameters_of(new_notebook(cells=[cell]))
+    assert {name: (one.type, one.default) for name, one in known.items()} == {
+        "x": (int, 5), "names": (list, ["a"]), "when": (Any, None), "rate": (float, -0.5),
+        "most": (int | None, None),
+    }  # fmt: skip
+
+
+def test_a_plain_parameter_takes_its_defaults_type(book):
+    cell = new_code_cell("x = 5", metadata={"tags": ["parameters"]})
+    nbformat.write(new_notebook(cells=[cell]), book.chapters / "04-plain.ipynb")
+    assert project.check_parameters(book, "04-plain", {"x": project.Text("6")}) == {"x": 6}
+    for given, message in (
+        ({"x": project.Text("many")}, "it takes int"),
+        ({"y": 1}, "Did you mean x|Known: x"),
+    ):
+        with pytest.raises(WastebookError, match=message):
+            project.check_parameters(book, "04-plain", given)

@@ -22,7 +22,10 @@ from wastebook.errors import WastebookError
 from wastebook.files import exclusive_lock, write_text
 
 LONGEST_SOCKET = 90  # characters of a path; with what is added to it macOS takes 104, Linux 107
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
+# What a terminal takes for colours, links and moves.
+ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z^_])")
+WIDGET = "application/vnd.jupyter.widget-view+json"  # shows only what a running kernel holds
+PYTHON = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 AT_LINE = re.compile(r"^-+> (\d+) *(.*)$", re.MULTILINE)  # how IPython points at a failing line
 # In Markdown, outside code: what would begin a tag, and what makes code into raw HTML.
 CODE_OR_TAG = re.compile(
@@ -112,6 +115,8 @@ def _execute(
     from traitlets.config import Config
 
     code = [cell.cell_type == "code" for cell in source.cells]
+    if source.metadata.get("kernelspec", PYTHON).get("language", "python") == "python":
+        source.metadata.kernelspec = PYTHON  # the Python at hand, by whatever name an editor knew another
 
     def on_cell_start(cell: NotebookNode, cell_index: int) -> None:
         if code[cell_index]:
@@ -148,8 +153,11 @@ def _finish(notebook: NotebookNode, written: Path, log: Path) -> None:
             part.metadata.pop(name, None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = [output for output in cell.outputs if _reaches_a_page(output)]
             for output in cell.outputs:
+                for shown, name in ((output, "text"), (output.get("data", {}), "text/plain")):
+                    if name in shown:
+                        shown[name] = ANSI.sub("", shown[name])
                 if text := output.get("data", {}).get("text/markdown"):
                     text = CODE_OR_TAG.sub(lambda found: found["code"] or r"\<", text)
                     output.data["text/markdown"] = text
@@ -157,6 +165,10 @@ def _finish(notebook: NotebookNode, written: Path, log: Path) -> None:
     for problem in check_notebook(notebook):
         raise WastebookError(f"{problem[0].upper()}{problem[1:]}.")
     nbformat.write(notebook, written)
+
+
+def _reaches_a_page(output: NotebookNode) -> bool:
+    return output.get("name") != "stderr" and WIDGET not in output.get("data", {})
 
 
 def _write_log(notebook: NotebookNode, log: Path) -> None:

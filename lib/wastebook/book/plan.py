@@ -25,6 +25,7 @@ from wastebook.files import file_hash
 SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 BUILD = ".build"  # in a run: what is under way; of a chapter its stage, `.json` (state), `.job`, `.done`
 LOCK = f"{BUILD}/lock"  # of a run: whoever builds, executes or renders holds it
+PLAIN = (ast.Constant, ast.UnaryOp, ast.List, ast.Tuple, ast.Dict)  # values of parameters
 NEEDS = "needs"  # the parameter in which a notebook names the chapters whose results it reads
 
 Values = dict[str, Any]  # parameters of one chapter
@@ -101,25 +102,34 @@ def cell_options(source: str) -> tuple[dict[str, Any], str]:
     return options, "\n".join(lines[end:])
 
 
-def annotated(source: str) -> list[tuple[str, ast.AnnAssign, ast.expr]]:
-    """Name, statement and value of each annotated assignment of a parameters cell."""
+def annotated(source: str) -> list[tuple[str, ast.AnnAssign | ast.Assign, ast.expr]]:
+    """Name, statement and value of each assignment of a parameters cell; of those without an annotation,
+    which papermill takes as well, where the value is a plain one."""
     return [
-        (node.target.id, node, node.value)
+        (target.id, node, node.value)
         for node in ast.parse(source).body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value
+        if (isinstance(node, ast.AnnAssign) and node.value)
+        or (isinstance(node, ast.Assign) and isinstance(node.value, PLAIN))
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
     ]
 
 
 def parameters_of(notebook: NotebookNode) -> dict[str, Parameter]:
-    """The parameters that a notebook takes: the annotated names of its cell tagged `parameters`."""
+    """The parameters that a notebook takes: what its cell tagged `parameters` assigns."""
     tagged = (cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     try:
-        return {
-            name: Parameter(eval(ast.unparse(node.annotation), vars(typing).copy()), ast.literal_eval(value))
-            for name, node, value in annotated(next(tagged, ""))
-        }
+        values = [(name, node, ast.literal_eval(value)) for name, node, value in annotated(next(tagged, ""))]
+        return {name: Parameter(_type_of(node, default), default) for name, node, default in values}
     except (SyntaxError, NameError, ValueError) as error:
         raise WastebookError(f"Parameters cells hold `name: type = plain value` lines: {error}.") from error
+
+
+def _type_of(node: ast.AnnAssign | ast.Assign, default: Any) -> Any:
+    """As annotated (papermill reads `int | None` only as a text, "Optional[int]"), else the default's."""
+    if isinstance(node, ast.AnnAssign):
+        return eval(ast.unparse(node.annotation).strip("'\""), vars(typing).copy())
+    return Any if default is None else type(default)
 
 
 def needs_of(notebook: NotebookNode) -> list[str]:
