@@ -3,6 +3,7 @@ have beyond those of any book."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import yaml
 from wastebook import paths
 from wastebook.book.plan import Book, Parameters, Prepared, Values
 from wastebook.book.render import markdown_table
+from wastebook.errors import WastebookError
 from wastebook.files import DATA, as_written, file_hash, write_text
 from wastebook.report.api import write_api_page
 
-DATA_SETS, PHOTOS, WEIGHTS = ("dataset", "binary_dataset"), "photos_dir", "weights"  # parameters with a place
+DATASET, PHOTOS, WEIGHTS = "dataset", "photos_dir", "weights"  # parameters with a place
 PUBLISHED = ["work", "what", "metric", "published", "reference", "this_run"]
 COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna
 pandas pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision"""
@@ -31,7 +33,7 @@ SERVERS = {
 def resolve(name: str, value: Any) -> Any:
     """A place that a parameter names (a folder or file, unless it is a data set of ours), made absolute:
     chapters run in another folder."""
-    if name in (*DATA_SETS, PHOTOS, WEIGHTS) and value and not (paths.CARDS / f"{value}.yml").exists():
+    if name in (DATASET, PHOTOS, WEIGHTS) and value and not (paths.CARDS / f"{value}.yml").exists():
         place = Path(value).expanduser().resolve()
         return str(place) if place.exists() else value
     return value
@@ -40,35 +42,54 @@ def resolve(name: str, value: Any) -> Any:
 def prepare(parameters: Parameters) -> Prepared:
     """Make ready each data set that the parameters ask for: photos at hand, checked and searched for copies,
     which several chapters at once would else each do. A chapter's hash is of what it looks at."""
-    from wastebook.data import fingerprint, open_dataset  # slow: not before all is checked
-    from wastebook.data.copies import list_files
-    from wastebook.photos.duplicates import find_duplicates
-    from wastebook.photos.quality import check_photos, readable_photos
+    from wastebook.data.copies import list_files  # slow: not before all is checked
 
-    facts: dict[str, Any] = {}
+    sets: dict[str, Any] = {}
     tables, hashes = {}, {}
-    named = {
-        chapter: [values[role] for role in DATA_SETS if values.get(role)]
-        for chapter, values in parameters.items()
-    }
-    for name in sorted(set().union(*named.values())):
-        dataset = open_dataset(name)
-        asked = [values for values in parameters.values() if values.get("dataset") == name]
-        if any(values.get("photos_per_class") is None for values in asked):  # a chapter looks at all of them
-            problems = check_photos(dataset.photos, dataset.root)
-            find_duplicates(readable_photos(dataset.photos, problems), dataset.root)
-        tables[name] = hashlib.sha256(dataset.photos.to_csv(index=False).encode()).hexdigest()
-        facts[dataset.name] = {
-            "name": dataset.name,
-            "photos": len(dataset.photos),
-            "fingerprint": fingerprint(dataset.photos),
-            "drawn": bool(dataset.card.get("drawn")),
-        }
     for chapter, values in parameters.items():
+        if DATASET in values:
+            data = _load(values)
+            other = sets.setdefault(data.name, data)
+            if other.root != data.root:
+                both = f"{other.root} and {data.root}"
+                raise WastebookError(f"Two data sets are called {data.name}, {both}: rename one folder.")
+            tables[chapter] = hashlib.sha256(data.files.to_csv(index=False).encode()).hexdigest()
         files = list_files(Path(values[PHOTOS])) if values.get(PHOTOS) else {}
         stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
-        hashes[chapter] = repr(([tables[name] for name in named[chapter]], stamps))
-    return {"data": facts}, hashes
+        hashes[chapter] = repr((tables.get(chapter), stamps))
+    return {"data": {name: _describe(data) for name, data in sets.items()}}, hashes
+
+
+def _load(values: Values) -> Any:
+    """The photos of a chapter with these parameters, as it loads them."""
+    from wastebook.photos.collection import load_photos
+
+    seeds = values.get("seeds") or [values.get("seed", 0)]
+    return load_photos(values[DATASET], values.get("photos_per_class"), seeds[0])
+
+
+def _describe(data: Any) -> dict[str, Any]:
+    """What `run.yml` says of a data set."""
+    from wastebook.data import fingerprint
+
+    facts = {name: data.card[name] for name in ("name", "title", "task", "licence")}
+    facts |= {"classes": ", ".join(data.classes), "photos": len(data.files)}
+    return facts | {"fingerprint": fingerprint(data.files), "drawn": bool(data.card.get("drawn"))}
+
+
+def unsuited(values: Values, asks: Mapping[str, str]) -> str:
+    """Which of the things that a chapter asks of its photos (in words, and as an expression of the number of
+    `classes` that can be dealt out, and of `photos`) is not so; empty where all are."""
+    if not asks:
+        return ""
+    data = _load(values).for_learning(values.get("scheme", "random"))
+    facts = {"classes": len(data.classes), "photos": len(data.photos)}
+    for told, asked in asks.items():
+        if not eval(asked, {}, facts):
+            return " ".join(
+                [f"it takes {told}, and {data.title} has {facts['classes']}", *data.remarks]
+            ).rstrip(".")
+    return ""
 
 
 def ingredients(chapter: str, values: Values) -> Any:
@@ -108,14 +129,18 @@ def _servers(at_hand: frozenset[str]) -> dict[str, str]:
 def decorate(run: Path) -> None:
     """Write the page on the library, what the front page includes (which data, each chapter's `headline`,
     what others published) and what brings the page "Try it" to life."""
-    data, kept = paths.read_record(run).get("data", {}), _kept(run)
-    lines = [f"Data in this copy: {', '.join(map(as_written, data))}.", ""] if data else []
+    record, kept = paths.read_record(run), _kept(run)
+    data = record.get("data", {})
+    lines = ["This copy was made from:", ""] * bool(data)
+    lines += [f"- {as_written(_in_words(facts))}" for facts in data.values()] + [""]
     for chapter in sorted((run / "chapters").glob("[!._]*.ipynb")):
         title = nbformat.read(chapter, as_version=4).cells[0].source.partition("\n")[0]
         link = f"[{title.strip('# ').partition(' {')[0]}](chapters/{chapter.name})"
         headline = kept.get(chapter.stem, {}).get("headline", [])
         told = as_written(" ".join([headline] if isinstance(headline, str) else headline))
         lines.append(f"- {link}{': ' if told else ''}{told}")
+    left_out = record.get("left_out", {}).items()
+    lines += [f"- *{chapter}* is left out: {as_written(why)}." for chapter, why in left_out]
     file = run / "results" / "07-comparison" / "beside.parquet"
     if file.exists():  # a table of what others published, where this run has real photos
         beside, real = pd.read_parquet(file), [name for name in data if not data[name].get("drawn")]
@@ -130,6 +155,13 @@ def decorate(run: Path) -> None:
     write_api_page(run / "api.qmd")
 
 
+def _in_words(facts: dict[str, Any]) -> str:
+    """A data set in a line, from what `run.yml` says of it."""
+    told = f"{facts['title']}, {facts['photos']:,} photos ({facts['classes']}). {facts['task']}"
+    told += f" Licence: {facts['licence']}." if facts["licence"] else ""
+    return told + " Its pictures are drawn, not photographed." * facts["drawn"]
+
+
 def _kept(run: Path) -> dict[str, Any]:
     """The values that chapters kept, by chapter."""
     files = run.glob("results/*.json")
@@ -141,9 +173,10 @@ def describe(run: Path) -> str:
     record = paths.read_record(run)
     data = record.get("data", {})
     made = f" of {record['written'][:10]}" if "written" in record else ""
-    told = f"The run {as_written(run.name)}{made}{', on ' * bool(data)}{' and '.join(map(as_written, data))}."
-    if any(facts.get("drawn") for facts in data.values()):
-        told += " Its pictures are drawn, not photographed: it shows that the method works, not how well."
+    sets = " and ".join(as_written(facts["title"]) for facts in data.values())
+    told = f"The run {as_written(run.name)}{made}{', on ' * bool(data)}{sets}."
+    if drawn := " and ".join(as_written(facts["title"]) for facts in data.values() if facts["drawn"]):
+        told += f" Drawn, not photographed: {drawn}. There it shows that the method works, not how well."
     if any(values.get("weights") == "random" for values in _kept(run).values()):
         told += " Some of its networks have random weights: they have never learned to see."
     return told
@@ -164,6 +197,7 @@ BOOK = Book(
     computes=tuple(COMPUTES.split()),
     resolve=resolve,
     prepare=prepare,
+    unsuited=unsuited,
     ingredients=ingredients,
     decorate=decorate,
     describe=describe,

@@ -67,11 +67,11 @@ def test_data_sets_are_prepared_once_and_known_by_their_photos(sample, tmp_path)
 def test_what_a_deck_says_of_its_run(tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "02-baseline.json").write_text(json.dumps({"weights": "random"}))
-    record = {"written": "2026-11-25T20:00:00", "data": {"sample": {"drawn": True}}}
+    record = {"written": "2026-11-25T20:00:00", "data": {"sample": {"title": "Six materials", "drawn": True}}}
     (tmp_path / "run.yml").write_text(yaml.safe_dump(record))
     told = edition.describe(tmp_path)
-    assert told.startswith(f"The run {tmp_path.name} of 2026-11-25, on sample.")
-    assert "drawn" in told and "random weights" in told
+    assert told.startswith(f"The run {tmp_path.name} of 2026-11-25, on Six materials.")
+    assert "Drawn, not photographed: Six materials." in told and "random weights" in told
 
 
 def test_every_chapter_of_the_book_has_its_room():

@@ -1,6 +1,7 @@
 """A chapter's results, written and read; figures shown with their alternative text."""
 
 import json
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,8 +9,8 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from wastebook.data import fingerprint
 from wastebook.errors import WastebookError
+from wastebook.photos.collection import load_photos
 from wastebook.report import chapter as chapters
 
 
@@ -34,7 +35,7 @@ def test_tables_and_values_come_back_as_they_were_kept(chapter, tmp_path):
 def test_a_result_that_is_not_there_names_the_chapter_to_run(chapter):
     with pytest.raises(WastebookError, match=r"there first: wastebook build --run .* --chapter 05-fifth"):
         chapter.read("05-fifth", "scores")
-    with pytest.raises(WastebookError, match="run chapter 05-fifth there first"):
+    with pytest.raises(WastebookError, match="run 05-fifth there first"):
         chapter.values("05-fifth")
 
 
@@ -79,14 +80,34 @@ def test_a_chapter_opened_by_hand_leaves_no_model_of_its_last_run(tmp_path, monk
 
 
 def test_results_of_other_photos_are_not_compared_with(chapter, tmp_path):
-    photos = pd.DataFrame({"path": ["a.jpg"], "sha256": ["0"], "label": ["glass"]})
+    few, all_ = (
+        SimpleNamespace(drawn={"dataset": "x", "photos": at, "fingerprint": str(at)}) for at in (72, 360)
+    )
     later = chapters.Chapter("02-second", tmp_path, tmp_path)
+    chapter.record(drawn=few.drawn)
+    later.check_same_photos("01-first", few)
+    with pytest.raises(
+        WastebookError, match="was run on 72 photos of x, 02-second now is on 360 photos of x"
+    ):
+        later.check_same_photos("01-first", all_)
+
+
+def test_what_a_chapter_needs_is_asked_for_when_it_is_opened(chapter, tmp_path, monkeypatch):
+    monkeypatch.setenv("WASTEBOOK_RUN", str(tmp_path))
+    with pytest.raises(WastebookError, match="run 01-first there first"):
+        chapters.open_chapter("02-second", ["01-first"])
     chapter.record(photos=1)
-    later.check_same_photos("01-first", photos)  # it did not say which it saw
-    chapter.record(fingerprint=fingerprint(photos))
-    later.check_same_photos("01-first", photos)
-    with pytest.raises(WastebookError, match="Chapter 01-first saw other photos"):
-        later.check_same_photos("01-first", photos.assign(sha256="1"))
+    chapters.open_chapter("02-second", ["01-first"])
+
+
+def test_a_chapter_takes_the_photos_that_an_earlier_one_saw(chapter, tmp_path, sample):
+    data = load_photos(sample.root, photos_per_class=4, seed=3)
+    chapter.record(**data.facts)
+    later = chapters.Chapter("02-second", tmp_path, tmp_path)
+    assert later.load_photos("01-first").photos.equals(data.photos)
+    chapter.record(drawn={**data.drawn, "fingerprint": "0"})
+    with pytest.raises(WastebookError, match="Run 01-first there again"):
+        later.load_photos("01-first")
 
 
 NAMES = ["<script>alert(1)</script>", "a|b", "$x_$", "**b** `c` _d_", "`x`{=html}", "{{< include secret >}}",

@@ -6,7 +6,6 @@ import pytest
 from wastebook import paths
 from wastebook.learning.predictions import MODEL, Model
 from wastebook.report import published as others
-from wastebook.report.figures.style import BINARY_ORDER, CLASS_ORDER
 
 PLAIN, LARGE = Model("resnet18", "64x64"), Model("resnet18", "96x128")
 TURNED, SEARCHED = Model("resnet18", "64x64", "rotation"), Model("resnet18", "64x64", head="searched")
@@ -14,7 +13,7 @@ TURNED, SEARCHED = Model("resnet18", "64x64", "rotation"), Model("resnet18", "64
 
 @pytest.fixture(scope="module")
 def fiuba():
-    return others.published_for(CLASS_ORDER)
+    return others.published_for("trashnet")
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +41,8 @@ def test_networks_are_told_as_text():
 
 def test_only_what_has_the_same_classes_compares(fiuba):
     assert {"FIUBA", "Single 2023"} <= set(fiuba["work"]) and "TFM" not in set(fiuba["work"])
-    assert set(others.published_for(BINARY_ORDER)["work"]) == {"TFM"}
-    assert others.published_for(["a", "b"]).empty
+    assert set(others.published_for("waste-classification")["work"]) == {"TFM"}
+    assert all(others.published_for(name).empty for name in ("sample", "own-trashnet", "mine"))
 
 
 def test_published_scores_stand_below_ours(scores, fiuba):

@@ -34,7 +34,7 @@ def write_run(folder, scores, data=("trashnet",), drawn=False):
     chapter = Chapter("04-efficientnet", folder, folder)
     chapter.save("scores", scores)
     chapter.save("predictions", pd.DataFrame({"path": ["a"] * 501}))
-    chapter.record(scheme="grouped")
+    chapter.record(scheme="grouped", dataset="trashnet")
     record = {"written": "2026", "commit": "abc", "hardware": {"cores": 2}, "versions": {"python": "3.11"}}
     facts = {"photos": 400, "fingerprint": "f" * 64, "drawn": drawn}
     record["data"] = {name: {"name": name, **facts} for name in data}

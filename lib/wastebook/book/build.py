@@ -21,20 +21,23 @@ import joblib
 import psutil
 import yaml
 
-from wastebook.book.execute import State, run_chapter
+from wastebook.book.execute import State, remove_chapter, run_chapter
 from wastebook.book.plan import (
     BUILD,
     LOCK,
+    NEEDS,
+    READS,
     Book,
     Parameters,
     Text,
     check_parameters,
     find_chapter,
     ingredients,
-    needs_of,
+    leave_out,
     parameters_of,
     plan,
     read_chapter,
+    stated,
     versions,
 )
 from wastebook.book.render import find_renderer, make_site
@@ -52,16 +55,22 @@ def build(
     jobs: int | None = None,
     renderer: str = "auto",
 ) -> dict[str, Any]:
-    """Build the book in the folder `run`: `run`, `chapters` (state and seconds of each), `errors` and `page`,
-    the page to open (None where a chapter failed: the site then stays as it was).
+    """Build the book in the folder `run`: `run`, `chapters` (state and seconds of each), `left_out` (why,
+    by chapter), `errors` and `page`, the page to open (None where a chapter failed: the site then stays as it
+    was).
 
     WastebookError, before anything starts, for whatever is wrong with what was asked.
     """
     find_renderer(renderer)
     parameters = plan(book, profile, settings, wanted)
-    needs = {chapter: needs_of(read_chapter(book, chapter)) for chapter in parameters}
     with exclusive_lock(run / LOCK):
-        data = prepare(book, run, parameters, afresh=not wanted)
+        left_out = _leave_out(book, run, parameters)
+        sources = {chapter: read_chapter(book, chapter) for chapter in parameters}
+        needs = {
+            name: [each for each in stated(source, NEEDS, READS) if each in parameters]
+            for name, source in sources.items()
+        }
+        data = prepare(book, run, parameters, afresh=not wanted, left_out=left_out)
         made_from = {name: ingredients(book, name, parameters[name], data.get(name, "")) for name in needs}
         before = {chapter: _state(run, chapter) for chapter in parameters}
         ended = _run_snakemake(book, run, parameters, needs, made_from, jobs or 2)
@@ -74,7 +83,19 @@ def build(
         name: {"state": state["state"], "seconds": round(state.get("seconds", 0), 1)}
         for name, state in sorted(states.items())
     }
-    return {"run": str(run), "chapters": chapters, "errors": errors, "page": page}
+    return {"run": str(run), "chapters": chapters, "left_out": left_out, "errors": errors, "page": page}
+
+
+def _leave_out(book: Book, run: Path, parameters: Parameters) -> dict[str, str]:
+    """Take chapters that do not suit their data from those to run, and from the run; says why each is."""
+    left_out = leave_out(book, parameters)
+    for chapter, why in left_out.items():
+        print(f"{chapter} is left out: {why}.", file=sys.stderr)
+        remove_chapter(run, chapter)
+        del parameters[chapter]
+    if not parameters:
+        raise WastebookError("No chapter is left to run: these photos suit none that was asked for.")
+    return left_out
 
 
 def execute_chapter(
@@ -102,11 +123,15 @@ def execute_chapter(
         return run_chapter(source, chapter, complete, run, book.chapters, follow)
 
 
-def prepare(book: Book, run: Path, parameters: Parameters, afresh: bool) -> dict[str, str]:
+def prepare(
+    book: Book, run: Path, parameters: Parameters, afresh: bool, left_out: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Make ready what chapters are made from, and keep in `run.yml` what the run is (over what is there
     already, unless `afresh`). Gives the hash of each chapter's data."""
     facts, hashes = book.prepare(parameters)
     earlier = {} if afresh else read_record(run)
+    for chapter in parameters:
+        earlier.get("left_out", {}).pop(chapter, None)
     record = {
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
         "commit": commit(book.root),
@@ -114,6 +139,7 @@ def prepare(book: Book, run: Path, parameters: Parameters, afresh: bool) -> dict
         "versions": {"python": platform.python_version(), **versions(declared_packages(book))},
         **{name: {**earlier.get(name, {}), **one} for name, one in facts.items()},
         "parameters": {**earlier.get("parameters", {}), **parameters},
+        "left_out": {**earlier.get("left_out", {}), **(left_out or {})},
     }
     write_text(run / "run.yml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
     return hashes

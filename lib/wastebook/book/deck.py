@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 
 from wastebook.book.execute import run_chapter
 from wastebook.book.pandoc import TEMPLATES, cells_as_markdown, run_pandoc
-from wastebook.book.plan import LOCK, Book, chapter_names, check_parameters, read_chapter
+from wastebook.book.plan import LOCK, Book, chapter_names, check_parameters, read_chapter, without
 from wastebook.book.render import find_renderer, render_with_quarto, replace_site, write_config
 from wastebook.errors import WastebookError
 from wastebook.files import exclusive_lock, write_text
@@ -57,9 +57,7 @@ def _for_results(book: Book, run: Path) -> NotebookNode:
     missing = {name for name in chapter_names(book) if not (run / "results" / f"{name}.json").exists()}
     if missing == set(chapter_names(book)):
         raise WastebookError(f"There are no results in {run}: build it first.")
-    notebook = read_chapter(book, DECK)
-    notebook.cells = [cell for cell in notebook.cells if missing.isdisjoint(cell.metadata.get("tags", []))]
-    return notebook
+    return without(read_chapter(book, DECK), missing)
 
 
 def _render_with_pandoc(program: str, executed: Path, stage: Path, config: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from wastebook.book.check import check_notebook
-from wastebook.book.plan import BUILD, NEEDS, annotated, cell_options
+from wastebook.book.plan import BUILD, READS, STATED, annotated, cell_options, stated, without
 from wastebook.errors import WastebookError
 from wastebook.files import exclusive_lock, write_text
 
@@ -53,7 +53,8 @@ def run_chapter(
     folder: Path,
     follow: Callable[[State], None] = lambda state: None,
 ) -> Path:
-    """Execute a chapter's notebook from `folder`, with all its parameters, into the folder `run`. Where it
+    """Execute a chapter's notebook from `folder`, with all its parameters, into the folder `run`; without
+    the cells tagged with a chapter that it reads and that has left nothing there. Where it
     fails, the run keeps what it had, `logs/` gets notebook and traceback, a WastebookError says why."""
     state: State = {"state": "running", "started": time.time()}
     stage, log = run / BUILD / chapter, run / "logs" / f"{chapter}.log"
@@ -69,7 +70,9 @@ def run_chapter(
         written.parent.mkdir(parents=True)
         tell()
         try:
-            notebook = _execute(_with_values(source, parameters), run, stage, written, folder, tell)
+            missing = [name for name in stated(source, READS) if not (run / "results" / name).exists()]
+            source = _with_values(without(source, missing), parameters)
+            notebook = _execute(source, run, stage, written, folder, tell)
             _finish(notebook, written, log)
             _move_in(stage, run, chapter)
         except Exception as error:
@@ -101,7 +104,7 @@ def _with_values(source: NotebookNode, parameters: Mapping[str, Any]) -> Noteboo
             for name, _, value in reversed(annotated(cell.source)):
                 first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
                 start, end = lines[first][: value.col_offset], lines[last][value.end_col_offset :]
-                if name != NEEDS:
+                if name not in STATED:
                     lines[first : last + 1] = [start + repr(parameters[name]).encode() + end]
             cell.source = b"\n".join(lines).decode()
     return source
@@ -191,6 +194,14 @@ def _write_alternative_texts(cell: NotebookNode) -> None:
         # JSON is YAML on one line, whatever quotes and colons the text has.
         lines = [f"#| {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()]
         cell.source = "\n".join([*lines, body])
+
+
+def remove_chapter(run: Path, chapter: str) -> None:
+    """Take what a run has of a chapter out of it."""
+    for place in (
+        run / part.format(chapter) for part in (*PARTS, f"{BUILD}/{{}}.done", f"{BUILD}/{{}}.json")
+    ):
+        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
 
 
 def _move_in(stage: Path, run: Path, chapter: str) -> None:

@@ -8,7 +8,7 @@ import json
 import platform
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -26,7 +26,9 @@ SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", 
 BUILD = ".build"  # in a run: what is under way; of a chapter its stage, `.json` (state), `.job`, `.done`
 LOCK = f"{BUILD}/lock"  # of a run: whoever builds, executes or renders holds it
 PLAIN = (ast.Constant, ast.UnaryOp, ast.List, ast.Tuple, ast.Dict)  # values of parameters
-NEEDS = "needs"  # the parameter in which a notebook names the chapters whose results it reads
+# Parameters that a notebook states, and nobody sets: the chapters whose results it reads, those that it reads
+# where they have run, and what it asks of its data, each in words and as an expression for `book.unsuited`.
+NEEDS, READS, ASKS = STATED = ("needs", "reads", "asks")
 
 Values = dict[str, Any]  # parameters of one chapter
 Parameters = dict[str, Values]  # by chapter
@@ -45,6 +47,7 @@ class Book(NamedTuple):
     resolve: Callable[[str, Any], Any] = lambda name, value: value  # a parameter's value, for any folder
     prepare: Callable[[Parameters], Prepared] = lambda parameters: ({}, {})
     ingredients: Callable[[str, Values], Any] = lambda chapter, values: None  # more that makes it stale
+    unsuited: Callable[[Values, Mapping[str, str]], str] = lambda values, asks: ""  # why, where it is so
     decorate: Callable[[Path], None] = lambda run: None  # writes pages and includes before rendering
     describe: Callable[[Path], str] = lambda run: f"The run {run.name}."  # under the title of its deck
     finish: Callable[[Path, Path], None] = lambda run, site: None  # adds to a site
@@ -132,16 +135,36 @@ def _type_of(node: ast.AnnAssign | ast.Assign, default: Any) -> Any:
     return Any if default is None else type(default)
 
 
-def needs_of(notebook: NotebookNode) -> list[str]:
-    """The chapters whose results a notebook reads: its parameter `needs`, which nobody sets."""
-    return list(parameters_of(notebook).get(NEEDS, Parameter(list, [])).default)
+def stated(notebook: NotebookNode, *names: str) -> list[str]:
+    """What a notebook states in its parameters of these names (`STATED`): the chapters that it reads."""
+    known = parameters_of(notebook)
+    return [each for name in names if name in known for each in known[name].default]
+
+
+def without(notebook: NotebookNode, missing: Collection[str]) -> NotebookNode:
+    """The notebook without the cells that are tagged with the name of a chapter that is missing."""
+    notebook.cells = [cell for cell in notebook.cells if not {*cell.metadata.get("tags", [])} & {*missing}]
+    return notebook
+
+
+def leave_out(book: Book, parameters: Parameters) -> dict[str, str]:
+    """Why chapters are left out, of those to run: their data is not what they ask for, or a chapter that they
+    need is left out."""
+    reasons: dict[str, str] = {}
+    for chapter, values in parameters.items():
+        source = read_chapter(book, chapter)
+        lacking = [f"it needs {need}" for need in stated(source, NEEDS) if need in reasons]
+        asks = parameters_of(source).get(ASKS, Parameter(dict, {})).default
+        if why := next(iter(lacking), "") or book.unsuited(values, asks):
+            reasons[chapter] = why
+    return reasons
 
 
 def check_parameters(book: Book, chapter: str, given: Mapping[str, Any]) -> Values:
-    """All parameters of a chapter but `needs`: those given, checked against its notebook's, over its
+    """All parameters of a chapter but those `STATED`: those given, checked against its notebook's, over its
     defaults. WastebookError where the notebook has no such parameter or the value is not of its type."""
     known = parameters_of(read_chapter(book, chapter))
-    known.pop(NEEDS, None)
+    known = {name: one for name, one in known.items() if name not in STATED}
     for name in given:
         if name not in known:
             raise _unknown(f"parameter of chapter {chapter}", name, known)
@@ -199,7 +222,7 @@ def plan(book: Book, profile: str, settings: Sequence[str] = (), wanted: Sequenc
         if match is None:
             raise WastebookError(f"--set {text}: expected chapter.parameter=value, as in '*.seed=1'.")
         asked.setdefault(match["chapter"], {})[match["name"]] = Text(match["value"])
-    known = {chapter: parameters_of(source).keys() - {NEEDS} for chapter, source in sources.items()}
+    known = {chapter: parameters_of(source).keys() - {*STATED} for chapter, source in sources.items()}
     given: Parameters = {chapter: {} for chapter in sources}
     for layer in (profiled, asked):
         for name, value in layer.pop("*", {}).items():
@@ -216,7 +239,7 @@ def plan(book: Book, profile: str, settings: Sequence[str] = (), wanted: Sequenc
 
 def _order(sources: Mapping[str, NotebookNode], wanted: set[str]) -> list[str]:
     """The chapters wanted (all where none is named) and those they need, each after those it needs."""
-    needs = {name: needs_of(source) for name, source in sources.items()}
+    needs = {name: stated(source, NEEDS, READS) for name, source in sources.items()}
     for chapter in needs:
         for need in needs[chapter]:
             if need not in needs:

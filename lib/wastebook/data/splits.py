@@ -44,6 +44,22 @@ def split_photos(photos: pd.DataFrame, scheme: str, seed: int) -> pd.DataFrame:
     return photos.assign(split=_deal(photos, tuple(FRACTIONS), groups, seed))
 
 
+def has_official_split(photos: pd.DataFrame) -> bool:
+    """Whether the photos come with a split of their own that has every class in train, validation (which may
+    be taken from train) and test."""
+    try:
+        return bool(split_photos(photos, "official", 0).groupby("label")["split"].nunique().eq(3).all())
+    except WastebookError:
+        return False
+
+
+def count_things(photos: pd.DataFrame, scheme: str) -> pd.Series:
+    """How many photos (whole groups, where the scheme is `grouped`) there are of each class to deal out: one
+    with fewer than three cannot be in every split."""
+    things = group_numbers(photos) if scheme == "grouped" else np.arange(len(photos))
+    return pd.Series(things, index=photos.index).groupby(photos["label"]).nunique()
+
+
 def group_numbers(photos: pd.DataFrame) -> np.ndarray:
     """A number per group for each row (`path, group`; a photo may have several), 0 and up in the order of the
     rows; a photo without a group is one of its own."""

@@ -128,8 +128,8 @@ def measure_memory(answers: pd.DataFrame, learn: Learn, deals: Deals) -> pd.Data
     for key, photos in deals.items():
         in_test, group = photos["split"] == "test", photos["group"]
         twin = group.isin(group[in_test].dropna()) & group.isin(group[~in_test].dropna())
-        if twin.any():
-            unmet = photos["split"].mask(twin & (photos["split"] == "train"), "left out")
+        unmet = photos["split"].mask(twin & (photos["split"] == "train"), "left out")
+        if twin.any() and _can_learn(photos.assign(split=unmet)):
             met = answers[(answers["scheme"] == key[0]) & (answers["seed"] == key[1])]
             sides = {"met": met, "unmet": learn({key: photos.assign(split=unmet)})}
             asked = photos.loc[twin & in_test, "path"]
@@ -147,7 +147,8 @@ def measure_memory(answers: pd.DataFrame, learn: Learn, deals: Deals) -> pd.Data
 
 def learning_curve(learn: Learn, deals: Deals, shares: Sequence[float]) -> pd.DataFrame:
     """How often a head is right on test that learned from so large `shares` of each class's train photos, a
-    smaller part of a larger: the model's columns, `value, low, high, photos` (how many, the deals' mean)."""
+    smaller part of a larger: the model's columns, `value, low, high, photos` (how many, the deals' mean). A
+    share that leaves a class with too little to learn from is left out."""
     rows = []
     for share in shares:
         dealt = {}
@@ -156,6 +157,8 @@ def learning_curve(learn: Learn, deals: Deals, shares: Sequence[float]) -> pd.Da
             rank = order.groupby([photos["label"], photos["split"]]).rank(pct=True)
             spared = (photos["split"] == "train") & (rank > share)
             dealt[key] = photos.assign(split=photos["split"].mask(spared, "left out"))
+        if not all(map(_can_learn, dealt.values())):
+            continue
         answers = learn(dealt)
         scores = score(answers[answers["split"] == "test"], "").set_index("metric")
         learned = np.mean([(photos["split"] == "train").sum() for photos in dealt.values()])
@@ -178,3 +181,10 @@ def tell_apart(photos: pd.DataFrame, features: np.ndarray, seed: int = 0) -> pd.
         found = {name: domain_auc(features[part], side[part], seed) for name, (part, side) in cases.items()}
         rows.append({"label": label} | found)
     return pd.DataFrame(rows)
+
+
+def _can_learn(photos: pd.DataFrame) -> bool:
+    """Whether train has something of each class: where validation is made from it, two things at least."""
+    train = photos[photos["split"] == "train"]
+    things = train.groupby("label")["group"].nunique().reindex(photos["label"].unique(), fill_value=0)
+    return things.min() > (0 if (photos["split"] == "validation").any() else 1)

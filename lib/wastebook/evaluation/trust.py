@@ -148,8 +148,10 @@ def suspect_labels(photos: pd.DataFrame, features: np.ndarray, classes: list[str
     `features` (N, D) of the other folds; a group stays in one."""
     labels, rows = class_numbers(photos["label"], classes), np.arange(len(photos))
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300, tol=1e-3))
-    folds = StratifiedGroupKFold(shuffle=True, random_state=0)
-    how = {"groups": group_numbers(photos), "cv": folds, "method": "predict_proba"}
+    groups = pd.Series(group_numbers(photos), index=photos.index)
+    fewest = groups.groupby(photos["label"]).nunique().min()
+    folds = StratifiedGroupKFold(min(5, fewest), shuffle=True, random_state=0)
+    how = {"groups": groups, "cv": folds, "method": "predict_proba"}
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         probabilities = cross_val_predict(model, features, labels, **how)

@@ -1,14 +1,12 @@
 """A model studied: trained alike under every split scheme and seed, so that scores come with their spread."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from wastebook.data import split_photos
-from wastebook.errors import WastebookError
+from wastebook.data.splits import has_official_split, split_photos
 from wastebook.learning.heads import Head, predict_head, solve_head, train_head
 from wastebook.learning.predictions import MODEL, Model
 
@@ -54,10 +52,8 @@ def deal_photos(photos: pd.DataFrame, scheme: str, seeds: Sequence[int]) -> Deal
     [('random', 0), ('random', 1)]
     """
     schemes = [scheme]
-    with suppress(WastebookError):  # there is no official split
-        official = split_photos(photos, "official", seeds[0])
-        if scheme != "official" and official.groupby("label")["split"].nunique().min() == 3:
-            schemes.append("official")
+    if scheme != "official" and has_official_split(photos):
+        schemes.append("official")
     return {(name, seed): split_photos(photos, name, seed) for name in schemes for seed in seeds}
 
 

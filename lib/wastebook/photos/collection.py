@@ -1,20 +1,24 @@
 """The photos of a chapter: opened, checked, drawn and grouped in one call."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from wastebook.data.cards import Card
 from wastebook.data.datasets import draw_per_class, fingerprint, open_dataset
 from wastebook.data.sample import true_boxes
-from wastebook.photos.duplicates import find_duplicates, group_photos
+from wastebook.data.splits import count_things, has_official_split
+from wastebook.photos.duplicates import find_duplicates, group_photos, pairs_among
 from wastebook.photos.quality import check_photos, readable_photos
 
 
 class Collection(NamedTuple):
     """The photos of a chapter. `photos` and `pairs` (of `find_duplicates`) are those drawn, `files` and
-    `problems` (of `check_photos`) all of the set."""
+    `problems` (of `check_photos`) all of the set; `drawn` is how to come by them again, `scheme` how they are
+    dealt out and `remarks` what had to be done for that (see `for_learning`)."""
 
     name: str
     title: str
@@ -25,6 +29,36 @@ class Collection(NamedTuple):
     pairs: pd.DataFrame
     files: pd.DataFrame
     problems: pd.DataFrame
+    drawn: Mapping[str, Any] = MappingProxyType({})
+    scheme: str = ""
+    remarks: tuple[str, ...] = ()
+
+    def for_learning(self, scheme: str) -> "Collection":
+        """What can be dealt out by a scheme: without the classes of which there is too little to be in train,
+        validation and test; `grouped` in place of an `official` split that is not there, or has a hole."""
+        photos, remarks = self.photos, list(self.remarks)
+        if scheme == "official" and not has_official_split(photos):
+            scheme = "grouped"
+            remarks.append("No split of their own has every class on every side: photos are dealt out anew.")
+        things = count_things(photos, scheme).reindex(self.classes, fill_value=0)
+        classes, few = list(things.index[things >= 3]), things[things < 3]
+        told = [
+            f"{name} ({sum(photos['label'] == name)} photos, {few[name]} to deal out)" for name in few.index
+        ]
+        if told:
+            least = (
+                "What shows one thing stays together; train, validation and test take three things at least."
+            )
+            remarks.append(f"Left out of learning: {', '.join(told)}. {least}")
+        photos = photos[photos["label"].isin(classes)].reset_index(drop=True)
+        dealt = self._replace(photos=photos, pairs=pairs_among(photos, self.pairs), classes=classes)
+        return dealt._replace(scheme=scheme, remarks=tuple(remarks))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a chapter records of its photos."""
+        facts = {"dataset": self.name, "title": self.title, "photos": len(self.photos)}
+        return facts | {"fingerprint": self.fingerprint, "drawn": self.drawn}
 
     @property
     def fingerprint(self) -> str:
@@ -62,4 +96,7 @@ def load_photos(dataset: str | Path, photos_per_class: int | None = None, seed: 
     photos = draw_per_class(readable_photos(opened.photos, problems), photos_per_class, seed)
     pairs = find_duplicates(photos, opened.root)
     shown = {"photos": group_photos(photos, pairs), "pairs": pairs, "files": opened.photos}
-    return Collection(**opened._asdict() | shown, title=opened.card["title"], problems=problems)
+    drawn = {"dataset": str(dataset), "photos_per_class": photos_per_class, "seed": seed}
+    drawn |= {"photos": len(photos), "fingerprint": fingerprint(photos)}
+    told = {"title": opened.card["title"], "problems": problems, "drawn": drawn}
+    return Collection(**opened._asdict() | shown | told)

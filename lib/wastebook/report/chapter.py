@@ -10,6 +10,7 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
 from wastebook import paths
-from wastebook.data import fingerprint
 from wastebook.errors import WastebookError
 from wastebook.files import as_html
+from wastebook.photos.collection import Collection, load_photos
 from wastebook.report.figures import style
 
 PIXEL_RATIO = 2  # figures are drawn at twice the size they are shown at, for sharp screens
@@ -54,12 +55,21 @@ class Chapter:
         """The single values that `chapter` kept in this run; WastebookError where it has not."""
         return json.loads(self._kept(chapter, Path(f"{chapter}.json")).read_text(encoding="utf-8"))
 
-    def check_same_photos(self, chapter: str, photos: pd.DataFrame) -> None:
-        """WastebookError where `chapter` recorded the `fingerprint` of other photos than these."""
-        if self.values(chapter).get("fingerprint") not in (None, fingerprint(photos)):
+    def load_photos(self, chapter: str) -> Collection:
+        """The photos that `chapter` saw in this run; WastebookError where they are others by now."""
+        drawn = self.values(chapter)["drawn"]
+        data = load_photos(drawn["dataset"], drawn["photos_per_class"], drawn["seed"])
+        self.check_same_photos(chapter, data)
+        return data
+
+    def check_same_photos(self, chapter: str, data: Collection) -> None:
+        """WastebookError where `chapter` saw other photos in this run than these."""
+        drawn = self.values(chapter)["drawn"]
+        if drawn["fingerprint"] != data.drawn["fingerprint"]:
+            then, now = (f"{one['photos']} photos of {one['dataset']}" for one in (drawn, data.drawn))
             raise WastebookError(
-                f"Chapter {chapter} saw other photos in {self.run} than chapter {self.name} does now: run it "
-                f"there again with the same data set, photos per class and seed."
+                f"{chapter} in {self.run} was run on {then}, {self.name} now is on {now}.\nRun {chapter} "
+                "there again, with the same dataset, photos_per_class and seed."
             )
 
     def _kept(self, chapter: str, file: Path) -> Path:
@@ -67,18 +77,20 @@ class Chapter:
         if not kept.exists():
             run = self.run.name if self.run.parent == paths.RUNS else self.run
             raise WastebookError(
-                f"No results/{file.as_posix()} in {self.run}: run chapter {chapter} there first: "
-                f"wastebook build --run {run} --chapter {chapter}"
+                f"No results/{file.as_posix()} in {self.run}, which {self.name} reads: run {chapter} there "
+                f"first: wastebook build --run {run} --chapter {chapter}"
             )
         return kept
 
 
-def open_chapter(name: str) -> Chapter:
-    """Open a chapter: figure defaults set, results ready to be written.
+def open_chapter(name: str, needs: Iterable[str] = ()) -> Chapter:
+    """Open a chapter: figure defaults set, results ready to be written. WastebookError where one that it
+    needs has not run.
 
     Parameters
     ----------
     name : the stem of the notebook's file.
+    needs : the chapters whose results it reads.
 
     Returns
     -------
@@ -93,6 +105,8 @@ def open_chapter(name: str) -> Chapter:
     run = Path(os.environ.get("WASTEBOOK_RUN") or paths.RUNS / "lab")
     stage = os.environ.get("WASTEBOOK_STAGE")
     chapter = Chapter(name, run, Path(stage or run))
+    for need in needs:
+        chapter.values(need)
     if not stage:
         shutil.rmtree(chapter.models, ignore_errors=True)
     return chapter

@@ -1,27 +1,24 @@
 """What others published, beside what was found here: matched on a model's network and head."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 
 from wastebook import paths
 from wastebook.evaluation.metrics import METRICS
 from wastebook.learning.predictions import MODEL
-from wastebook.report.figures.style import BINARY_ORDER, CLASS_ORDER
 from wastebook.report.sentences import format_score, name_models
 from wastebook.report.tables import tabulate_scores
 
-# What a set of classes may be compared with, by the beginning of `data` in `data/published.csv`.
-COMPARABLE = {frozenset(CLASS_ORDER): ("TrashNet", "RealWaste"), frozenset(BINARY_ORDER): ("Waste Class",)}
+# What a data set may be compared with, by the beginning of `data` in `data/published.csv`.
+COMPARABLE = {"trashnet": ("TrashNet", "RealWaste"), "waste-classification": ("Waste Class",)}
 SHOWN = METRICS[:2]
 SAME = ["network", "head", "metric"]  # what a published figure and one of ours share
 
 
-def published_for(classes: Iterable[str]) -> pd.DataFrame:
-    """What others published of photos with these classes (`data/published.csv`: `work, data, what, network,
+def published_for(dataset: str) -> pd.DataFrame:
+    """What others published of the photos of a data set (`data/published.csv`: `work, data, what, network,
     head, statistic, value, source`; no `network` where it is about photos); no row where nobody has."""
     published = pd.read_csv(paths.CARDS / "published.csv")
-    comparable = published["data"].str.startswith(COMPARABLE.get(frozenset(classes), ("none",)))
+    comparable = published["data"].str.startswith(COMPARABLE.get(dataset, ("none",)))
     return published[comparable].reset_index(drop=True)
 
 

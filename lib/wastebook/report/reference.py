@@ -96,7 +96,8 @@ def write_reference(run: Path) -> list[Path]:
     data, written = _real_data(run, record), []
     for results in sorted(path for path in (run / "results").iterdir() if path.is_dir()):
         parameters = record["parameters"].get(results.name, {})
-        main, state = Path(str(parameters.get("dataset", ""))).name, run / ".build" / f"{results.name}.json"
+        values, state = results.with_suffix(".json"), run / ".build" / f"{results.name}.json"
+        main = json.loads(values.read_text(encoding="utf-8")).get("dataset", "") if values.exists() else ""
         facts = {name: record.get(name) for name in ("written", *MADE_WITH)} | {"parameters": parameters}
         facts["seconds"] = json.loads(state.read_text()).get("seconds") if state.exists() else None
         tables_of = _small_tables(results, main)
@@ -106,8 +107,7 @@ def write_reference(run: Path) -> list[Path]:
             folder.mkdir(parents=True)
             for name, table in tables_of[dataset].items():
                 table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
-            values = results.with_suffix(".json")
-            if dataset == main and values.exists():
+            if dataset == main:
                 shutil.copyfile(values, folder / "values.json")
             facts["data"] = {dataset: data[dataset]}
             write_text(folder / "run.yml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))

@@ -126,6 +126,21 @@ def join_names(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def describe_balance(counts: pd.Series) -> str:
+    """How evenly photos lie in classes, from their `counts`, as a sentence."""
+
+    def named(count: int) -> str:
+        names = counts.index[counts == count]
+        told = join_names(names) if len(names) < 4 else f"{len(names)} classes"
+        return f"{told} ({format_count(count)}{' each' * (len(names) > 1)})"
+
+    most, fewest = counts.max(), counts.min()
+    if most == fewest:
+        return f"All {len(counts)} classes have {format_count(most)} photos."
+    ratio = format_number(most / fewest, 1)
+    return f"Most photos are of {named(most)}, fewest of {named(fewest)}: {ratio} times as many."
+
+
 def describe_difference(row: pd.Series, other: str) -> str:
     """What a difference says, as `judge_difference` reads it, and the difference itself.
 
@@ -228,6 +243,7 @@ def caveats(data: Any, *backbones: Any) -> str:
             "Counts are of those, and copies of the others go unseen."
         )
     random = "random weights: it has never learned to see, and nothing here says what it could do"
+    texts += getattr(data, "remarks", ())
     for backbone in backbones:
         if remark := random if backbone.weights == "random" else backbone.note:
             texts.append(f"A note on {name_network(backbone.name)}: {remark}.")
