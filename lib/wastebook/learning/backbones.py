@@ -53,7 +53,7 @@ def load_backbone(
     ----------
     name : `resnet18`, `efficientnet_b0`, or any name of timm's, with the tag of its weights or without
     weights : `imagenet` (from `WASTEBOOK_WEIGHTS`, the hub's cache, or a download), `random`, `auto`
-        (ImageNet's where they are to be had, else random), or a file of tensors
+        (ImageNet's where they are to be had, else of a network that stands in), or a file of tensors
     image_size : side of a square or (height, width) in pixels, 32 or more; the weights' own where None
     photos, root, seed : for random weights, which `seed` draws: some of the photos below the folder `root`
         set the BatchNorm statistics, without which deep random networks collapse
@@ -75,9 +75,9 @@ def load_backbone(
     own = partial(_at_hand, name, timm_name, repository)
     fetch = partial(huggingface_hub.hf_hub_download, repository, "model.safetensors", force_download=True)
     server = huggingface_hub.constants.ENDPOINT if repository else ""
-    weights, file = choose_weights(weights, f"{timm_name}.safetensors", own, server, fetch)
-    backbone = _build(name, timm_name, weights, image_size, seed)
-    return _settle(backbone, photos, root) if file is None else _load_weights(backbone, file)
+    name, weights, file, note = choose_weights(name, weights, f"{timm_name}.safetensors", own, server, fetch)
+    backbone = _build(name, BOOK_NAMES.get(name, name), weights, image_size, seed)
+    return _settle(backbone, photos, root) if file is None else _load_weights(backbone, file, note)
 
 
 def accelerator() -> torch.device:
@@ -215,7 +215,7 @@ def _stored_hash(file: Path) -> str:
     return stored if len(stored) == 64 else ""
 
 
-def _load_weights(backbone: Backbone, file: Path) -> Backbone:
+def _load_weights(backbone: Backbone, file: Path, note: str) -> Backbone:
     """The backbone with the weights in `file`, without their classifier; an error names what does not fit."""
     sha256 = file_hash(file)
     try:
@@ -233,8 +233,8 @@ def _load_weights(backbone: Backbone, file: Path) -> Backbone:
             f"The weights in {file} do not fit. Are they of another network? {told}"
         ) from error
     unknown = "" if _stored_hash(file) else f"these weights are not known by their hash ({file.name})"
-    note = next((card.get("note", "") for card in known_weights() if card["sha256"] == sha256), unknown)
-    return backbone._replace(sha256=sha256, note=note)
+    known = next((card.get("note", "") for card in known_weights() if card["sha256"] == sha256), unknown)
+    return backbone._replace(sha256=sha256, note=note or known)
 
 
 def _settle(backbone: Backbone, photos: pd.DataFrame | None, root: Path | None) -> Backbone:

@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+from safetensors import safe_open
 
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.learning.features import Backbone, Forward, short_hash
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
     import keras
 
 # The book's names for Keras' backbones: the network's and its module's in `keras.applications`.
-BACKBONES = {"xception": ("Xception", "xception"), "efficientnet_b0": ("EfficientNetB0", "efficientnet")}
+BACKBONES = {
+    "xception": ("Xception", "xception"),
+    "efficientnet_b0": ("EfficientNetB0", "efficientnet"),
+    "mobilenetv2_100": ("MobileNetV2", "imagenet_utils"),
+}
 # Networks of our own: filters, dense layers, and whether something is done against over-fitting. The TFM
 # gives no layout for its base CNN, so that one is ours; its optimised CNN has 6,819,393 parameters at 224
 # pixels.
@@ -130,8 +135,9 @@ def load_keras_backbone(
     """The backbone `name` (`xception` or `efficientnet_b0`) of Keras, frozen, for photos squeezed to
     `image_size` pixels a side; `weights`, `photos`, `root`, `seed` and errors as `load_backbone`'s, but with
     Keras' files and cache."""
-    if name not in BACKBONES:
-        raise WastebookError(f"There is no Keras backbone {name!r}. {did_you_mean(name, BACKBONES)}")
+    names = {card["backbone"] for card in known_weights("keras")}
+    if name not in names:
+        raise WastebookError(f"There is no Keras backbone {name!r}. {did_you_mean(name, names)}")
     if image_size < SMALLEST:
         raise WastebookError(f"{name} takes photos of {SMALLEST} pixels a side or more, not {image_size}.")
     keras, home = import_keras(), Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
@@ -139,12 +145,16 @@ def load_keras_backbone(
     where = {"cache_dir": home, "cache_subdir": "models", "file_hash": card["md5"]}
     fetch = partial(keras.utils.get_file, card["file"], card["url"], **where)
     own = partial(_at_hand, name, home / "models" / card["file"], card)
-    weights, file = choose_weights(weights, card["file"], own, card["url"], fetch)
+    name, weights, file, note = choose_weights(name, weights, card["file"], own, card["url"], fetch)
     keras.utils.set_random_seed(seed)
     size = (image_size, image_size)
     build = getattr(keras.applications, BACKBONES[name][0])
-    network = build(include_top=False, weights=None, pooling="avg", input_shape=(*size, 3))
-    if file is not None:
+    frame = 2 * (name == "mobilenetv2_100")  # that `preprocess` adds
+    shape = (image_size + frame, image_size + frame, 3)
+    network = build(include_top=False, weights=None, pooling="avg", input_shape=shape)
+    if file is not None and file.suffix == ".safetensors":
+        network = _as_in_torch(network, file)
+    elif file is not None:
         try:
             network.load_weights(file)
         except (ValueError, OSError, KeyError, TypeError) as error:
@@ -155,7 +165,33 @@ def load_keras_backbone(
     if file is None:
         _settle(whole, settling_pixels(photos, root, size))
     whole.trainable = False
-    return Backbone(name, whole, size, whole.output_shape[1], weights, weights_hash(whole))
+    return Backbone(name, whole, size, whole.output_shape[1], weights, weights_hash(whole), note=note)
+
+
+def _as_in_torch(network: "keras.Model", file: Path) -> "keras.Model":
+    """Keras' MobileNetV2 with the tensors of torch's, padding and normalising as it is done there: before a
+    step of two torch pads on both sides, TensorFlow after the last pixel alone."""
+    keras = import_keras()
+    with safe_open(file, "numpy") as stored:
+        tensors = iter([stored.get_tensor(name) for name in stored.metadata()["order"].split()])
+    change = {"Conv1": {"padding": "valid"}}  # `preprocess` has padded it
+
+    def as_in_torch(layer: Any) -> Any:
+        facts = layer.get_config() | change.get(layer.name, {})
+        if isinstance(layer, keras.layers.BatchNormalization):
+            facts["epsilon"] = 1e-5
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            facts["padding"] = 1
+        return type(layer).from_config(facts)
+
+    whole = keras.models.clone_model(network, clone_function=as_in_torch)
+    for layer in whole.layers:
+        own = [next(tensors) for _ in layer.weights]
+        if own and own[0].ndim == 4:  # (out, in, height, width), or of a depthwise filter (channels, 1, ...)
+            depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+            own = [own[0].transpose(2, 3, 0, 1) if depthwise else own[0].transpose(2, 3, 1, 0)]
+        layer.set_weights(own)
+    return whole
 
 
 def prepare_forward(backbone: Backbone, precision: str = "auto") -> tuple[str, Forward]:
@@ -166,7 +202,11 @@ def prepare_forward(backbone: Backbone, precision: str = "auto") -> tuple[str, F
 
 def preprocess(name: str, pixels: Any) -> Any:
     """Values 0-255 as Keras' backbone `name` takes them."""
-    return getattr(import_keras().applications, BACKBONES[name][1]).preprocess_input(pixels)
+    keras = import_keras()
+    module = getattr(keras.applications, BACKBONES[name][1])
+    if name == "mobilenetv2_100":  # as torch does it, with a frame of zeros
+        return keras.layers.ZeroPadding2D(1)(module.preprocess_input(pixels, mode="torch"))
+    return module.preprocess_input(pixels)
 
 
 def fine_tunable(backbone: Backbone, head: "keras.Model", blocks: int) -> "keras.Model":
@@ -177,7 +217,7 @@ def fine_tunable(backbone: Backbone, head: "keras.Model", blocks: int) -> "keras
     fewer blocks.
     """
     keras, inner = import_keras(), inner_network(backbone)
-    named = [re.match(r"block(\d+)", layer.name) for layer in inner.layers]
+    named = [re.match(r"block_?(\d+)", layer.name) for layer in inner.layers]
     # Layers without a number belong to the block before them.
     depth = np.maximum.accumulate([int(found[1]) if found else 0 for found in named])
     if not 1 <= blocks <= depth[-1]:

