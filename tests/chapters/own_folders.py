@@ -13,7 +13,7 @@ SHAPES = ("flat", "split", "hole", "burst", "few", "one-thing")
 
 def make_folder(shape: str, place: Path) -> Path:
     """A folder of one of the `SHAPES` in `place`, named after it."""
-    drawn = draw_sample("sample", photos=120, near_duplicates=0, exact_duplicates=0)
+    drawn = draw_sample("sample", photos=120, near_duplicates=0)
     photos = {label.name: sorted(label.glob("*.jpg")) for label in sorted(drawn.iterdir()) if label.is_dir()}
     folder = place / shape
 

@@ -23,14 +23,14 @@ BUDGETS = {
     GROUND: (520, 330),
     "data": (1216, 1200),
     "photos": (775, 620),
-    "learning": (2477, 1750),
+    "learning": (2478, 1750),
     "evaluation": (785, 680),
     "report": (1810, 1250),
     "answers": (626, 560),
     "book": (1815, 1350),
     CLI: (300, 270),
 }
-TOTAL = (10306, 8000)
+TOTAL = (10307, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

