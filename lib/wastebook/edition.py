@@ -132,7 +132,8 @@ def decorate(run: Path) -> None:
     record, kept = paths.read_record(run), _kept(run)
     data = record.get("data", {})
     lines = ["This copy was made from:", ""] * bool(data)
-    lines += [f"- {as_written(_in_words(facts))}" for facts in data.values()] + [""]
+    lines += [f"- {as_written(_in_words(facts))}" for facts in data.values()]
+    lines += ["", "What each chapter found there:", ""]
     for chapter in sorted((run / "chapters").glob("[!._]*.ipynb")):
         title = nbformat.read(chapter, as_version=4).cells[0].source.partition("\n")[0]
         link = f"[{title.strip('# ').partition(' {')[0]}](chapters/{chapter.name})"

@@ -71,7 +71,7 @@ def choose_weights(
         way = "Set WASTEBOOK_WEIGHTS to a folder with that file, or use `random`."
         raise WastebookError(f"No ImageNet weights, {wanted}: no server has them, or none answers.\n{way}")
     other, found = find_standin(network)
-    note = f"it stands in for `{network}`, whose ImageNet weights could not be had here"
+    note = f"it stands in for {network}, whose ImageNet weights could not be had here"
     return Choice(other, "imagenet", found, note if other != network else "")
 
 
