@@ -329,6 +329,8 @@ def test_by_wastebook(chapter, run):
     executed = nbformat.read(run(chapter) / "chapters" / f"{chapter}.ipynb", as_version=4)
     for cell in code_cells(executed):
         options, _ = cell_options(cell.source)
+        bare = [output.data for output in cell.outputs if output.output_type == "execute_result"]
+        assert not any({*data} == {"text/plain"} for data in bare), f"{cell.id} leaves a value on the page"
         if options.get("label", "").startswith("fig-"):
             pictures = [output.metadata.get("image/png", {}) for output in cell.outputs]
             assert all(picture.get("alt") for picture in pictures), (
