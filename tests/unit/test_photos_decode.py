@@ -1,8 +1,11 @@
 """Reading photos: whatever the file is, the right pixels or a reason."""
 
 import io
+import os
 import struct
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -215,3 +218,74 @@ def test_parallel_map_runs_only_a_little_ahead():
     assert [next(results) for _ in range(5)] == list(range(5))
     assert len(started) < 300
     results.close()
+
+
+def jpeg(picture, **options):
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "JPEG", quality=90, **options)
+    return content.getvalue()
+
+
+@pytest.fixture(scope="module")
+def textured():
+    rough = np.random.default_rng(1).integers(0, 255, (30, 40, 3)).astype(np.uint8)
+    return np.array(Image.fromarray(rough).resize((160, 120), Image.Resampling.BICUBIC))
+
+
+@pytest.mark.fault(
+    "damaged photos", "JPEGs cut at many places, with and without an end mark put behind", "truncated"
+)
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9, 0.97])
+def test_a_jpeg_that_is_cut_is_no_photo_whatever_its_end(textured, tmp_path, share, end):
+    whole = jpeg(textured)
+    (tmp_path / "a.jpg").write_bytes(whole[: int(share * len(whole))] + end)
+    with pytest.raises(PhotoError, match="truncated"):
+        read_photo(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_jpeg_without_its_end_mark_alone_is_read(textured, options):
+    whole = jpeg(textured, **options)
+    assert (read_photo(Path("a.jpg"), content=whole[:-2]) == read_photo(Path("a.jpg"), content=whole)).all()
+
+
+BROKEN_EXIF = (
+    b"Exif\0\0II*\0" + struct.pack("<IHHHIHH", 8, 2, 0x0112, 3, 1, 6, 0)
+    + struct.pack("<HHIIIii", 0x011A, 10, 1, 38, 0, -1, 0)
+)  # fmt: skip
+
+
+@pytest.mark.fault("damaged photos", "metadata that cannot be read", "the photo is read, with a remark")
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize(("exif", "turned"), [(BROKEN_EXIF, True), (b"\0\x08\0\x02\x01\x12\0\x03", False)])
+def test_broken_metadata_do_not_end_a_photo(quarters, tmp_path, suffix, exif, turned):
+    Image.fromarray(quarters).save(tmp_path / f"a.{suffix}", exif=exif)
+    with (tmp_path / f"a.{suffix}").open("ab") as file:
+        file.write(b"\0\0\0\x18ftypmp42 a phone's film" if suffix == "jpg" else b"")
+    assert read_photo(tmp_path / f"a.{suffix}").shape == ((80, 60, 3) if turned else (60, 80, 3))
+
+
+@pytest.mark.fault("damaged photos", "PostScript called .jpg", "not opened: it would start another program")
+def test_postscript_is_no_photo(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(PhotoError, match="no picture in a format"):
+        read_photo(tmp_path / "a.jpg")
+
+
+@pytest.mark.fault("damaged photos", "a pipe or a device called .jpg", "told, not waited for")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_what_is_no_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    for name in ("pipe.jpg", "zero.jpg"):
+        with pytest.raises(PhotoError, match="no ordinary file"):
+            read_photo(tmp_path / name)
+
+
+@pytest.mark.fault("damaged photos", "HEIC without pillow-heif", "told which package reads it")
+def test_heic_names_its_package(tmp_path, monkeypatch):
+    monkeypatch.setattr("wastebook.photos.decode.readable_formats", lambda: ("JPEG",))
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(PhotoError, match="pip install pillow-heif"):
+        read_photo(tmp_path / "a.heic")

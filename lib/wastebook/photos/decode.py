@@ -1,8 +1,11 @@
 """From files to pixels: upright RGB, whatever the camera or the web made of the file."""
 
+import contextlib
 import io
 import os
+import stat
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.pool import AsyncResult, ThreadPool
@@ -12,13 +15,20 @@ from typing import TypeVar
 import cv2
 import joblib
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
-from wastebook.data import pictures
+from wastebook.data.pictures import open_picture, read_orientation, readable_formats
 from wastebook.errors import WastebookError
 
 LARGEST = 178_956_970  # pixels of a picture that is still decoded, 0.5 GB as RGB: what Pillow allows at most
+MOST_BYTES = 4 * LARGEST  # of a file
+MANY = 25_000_000  # pixels of a picture beside which no other as large is decoded
+STRIP = 512  # rows
+END = b"\xff\xd9"  # of a JPEG
+HEIC = (b"ftyphei", b"ftyphev", b"ftypmif", b"ftypmsf")  # how one begins, behind four bytes
+AS_IT_LIES = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+_ONE_AT_A_TIME = threading.Lock()
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
@@ -35,13 +45,14 @@ def read_photo(file: Path, largest: int = LARGEST, content: bytes | None = None)
     """Read a photo as pixels, upright, whatever the camera or the web made of the file.
 
     Transparent parts become white, 16-bit values lose their lower byte, CMYK is converted without a colour
-    profile, an animation gives its first frame. PhotoError where the file is no whole picture.
+    profile, an animation gives its first frame. PhotoError where the file is no whole picture; where only its
+    metadata are broken it is taken as it lies.
 
     Parameters
     ----------
-    file : a picture in any format that Pillow knows
+    file : a picture: JPEG, PNG, GIF, BMP, TIFF, WebP, AVIF and, with pillow-heif, HEIC
     largest : pixels above which a picture is refused before it is decoded
-    content : the bytes of a picture that is on no disk of ours, as of one from the web
+    content : its bytes, where they are at hand and `file` is only what it is called
 
     Returns
     -------
@@ -54,29 +65,26 @@ def read_photo(file: Path, largest: int = LARGEST, content: bytes | None = None)
     PhotoError: gone.jpg: unreadable: the file cannot be opened (No such file or directory).
     """
     content, picture = _open(file, largest, content)
-    if picture.format == "JPEG" and picture.mode in ("RGB", "L") and content.endswith(b"\xff\xd9"):
-        # The same pixels as Pillow's in half the time, upright too; but cut-off files it fills with grey.
-        photo = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-        if photo is not None:
-            return photo
+    many = picture.width * picture.height > MANY
     try:
-        return np.array(_as_rgb(ImageOps.exif_transpose(picture)))
+        with _ONE_AT_A_TIME if many else contextlib.nullcontext():
+            return _upright(_decode(content, picture), read_orientation(picture) or 1)
     except Exception as error:  # Pillow's plugins raise many kinds of error for broken pixels
         text = str(error) or type(error).__name__
         cut = any(word in text.lower() for word in ("truncated", "not enough", "broken data", "incomplete"))
         raise PhotoError(file, "truncated" if cut else "unreadable", text) from None
 
 
-def open_picture(file: Path) -> Image.Image:
+def open_header(file: Path, content: bytes | None = None) -> Image.Image:
     """The photo's header by Pillow (format, mode, size), nothing decoded. PhotoError as `read_photo`'s."""
-    return _open(file, LARGEST)[1]
+    return _open(file, LARGEST, content)[1]
 
 
 def is_animated(file: Path, content: bytes | None = None) -> bool:
-    """Whether a photo that `read_photo` reads is the first of several pictures (not a phone's previews)."""
+    """Whether a photo that `read_photo` reads is the first of several pictures."""
     try:
-        picture = _open(file, LARGEST, content)[1]
-        return bool(getattr(picture, "is_animated", False)) and picture.format != "MPO"
+        picture = open_header(file, content)
+        return picture.format != "MPO" and bool(getattr(picture, "is_animated", False))
     except Exception:  # Pillow looks for further pictures, and raises many kinds where they are cut short
         return False
 
@@ -120,16 +128,22 @@ def progress(description: str, total: int, photos: Iterable | None = None) -> tq
     return tqdm(photos, desc=description, total=total, unit="photo", disable=not watched)
 
 
-def _open(file: Path, largest: int, content: bytes | None = None) -> tuple[bytes, Image.Image]:
+def _open(file: Path, largest: int, content: bytes | None) -> tuple[bytes, Image.Image]:
     """A file's bytes, and Pillow's picture of them, of which only the header is read."""
     try:
-        content = file.read_bytes() if content is None else content
+        if content is None:
+            status = file.stat()
+            if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, a device never ends
+                raise PhotoError(file, "unreadable", "it is no ordinary file")
+            if status.st_size > MOST_BYTES:
+                raise PhotoError(file, "huge", f"it has more than {MOST_BYTES >> 20} MB")
+            content = file.read_bytes()
     except OSError as error:
         raise PhotoError(file, "unreadable", f"the file cannot be opened ({error.strerror})") from None
     if not content:
         raise PhotoError(file, "empty", "the file has no bytes")
     try:
-        picture = pictures.open_picture(io.BytesIO(content))
+        picture = open_picture(io.BytesIO(content))
         if picture.width * picture.height > largest:
             raise Image.DecompressionBombError
         return content, picture
@@ -139,9 +153,54 @@ def _open(file: Path, largest: int, content: bytes | None = None) -> tuple[bytes
         detail = str(error) or type(error).__name__
         if not content[:64].strip(b"\0"):
             detail = "it begins with zero bytes: copied or downloaded incompletely; get it anew"
+        elif content[4:11] in HEIC and "HEIF" not in readable_formats():
+            detail = "a HEIC photo, as iPhones keep them: pip install pillow-heif"
         elif isinstance(error, Image.UnidentifiedImageError):
-            detail = "no picture in a format that Pillow knows"
+            detail = "no picture in a format that is read here"
         raise PhotoError(file, "unreadable", detail) from None
+
+
+def _decode(content: bytes, picture: Image.Image) -> np.ndarray:
+    """The pixels as they lie in the file."""
+    plain = picture.format == "JPEG" and picture.mode in ("RGB", "L")
+    if plain and content.endswith(END):
+        # The same pixels as Pillow's in half the time; but what is cut off it fills with grey.
+        photo = cv2.imdecode(np.frombuffer(content, np.uint8), AS_IT_LIES)
+        doubtful = photo is not None and (picture.info.get("progressive") or np.ptp(photo[-1, -4:]) == 0)
+        if doubtful and not _is_whole(content):
+            raise ValueError("truncated: pixels are missing before its end")
+        if photo is not None:
+            return photo
+    try:
+        picture.load()
+    except OSError:
+        if plain and _is_whole(content + END):  # all is there but its end mark
+            return np.asarray(cv2.imdecode(np.frombuffer(content + END, np.uint8), AS_IT_LIES))
+        raise
+    pixels = np.empty((picture.height, picture.width, 3), np.uint8)
+    for top in range(0, picture.height, STRIP):  # a copy in another mode is as large as the picture
+        strip = picture.crop((0, top, picture.width, min(top + STRIP, picture.height)))
+        pixels[top : top + STRIP] = np.asarray(_as_rgb(strip))
+    return pixels
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether a JPEG's data reach to its end mark: then what is written before it changes nothing."""
+    seen = []
+    for each in (content, content[: -len(END)] + bytes(range(1, 251)) + END):
+        picture = open_picture(io.BytesIO(each))
+        if not picture.info.get("progressive"):
+            picture.draft("L", (1, 1))  # an eighth of the size, which is quick
+        seen.append(np.asarray(picture))
+    return np.array_equal(seen[0], seen[1])
+
+
+def _upright(photo: np.ndarray, orientation: int) -> np.ndarray:
+    """The photo turned and mirrored as its EXIF orientation says."""
+    turned = photo.transpose(1, 0, 2) if orientation in (5, 6, 7, 8) else photo
+    turned = turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
+    turned = turned[::-1] if orientation in (3, 4, 7, 8) else turned
+    return np.ascontiguousarray(turned)
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:

@@ -11,12 +11,12 @@ from PIL import Image
 
 from wastebook.cache import cached_table
 from wastebook.data import draw_per_class, pictures
-from wastebook.photos.decode import PhotoError, decode_photos, open_picture, parallel_map, read_photo
+from wastebook.photos.decode import PhotoError, decode_photos, open_header, parallel_map, read_photo
 
 SMALLEST = 32  # pixels on the shorter side below which hardly anything can be told
 BLANKEST = 5.0  # contrast (standard deviation of RGB values) below which nearly nothing can be seen
-PROBLEMS = ("unreadable", "empty", "truncated", "huge", "wrongly named", "tiny", "near-blank")
-VERSION = 1  # raised when something else is looked for, so that kept findings are found anew
+PROBLEMS = ("unreadable", "empty", "truncated", "huge", "wrongly named", "metadata", "tiny", "near-blank")
+VERSION = 2  # raised when something else is looked for, so that kept findings are found anew
 SIDES = ["x", "y", "width", "height"]  # of a box, in pixels
 MEASURES = [
     *("aspect_ratio", *(f"bb_{side}" for side in SIDES), "bb_area", "bb_coverage"),
@@ -56,14 +56,16 @@ def readable_photos(photos: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFram
 
 def _problems(file: Path) -> list[tuple[str, str, bool]]:
     try:
-        format, photo = open_picture(file).format, read_photo(file)
+        picture, photo = open_header(file), read_photo(file)
     except PhotoError as error:
         return [(error.problem, error.detail, False)]
     problems = []
-    if format == "MPO":  # as phones have it: a JPEG with a second picture behind it
-        format = "JPEG"
+    # As phones have it, an MPO is a JPEG with a second picture behind it.
+    format = "JPEG" if picture.format == "MPO" else picture.format
     if Image.registered_extensions().get(file.suffix.lower(), format) != format:
         problems.append(("wrongly named", f"a {format} picture called {file.suffix}", True))
+    if pictures.read_orientation(picture) is None:
+        problems.append(("metadata", "they cannot be read: it is taken as it lies", True))
     height, width = photo.shape[:2]
     if min(height, width) < SMALLEST:
         problems.append(("tiny", f"{width} x {height} pixels", True))
