@@ -87,7 +87,7 @@ def unsuited(values: Values, asks: Mapping[str, str]) -> str:
     for told, asked in asks.items():
         if not eval(asked, {}, facts):
             return " ".join(
-                [f"it takes {told}, and {data.title} has {facts['classes']}", *data.remarks]
+                [f"it takes {told}, and {data.title} has {facts['classes']}.", *data.remarks]
             ).rstrip(".")
     return ""
 

@@ -22,7 +22,7 @@ GROUND, EDITION, CLI = "ground floor", "edition", "cli"  # the rooms that are mo
 BUDGETS = {
     GROUND: (520, 330),
     "data": (1216, 1200),
-    "photos": (775, 620),
+    "photos": (836, 620),
     "learning": (2478, 1750),
     "evaluation": (785, 680),
     "report": (1810, 1250),
@@ -30,7 +30,7 @@ BUDGETS = {
     "book": (1815, 1350),
     CLI: (300, 270),
 }
-TOTAL = (10307, 8000)
+TOTAL = (10369, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

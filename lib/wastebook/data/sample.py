@@ -23,7 +23,7 @@ from wastebook.data.cards import Card, load_cards
 from wastebook.data.drawing import THINGS, Field, Random
 from wastebook.data.splits import split_photos
 
-VERSION = 4  # raise it when the pictures change: it is in the name of the folder they are kept in
+VERSION = 5  # raise it when the pictures change: it is in the name of the folder they are kept in
 WIDTH, HEIGHT = 512, 384
 Y, X = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
 
@@ -62,8 +62,8 @@ def _photograph(shot: Shot, seed: int) -> tuple[bytes, list[int]]:
     rows, columns = (np.flatnonzero((cover > 0.5).any(axis=axis)) for axis in (1, 0))
     box = [int(side) for side in (columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1)]
     board = np.array((0.83, 0.82, 0.80)) + scene.uniform(-0.025, 0.025, 3)
-    slope = scene.uniform(0.05, 0.22) * (X * np.cos(sun) + Y * np.sin(sun))
-    light_there = (1 + slope) * (1 - scene.uniform(0.02, 0.14) * (X * X + Y * Y))
+    slope = scene.uniform(0.03, 0.12) * (X * np.cos(sun) + Y * np.sin(sun))
+    light_there = (1 + slope) * (1 - scene.uniform(0.02, 0.08) * (X * X + Y * Y))
     picture = board + cover[..., None] * (colour + board * through - board)
     pixels = _expose(picture * light_there[..., None], scene, take)
     content = io.BytesIO()
