@@ -15,6 +15,15 @@ from wastebook.book.render import find_renderer, render, write_project
 from wastebook.edition import BOOK
 from wastebook.errors import WastebookError
 
+SETS = ("trashnet", "sample")
+DATA = {
+    "title": "Twelve photos",
+    "task": "Which is it?",
+    "classes": "glass, metal",
+    "licence": "",
+    "photos": 12,
+}
+
 
 def main_of(file: Path) -> BeautifulSoup:
     return BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser").select_one("main")
@@ -75,7 +84,7 @@ def test_results_and_notebooks_can_be_taken_along(example: Path) -> None:
     counts = pd.DataFrame({"class": ["glass", "metal"], "share": [1 / 3, 2 / 3]})
     counts.to_parquet(example / "results" / "01-first" / "counts.parquet")
     pd.concat([counts] * 2000).to_parquet(example / "results" / "01-first" / "many.parquet")
-    data = {"sample": {"name": "sample", "photos": 12, "fingerprint": "f" * 64, "drawn": True}}
+    data = {"sample": DATA | {"name": "sample", "fingerprint": "f" * 64, "drawn": True}}
     record = {"data": data, "versions": {"torch": "2"}, "hardware": {"cores": 2}}
     (example / "run.yml").write_text(yaml.safe_dump(record))
     site = render(BOOK, example, "pandoc").parent
@@ -94,7 +103,7 @@ def test_results_and_notebooks_can_be_taken_along(example: Path) -> None:
 def test_the_front_page_sets_real_scores_beside_the_published(example: Path) -> None:
     results = example / "results" / "07-comparison"
     results.mkdir()
-    record = {"data": {name: {"name": name, "drawn": name == "sample"} for name in ("trashnet", "sample")}}
+    record = {"data": {name: DATA | {"name": name, "drawn": name == "sample"} for name in SETS}}
     (example / "run.yml").write_text(yaml.safe_dump(record))
     row = {"work": "FIUBA", "what": "resnet18", "metric": "macro_f1", "published": 0.74, "reference": None}
     rows = [row | {"this_run": "0.860 [0.84, 0.88]", "dataset": "trashnet"}]

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, expect
 from wastebook import cli, paths
 from wastebook.book import deck as slides
 from wastebook.book.render import find_renderer
-from wastebook.data import Dataset
+from wastebook.data import Dataset, fingerprint
 from wastebook.edition import BOOK
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import score
@@ -31,11 +31,13 @@ def write_results(run: Path, sample: Dataset) -> Path:
     """A run with made-up results of two chapters, on the photos of the small sample."""
     photos = sample.photos.assign(group=range(len(sample.photos)))
     first = {"title": "Drawn sample", "photos": len(photos), "imbalance": 4.25, "pairs": {"object": 2}}
+    seen = {"dataset": str(sample.root), "photos_per_class": None, "seed": 0, "photos": len(photos)}
+    first |= {"balance": "All classes have 12.", "drawn": seen | {"fingerprint": fingerprint(photos)}}
     first |= {"photos_with_a_double": DOUBLES, "test_photos": 12, "test_photos_known": 3}
     some = photos["path"].to_list()[:4]
     pairs = pd.DataFrame({"path_a": some[::2], "path_b": some[1::2]})
     pairs = pairs.assign(kind="object", similarity=1.0, same_label=True, same_split=True)
-    second = {"scheme": "grouped", "photos": len(photos), "weights": "random"}
+    second = {"dataset": "sample", "scheme": "grouped", "photos": len(photos), "weights": "random"}
     predictions = pd.concat([answers(photos, model) for model in MODELS], ignore_index=True)
     recipe, *others = (model.id for model in MODELS)
     gains = pd.DataFrame({"model_a": others, "model_b": recipe, "scheme": "grouped", "split": "test"})
@@ -53,7 +55,8 @@ def write_results(run: Path, sample: Dataset) -> Path:
         (run / "results" / f"{chapter}.json").write_text(json.dumps(values), encoding="utf-8")
         for name, table in tables[chapter].items():
             table.to_parquet(run / "results" / chapter / f"{name}.parquet")
-    record = {"data": {"sample": {"photos": len(photos), "drawn": True}}}
+    facts = {"title": "sample", "task": "Which is it?", "classes": "glass, metal", "licence": "MIT"}
+    record = {"data": {"sample": facts | {"photos": len(photos), "drawn": True}}}
     record["parameters"] = {"01-exploration": {"dataset": str(sample.root)}}
     (run / "run.yml").write_text(yaml.safe_dump(record), encoding="utf-8")
     return run
@@ -119,7 +122,7 @@ def test_chapters_that_were_not_run_leave_their_slides_out(shown: list) -> None:
 def test_the_opening_slide_says_what_the_deck_is_made_from(shown: list) -> None:
     opening = " ".join(shown[0].get_text().split())
     assert opening.startswith("Telling waste apart in photos")
-    assert "on sample." in opening and "drawn" in opening and "random weights" in opening
+    assert "on sample. Drawn, not photographed: sample." in opening and "random weights" in opening
 
 
 def test_numbers_come_from_the_results(shown: list, run: Path) -> None:
