@@ -217,7 +217,7 @@ def in_container(requirements):
     "the container's list of packages, whole and with one left out",
     "the app and predict answer a photo with nothing but the list, and its gap is found",
 )
-@pytest.mark.parametrize("absent", ["nothing", "pooch"])
+@pytest.mark.parametrize("absent", ["nothing", "pyyaml"])
 def test_the_container_holds_all_that_the_app_imports(absent, kept_runs, sample):
     """Photos are asked about with nothing but what the Dockerfile installs and what that brings along."""
     project = tomllib.loads((paths.PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -230,4 +230,4 @@ def test_the_container_holds_all_that_the_app_imports(absent, kept_runs, sample)
         assert done.returncode == 0, done.stderr[-2000:]
         assert done.stdout.count(" %") >= 2
     else:
-        assert f"{absent} is not in the container" in done.stderr
+        assert "yaml is not in the container" in done.stderr

@@ -147,7 +147,7 @@ def public(monkeypatch):
     ("path", "note"),
     [
         ("gone.jpg", "not brought: HTTPError"),
-        ("page.jpg", "unreadable: no picture in a format that Pillow knows"),
+        ("page.jpg", "unreadable: no picture in a format that is read here"),
         ("endless.jpg", "huge: it has more than 1 MB"),
         ("packed.jpg", "huge: it has more than 1 MB"),
         ("cut.jpg", "not brought: ChunkedEncodingError"),
