@@ -258,9 +258,11 @@ def test_no_name_leads_inside(predictor, host, public, monkeypatch, answers):
 )
 def test_nobody_waits_for_a_slow_host_after_ctrl_c(host, kept_runs):
     port, asked = host()
-    command = [sys.executable, "-m", "wastebook.cli", "predict", f"http://127.0.0.1:{port}/slow.jpg"]
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # as in a terminal
+    code += "from wastebook import cli; cli.main()"
+    arguments = ["predict", f"http://127.0.0.1:{port}/slow.jpg", "--run", str(kept_runs / "small")]
     process = subprocess.Popen(
-        [*command, "--run", str(kept_runs / "small")],
+        [sys.executable, "-c", code, *arguments],
         env=os.environ | {web.PRIVATE: "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -230,7 +230,9 @@ def test_what_no_terminal_can_close_goes_on(call):
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM"])
 def test_a_signal_ends_in_order(name):
     code = (
-        "import os, signal, time\nfrom wastebook import cli\ndef work():\n    try:\n"
+        "import os, signal, time\n"
+        f"signal.signal(signal.{name}, signal.SIG_DFL)\n"  # whatever started the tests may ignore it
+        "from wastebook import cli\ndef work():\n    try:\n"
         f"        os.kill(os.getpid(), signal.{name})\n        time.sleep(9)\n    finally:\n"
         "        print('cleared')\ncli.commands = work\ncli.main()"
     )
