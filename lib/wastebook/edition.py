@@ -57,15 +57,22 @@ def prepare(parameters: Parameters) -> Prepared:
         files = list_files(Path(values[PHOTOS])) if values.get(PHOTOS) else {}
         stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
         hashes[chapter] = repr((tables.get(chapter), stamps))
+    _load_once.cache_clear()  # by the next time they may be others
     return {"data": {name: _describe(data) for name, data in sets.items()}}, hashes
 
 
 def _load(values: Values) -> Any:
     """The photos of a chapter with these parameters, as it loads them."""
+    seeds = values.get("seeds") or [values.get("seed", 0)]
+    return _load_once(values[DATASET], values.get("photos_per_class"), seeds[0])
+
+
+@cache
+def _load_once(dataset: str, photos_per_class: int | None, seed: int) -> Any:
+    """Photos that several chapters ask for: loaded once until all is made ready (see `prepare`)."""
     from wastebook.photos.collection import load_photos
 
-    seeds = values.get("seeds") or [values.get("seed", 0)]
-    return load_photos(values[DATASET], values.get("photos_per_class"), seeds[0])
+    return load_photos(dataset, photos_per_class, seed)
 
 
 def _describe(data: Any) -> dict[str, Any]:
@@ -86,9 +93,8 @@ def unsuited(values: Values, asks: Mapping[str, str]) -> str:
     facts = {"classes": len(data.classes), "photos": len(data.photos)}
     for told, asked in asks.items():
         if not eval(asked, {}, facts):
-            return " ".join(
-                [f"it takes {told}, and {data.title} has {facts['classes']}.", *data.remarks]
-            ).rstrip(".")
+            lacking = f"it takes {told}, and {data.title} has {facts['classes']}."
+            return " ".join([lacking, *data.remarks]).rstrip(".")
     return ""
 
 

@@ -198,9 +198,8 @@ def _write_alternative_texts(cell: NotebookNode) -> None:
 
 def remove_chapter(run: Path, chapter: str) -> None:
     """Take what a run has of a chapter out of it."""
-    for place in (
-        run / part.format(chapter) for part in (*PARTS, f"{BUILD}/{{}}.done", f"{BUILD}/{{}}.json")
-    ):
+    parts = (*PARTS, f"{BUILD}/{{}}.done", f"{BUILD}/{{}}.json")
+    for place in (run / part.format(chapter) for part in parts):
         shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
 
 

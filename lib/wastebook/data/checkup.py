@@ -9,10 +9,10 @@ import pandas as pd
 from wastebook import paths
 from wastebook.data.cards import load_cards
 from wastebook.data.copies import NO_PHOTO
+from wastebook.data.splits import FEWEST, count_things
 from wastebook.errors import WastebookError
 
 HARMLESS = ("hidden", "the card", NO_PHOTO)  # reasons to leave a file out that nobody need hear of
-FEWEST = 3  # photos of a class that do not show the same, for train, validation and test
 
 
 def examine(data: Any) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def examine(data: Any) -> dict[str, Any]:
     none where nothing is odd. WastebookError where fewer than two classes can be read."""
     files, left_out = data.files, data.card["left_out"]
     classes = pd.DataFrame({"photos": files["label"].value_counts().reindex(data.classes, fill_value=0)})
-    classes["groups"] = data.photos.groupby("label")["group"].nunique()
+    classes["groups"] = count_things(data.photos, "grouped")
     classes = classes.join(pd.crosstab(files["label"], files["split"])).fillna(0).astype(int)
     if (classes["groups"] > 0).sum() < 2:
         raise WastebookError(f"{data.root} has photos that can be read of one class only.")

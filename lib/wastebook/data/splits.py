@@ -8,6 +8,7 @@ import pandas as pd
 from wastebook.errors import WastebookError
 
 SCHEMES = ("official", "random", "grouped")
+FEWEST = 3  # photos (or groups) of a class that can be in train, validation and test
 # What TrashNet's authors took, 70/13/17.
 FRACTIONS = {"train": Fraction(70, 100), "validation": Fraction(13, 100), "test": Fraction(17, 100)}
 
@@ -32,11 +33,10 @@ def split_photos(photos: pd.DataFrame, scheme: str, seed: int) -> pd.DataFrame:
                 "These photos have no official split into train and test (for TrashNet: the authors' lists "
                 "are not beside the photos): use the scheme `random` or `grouped`."
             )
-        if (photos["split"] == "validation").any():
-            return photos
-        train = photos["split"] == "train"
-        groups = group_numbers(photos[train])
-        photos.loc[train, "split"] = _deal(photos[train], ("train", "validation"), groups, seed)
+        if not (photos["split"] == "validation").any():
+            train = photos["split"] == "train"
+            groups = group_numbers(photos[train])
+            photos.loc[train, "split"] = _deal(photos[train], ("train", "validation"), groups, seed)
         return photos
     if scheme == "grouped" and photos["group"].isna().any():
         raise WastebookError("The photos are not grouped yet: `group_photos` comes before a `grouped` split.")
@@ -55,7 +55,7 @@ def has_official_split(photos: pd.DataFrame) -> bool:
 
 def count_things(photos: pd.DataFrame, scheme: str) -> pd.Series:
     """How many photos (whole groups, where the scheme is `grouped`) there are of each class to deal out: one
-    with fewer than three cannot be in every split."""
+    with fewer than `FEWEST` cannot be in every split."""
     things = group_numbers(photos) if scheme == "grouped" else np.arange(len(photos))
     return pd.Series(things, index=photos.index).groupby(photos["label"]).nunique()
 

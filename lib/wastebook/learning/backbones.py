@@ -122,9 +122,8 @@ def prepare_forward(backbone: Backbone, precision: str = "auto") -> tuple[str, F
         torch.set_num_threads(thread_count())
         return for_inference(backbone).to(device)
 
-    return f"{backbone.name}-{short_hash(*facts)}", lambda pixels: forward(
-        network(), backbone, pixels, device, bf16
-    )
+    key = f"{backbone.name}-{short_hash(*facts)}"
+    return key, lambda pixels: forward(network(), backbone, pixels, device, bf16)
 
 
 def forward(
@@ -228,10 +227,8 @@ def _load_weights(backbone: Backbone, file: Path, note: str) -> Backbone:
     try:
         backbone.network.load_state_dict(own)
     except RuntimeError as error:
-        told = str(error).splitlines()[1].strip()[:200]
-        raise WastebookError(
-            f"The weights in {file} do not fit. Are they of another network? {told}"
-        ) from error
+        told = f"Are they of another network? {str(error).splitlines()[1].strip()[:200]}"
+        raise WastebookError(f"The weights in {file} do not fit. {told}") from error
     unknown = "" if _stored_hash(file) else f"these weights are not known by their hash ({file.name})"
     known = next((card.get("note", "") for card in known_weights() if card["sha256"] == sha256), unknown)
     return backbone._replace(sha256=sha256, note=note or known)

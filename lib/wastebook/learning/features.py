@@ -25,9 +25,7 @@ BATCH_SIZE = 32  # the fastest on CPUs (the activations of more leave the cache)
 ROUNDS = 3  # of what is timed
 DECODED_BYTES = 1 << 30  # of decoded photos kept in memory between the views of one call
 
-Forward = Callable[
-    [np.ndarray], np.ndarray
-]  # from (BATCH_SIZE, H, W, 3) uint8 to (BATCH_SIZE, feature_width)
+Forward = Callable[[np.ndarray], np.ndarray]  # (BATCH_SIZE, H, W, 3) uint8 to (BATCH_SIZE, feature_width)
 Shown = tuple[str, bytes, np.ndarray]  # a photo's SHA-256, the hash of the pixels shown and the pixels
 Kept = dict[str, tuple[bytes, np.ndarray]]  # by a photo's SHA-256: the hash of the pixels shown, the features
 

@@ -10,7 +10,7 @@ import pandas as pd
 from wastebook.data.cards import Card
 from wastebook.data.datasets import draw_per_class, fingerprint, open_dataset
 from wastebook.data.sample import true_boxes
-from wastebook.data.splits import count_things, has_official_split
+from wastebook.data.splits import FEWEST, count_things, has_official_split
 from wastebook.photos.duplicates import find_duplicates, group_photos, pairs_among
 from wastebook.photos.quality import check_photos, readable_photos
 
@@ -41,7 +41,7 @@ class Collection(NamedTuple):
             scheme = "grouped"
             remarks.append("No split of their own has every class on every side: photos are dealt out anew.")
         things = count_things(photos, scheme).reindex(self.classes, fill_value=0)
-        classes, few = list(things.index[things >= 3]), things[things < 3]
+        classes, few = list(things.index[things >= FEWEST]), things[things < FEWEST]
         told = [
             f"{name} ({sum(photos['label'] == name)} photos, {few[name]} to deal out)" for name in few.index
         ]
