@@ -194,7 +194,10 @@ def test_what_fails_names_its_place_and_leaves_the_last_good_deck(
     (run / "results" / "01-exploration.json").unlink()  # the fewer slides, the sooner
     (run / "results" / "02-baseline" / "scores.parquet").unlink()
     shutil.copytree(pandoc_deck.parent, run / "slides")
-    with pytest.raises(WastebookError, match=r"02-baseline/scores\.parquet.*run chapter 02-baseline"):
+    with pytest.raises(
+        WastebookError,
+        match=r"02-baseline/scores\.parquet.*run 02-baseline there first: .*--chapter 02-baseline",
+    ):
         slides.render_slides(BOOK, run, "pandoc")
     assert (run / "slides" / "index.html").read_bytes() == pandoc_deck.read_bytes()
 
