@@ -25,12 +25,12 @@ BUDGETS = {
     "photos": (836, 620),
     "learning": (2478, 1750),
     "evaluation": (785, 680),
-    "report": (1810, 1250),
+    "report": (2113, 1250),
     "answers": (626, 560),
     "book": (1815, 1350),
     CLI: (300, 270),
 }
-TOTAL = (10369, 8000)
+TOTAL = (10674, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

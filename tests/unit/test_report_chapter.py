@@ -139,3 +139,34 @@ def test_an_empty_note_is_not_shown(monkeypatch):
     chapters.note("")
     chapters.note("Mind this.", "tip")
     assert [output["text/plain"] for output in outputs] == ["Mind this."]
+
+
+def _introduced(monkeypatch, chapter, drawn, weights):
+    """What a chapter shows as it opens and as it records its headline: the titles and texts of its boxes."""
+    shown = {}
+    monkeypatch.setattr(
+        chapters, "display", lambda data, raw, display_id=None, update=False: shown.update({display_id: data})
+    )
+    card = {"drawn": drawn, "photos": 6}
+    data = SimpleNamespace(card=card, photos=range(6), files=range(6))
+    chapter.introduce([data], SimpleNamespace(name="resnet18", weights=weights, note=""))
+    verdict = BeautifulSoup(chapter.conclude("Glass is best.").data, "html.parser").text
+    before = shown["in-short-02-baseline"]["text/plain"]
+    chapter.record(headline="Right for 1 of 6 photos.")
+    return before, verdict, shown["in-short-02-baseline"]["text/plain"]
+
+
+@pytest.mark.parametrize(("drawn", "weights"), [(True, "imagenet"), (False, "random"), (True, "random")])
+def test_a_run_that_is_not_informative_draws_no_conclusion(tmp_path, monkeypatch, drawn, weights):
+    chapter = chapters.Chapter("02-baseline", tmp_path, tmp_path)
+    before, verdict, after = _introduced(monkeypatch, chapter, drawn, weights)
+    assert before == after and "ResNet18, frozen, is right for" in before
+    assert verdict == chapters.NO_VERDICT
+
+
+def test_an_informative_run_speaks_for_itself_once_it_knows(tmp_path, monkeypatch):
+    chapter = chapters.Chapter("02-baseline", tmp_path, tmp_path)
+    before, verdict, after = _introduced(monkeypatch, chapter, False, "imagenet")
+    assert "ResNet18, frozen, is right for" in before
+    assert after == "- Right for 1 of 6 photos."
+    assert verdict == "Glass is best."

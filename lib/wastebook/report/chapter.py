@@ -24,7 +24,10 @@ from wastebook.errors import WastebookError
 from wastebook.files import as_html
 from wastebook.photos.collection import Collection, load_photos
 from wastebook.report.figures import style
+from wastebook.report.findings import findings
+from wastebook.report.sentences import caveats
 
+NO_VERDICT = "No verdict from these photos and networks: what real photos showed stands at the top."
 PIXEL_RATIO = 2  # figures are drawn at twice the size they are shown at, for sharp screens
 
 
@@ -36,6 +39,32 @@ class Chapter:
         self.models, self._results = stage / "models" / name, stage / "results" / name
         self._results.mkdir(parents=True, exist_ok=True)
         self._values: dict[str, Any] = {}
+        self.informative = True
+
+    def introduce(self, data: Collection | Iterable[Collection], *backbones: Any) -> None:
+        """Show the chapter in short, and what to know before its numbers are believed (see `caveats`).
+
+        In short stands what the reference found on the real photos. Where the run is *informative* (photos,
+        not drawings, and networks that have learned to see), its own `headline` takes that place once it is
+        recorded."""
+        collections = [data] if isinstance(data, Collection) else [*data]
+        drawn = any(each.card.get("drawn") for each in collections)
+        self.informative = not drawn and all(each.weights != "random" for each in backbones)
+        if found := findings().get(self.name):
+            told = "In short, from the full run on the real photos"
+            self._tell_in_short(told, found.sentences)
+        remarks = [caveats(each, *backbones).split("\n\n") for each in collections]
+        note("\n\n".join(dict.fromkeys(remark for part in remarks for remark in part)))
+
+    def conclude(self, *sentences: str) -> HTML:
+        """Sentences that judge, rank or compare with others, as `text` takes them; where the run is not
+        informative (see `introduce`) one neutral line in their place."""
+        return text(*sentences) if self.informative else HTML(f"<p><em>{NO_VERDICT}</em></p>")
+
+    def _tell_in_short(self, title: str, sentences: Iterable[str], update: bool = False) -> None:
+        told = "\n".join(f"- {sentence}" for sentence in sentences)
+        shown = {"text/html": callout(told, "tip", title), "text/plain": told}
+        display(shown, raw=True, display_id=f"in-short-{self.name}", update=update)
 
     def save(self, name: str, table: pd.DataFrame) -> None:
         """Keep a table as `results/<chapter>/<name>.parquet`."""
@@ -44,6 +73,9 @@ class Chapter:
     def record(self, **values: Any) -> None:
         """Keep single values (numbers, texts, lists, dictionaries) in `results/<chapter>.json`."""
         self._values |= values
+        if self.informative and "headline" in values and self.name in findings():
+            told = values["headline"]
+            self._tell_in_short("In short", [told] if isinstance(told, str) else told, update=True)
         text = json.dumps(self._values, indent=2, sort_keys=True, ensure_ascii=False, default=_plain)
         self._results.with_name(f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
 
@@ -174,11 +206,13 @@ def note(text: str, kind: str = "warning") -> None:
         display({"text/html": callout(text, kind), "text/plain": text}, raw=True)
 
 
-def callout(text: str, kind: str) -> str:
-    """The text as the HTML of a callout of Quarto's; in JupyterLab in a colour of its own."""
+def callout(text: str, kind: str, title: str = "") -> str:
+    """The text as the HTML of a callout of Quarto's, by default titled by its kind; in JupyterLab in a colour
+    of its own."""
     return (
         f'<div class="callout callout-style-simple callout-{kind}" style="padding-left: 1em; '
-        f'border-left: 4px solid var(--jp-warn-color1)"><b>{kind.capitalize()}</b>{as_html(text)}</div>'
+        f'border-left: 4px solid var(--jp-warn-color1)"><b>{title or kind.capitalize()}</b>{as_html(text)}'
+        "</div>"
     )
 
 

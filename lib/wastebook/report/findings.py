@@ -1,0 +1,271 @@
+"""What the reference run on the real photos found: the voice of the book on its front page, at the head of
+each chapter, in the README and in the deck. Each sentence is read off the tables in `data/reference/`."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from wastebook import paths
+from wastebook.evaluation.comparison import choose_on_validation, judge_difference
+from wastebook.learning.predictions import Model
+from wastebook.report.sentences import (
+    NARROW,
+    describe_balance,
+    describe_difference,
+    format_count,
+    format_percent,
+    format_points,
+    format_share,
+    join_names,
+    name_model,
+    name_network,
+    plain_name,
+    select_row,
+)
+
+MATERIALS, BINARY = "trashnet", "waste-classification"  # the data sets of the reference
+OLD, NEW = "resnet18", "efficientnet_b0"
+CAUTIOUS = 0.8  # the share of photos that a cautious model answers
+
+
+class Finding(NamedTuple):
+    """What a chapter found: a `title` that says it in a line, the `sentences` that it has in short, and where
+    it has a card on the front page a `number`, the `words` under it and the `section` that it links to."""
+
+    title: str
+    sentences: tuple[str, ...]
+    number: str = ""
+    words: str = ""
+    section: str = ""
+
+
+@cache
+def findings() -> dict[str, Finding]:
+    """What the reference found, by chapter, in the order of the book."""
+    return {chapter: tell() for chapter, tell in TELLERS.items()}
+
+
+def lead() -> tuple[str, ...]:
+    """All of it in three sentences, for who reads no more than that."""
+    kept = _values(MATERIALS, "01-exploration")
+    double = format_percent(kept["photos_with_a_double"] / kept["photos"])
+    clear = {
+        "which network one takes": judge_difference(_answer(NEW, OLD)) != "undecided",
+        "searching its training": judge_difference(_answer(NEW, NEW, "searched")) != "undecided",
+        "augmenting its photos": any(_augmentations().isin(["better", "worse"])),
+    }
+    parts = []
+    for what, sure in (("a", True), ("no", False)):
+        if names := [name for name, found in clear.items() if found == sure]:
+            parts.append(f"{join_names(names)} make{'s' * (len(names) == 1)} {what} difference beyond luck")
+    told = "; ".join(parts)
+    return (
+        "A network that learned to see from other pictures, with one new layer for waste, names the material "
+        f"of {10 * best_model()['value']:.0f} in 10 objects that it has not met before.",
+        f"{told[0].upper()}{told[1:]}.",
+        f"And {double} of the photos of the best-known data set show something that another shows too.",
+    )
+
+
+def best_model() -> pd.Series:
+    """The accuracy on photos of unseen objects of the model that validation chose on TrashNet."""
+    scores = pd.concat([_scores("02-baseline"), _scores("04-efficientnet")], ignore_index=True)
+    rows = scores[scores["model"] == choose_on_validation(scores, "grouped")]
+    return rows.query("scheme == 'grouped' and split == 'test' and metric == 'accuracy'").iloc[0]
+
+
+def _explore() -> Finding:
+    kept = _values(MATERIALS, "01-exploration")
+    photos, double, tested, known = (
+        kept[name] for name in ("photos", "photos_with_a_double", "test_photos", "test_photos_known")
+    )
+    share, known_share = format_percent(double / photos), format_percent(known / tested)
+    balance = describe_balance(pd.Series(kept["photos_of_class"]))
+    return Finding(
+        f"{share} of TrashNet's photos show something that another shows too",
+        (
+            f"TrashNet has {format_count(photos)} photos. {balance}",
+            f"{format_count(double)} of them ({share}) show something that another shows too.",
+            f"Of {tested} official test photos {known} ({known_share}) show something that training shows.",
+        ),
+        f"{known} of {tested}",
+        "official test photos of TrashNet show an object that training shows too",
+        "sec-exploration",
+    )
+
+
+def _baseline() -> Finding:
+    row = _tested(_scores("02-baseline"), network=OLD, head="recipe")
+    search = _answer(OLD, OLD, "searched")
+    name = name_network(OLD)
+    return Finding(
+        f"{name}, frozen, names {format_percent(row['value'])} of unseen objects",
+        (
+            f"{name}, frozen, is right for {format_share(row)} of the photos of objects new to it.",
+            f"In accuracy, a search over its training is {describe_difference(search, 'none')}.",
+            f"Its most common mistake: {_values(MATERIALS, '02-baseline')['commonest_mistake']}.",
+        ),
+    )
+
+
+def _augmentation() -> Finding:
+    judged = _augmentations()
+    better, worse, all_of_them = list(judged).count("better"), list(judged).count("worse"), len(judged)
+    helps = f"{better} help{'s' * (better == 1)}" if better else "none helps"
+    return Finding(
+        f"{all_of_them} ways to vary or reweigh the photos: {helps} beyond luck",
+        (
+            f"Of {all_of_them} ways to vary the photos, weigh the classes or draw them, beyond luck {better} "
+            f"raise{'s' * (better == 1)} macro F1 and {worse} lower{'s' * (worse == 1)} it.",
+        ),
+        f"{better} of {all_of_them}",
+        "ways to augment or reweigh photos help more than luck would",
+        "sec-augmentation",
+    )
+
+
+def _efficientnet() -> Finding:
+    step, search = _answer(NEW, OLD), _answer(NEW, NEW, "searched")
+    first, second = name_network(OLD), name_network(NEW)
+    best, scores = best_model(), _scores("04-efficientnet")
+    tuned = scores.query("head == 'finetuned' and split == 'test' and metric == 'accuracy'")
+    gain, searched = (format_points(row, "").partition(" ")[0] for row in (step, search))
+    return Finding(
+        f"From {first} to {second}: {format_points(step)} of accuracy",
+        (
+            f"In accuracy on unseen objects {second} is {describe_difference(step, first)}.",
+            f"A search over its training is {describe_difference(search, 'none')}.",
+            f"Validation chooses {name_model(best)}, right for {format_share(best)}.",
+            *(
+                f"Fine-tuned, {name_network(row['network'])} is right for {format_share(row)} under the "
+                f"{row['scheme']} split."
+                for _, row in tuned.iterrows()
+            ),
+        ),
+        f"{gain}{NARROW}points",
+        f"of accuracy from {second} instead of {first}, {_range(step)}; "
+        f"from a search over its training {searched}, {_range(search)}",
+        "sec-efficientnet",
+    )
+
+
+def _xception() -> Finding:
+    scores = _scores("05-xception", BINARY).query("split == 'test' and metric == 'accuracy'")
+    official = scores.query("scheme == 'official'").sort_values("value", ascending=False)
+    clean = scores.query("scheme == 'clean'").set_index("model")
+    top = official.iloc[0]
+    told = join_names(f"{name_model(row, size=False)} {format_share(row)}" for _, row in official.iterrows())
+    without = join_names(format_percent(clean.loc[name, "value"], 1) for name in official["model"])
+    return Finding(
+        f"Organic or recyclable: {name_network(top['network'])} is right for {format_percent(top['value'])}",
+        (
+            f"Right on the authors' own test photos: {told}.",
+            f"On those of them that have no copy in training, in the same order: {without}.",
+        ),
+    )
+
+
+def _trust() -> Finding:
+    copies = pd.read_csv(paths.REFERENCE / BINARY / "06-trust" / "copies.csv")
+    tested = _scores("05-xception", BINARY).query("scheme == 'official' and split == 'test'")["n"].max()
+    random = _tested(_scores("06-trust"), "random")
+    grouped = _tested(_scores("04-efficientnet"), model=random["model"])
+    gain = _scores("06-trust", name="gains").iloc[0]
+    found = f"{format_count(len(copies))} of {format_count(tested)}"
+    return Finding(
+        f"{found} test photos have a copy in training",
+        (
+            f"{found} official test photos of the Waste Classification data have a copy in training.",
+            f"On TrashNet, {name_model(random)} is right for {format_percent(random['value'], 1)} if photos "
+            f"are dealt at random, for {format_percent(grouped['value'], 1)} if objects stay together.",
+            f"Another 1,000 photos would bring it {format_points(gain.rename({'gain': 'difference'}))}.",
+        ),
+        found,
+        "test photos of the Waste Classification data are copies of photos learned from",
+        "sec-trust",
+    )
+
+
+def _comparison() -> Finding:
+    best = best_model()
+    cautious = select_row(_scores("07-comparison", name="selective"), share=CAUTIOUS)
+    answers = pd.concat([_scores("07-comparison", each, "answers") for each in (MATERIALS, BINARY)])
+    clear = answers.apply(judge_difference, axis=1).ne("undecided").sum()
+    left, right = format_percent(1 - CAUTIOUS), format_percent(cautious["accuracy"], 1)
+    return Finding(
+        f"The model that validation chose is right for {format_percent(best['value'], 1)}",
+        (
+            f"On photos of objects new to it {name_model(best)}, which validation chose, is right for "
+            f"{format_share(best)}; if it may leave {left} of the photos to people, for {right} of the rest.",
+            f"Of {len(answers)} questions about two models {clear} have an answer beyond luck.",
+        ),
+        format_percent(best["value"], 1),
+        f"right on unseen objects with the model that validation chose, {_range(best)}; {right} if it may "
+        f"leave {left} to people",
+        "sec-comparison",
+    )
+
+
+def _new_photos() -> Finding:
+    kept = _values(MATERIALS, "08-new-photos")
+    strange, sure = kept["without_waste"]["pictures"], kept["without_waste"]["sure"]
+    return Finding(
+        f"{sure} of {strange} pictures without any waste get a sure answer",
+        (
+            f"Of {strange} pictures without any waste {sure} get a sure answer all the same.",
+            f"Of what may befall a photo {plain_name(kept['worst'])} is worst: at its strongest "
+            f"{format_percent(kept['worst_accuracy'])} are named rightly.",
+        ),
+        f"{sure} of {strange}",
+        "pictures without any waste get a confident answer all the same",
+        "sec-new-photos",
+    )
+
+
+TELLERS: dict[str, Callable[[], Finding]] = {
+    "01-exploration": _explore,
+    "02-baseline": _baseline,
+    "03-augmentation": _augmentation,
+    "04-efficientnet": _efficientnet,
+    "05-xception": _xception,
+    "06-trust": _trust,
+    "07-comparison": _comparison,
+    "08-new-photos": _new_photos,
+}
+
+
+def _scores(chapter: str, dataset: str = MATERIALS, name: str = "scores") -> pd.DataFrame:
+    """A table that the reference keeps of a chapter."""
+    return pd.read_csv(paths.REFERENCE / dataset / chapter / f"{name}.csv")
+
+
+def _values(dataset: str, chapter: str) -> dict[str, Any]:
+    """The single values that the reference keeps of a chapter."""
+    return json.loads((paths.REFERENCE / dataset / chapter / "values.json").read_text(encoding="utf-8"))
+
+
+def _tested(scores: pd.DataFrame, scheme: str = "grouped", **model: Any) -> pd.Series:
+    """The accuracy on test of the one model with these columns."""
+    return select_row(scores, scheme=scheme, split="test", metric="accuracy", **model)
+
+
+def _answer(network: str, other: str, head: str = "recipe") -> pd.Series:
+    """How much more often a network with that head is right than another with the recipe's, as the chapter
+    that compares all models tested it, corrected for all its questions."""
+    size = _tested(_scores("02-baseline"), network=OLD, head="recipe")["image_size"]
+    pair = {"model_a": Model(network, size, head=head).id, "model_b": Model(other, size).id}
+    return select_row(_scores("07-comparison", name="answers"), **pair)
+
+
+def _augmentations() -> pd.Series:
+    """What each way to vary or reweigh photos does to macro F1 on unseen objects (see `judge_difference`)."""
+    gains = _scores("03-augmentation", name="differences")
+    return gains.query("metric == 'macro_f1' and scheme == 'grouped'").apply(judge_difference, axis=1)
+
+
+def _range(row: pd.Series) -> str:
+    """A row's interval in percent, in words: `86.9 to 92.1`."""
+    return " to ".join(f"{100 * row[end]:.1f}".replace("-", "−") for end in ("low", "high"))

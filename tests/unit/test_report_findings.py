@@ -1,0 +1,101 @@
+"""What the reference found, in sentences: they follow its tables, for better, for worse and for nothing."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from wastebook import paths
+from wastebook.report import findings as told
+
+
+@pytest.fixture(autouse=True)
+def forgetful():
+    told.findings.cache_clear()
+    yield
+    told.findings.cache_clear()
+
+
+@pytest.fixture
+def change(tmp_path, monkeypatch):
+    """Change a table of a copy of the reference."""
+    shutil.copytree(paths.REFERENCE, tmp_path / "reference")
+    monkeypatch.setattr(paths, "REFERENCE", tmp_path / "reference")
+
+    def change(dataset, chapter, name, where, **values):
+        file = paths.REFERENCE / dataset / chapter / f"{name}.csv"
+        table = pd.read_csv(file)
+        table.loc[table.eval(where), list(values)] = list(values.values())
+        table.to_csv(file, index=False)
+
+    return change
+
+
+def test_every_chapter_has_a_title_and_says_something_in_short():
+    found = told.findings()
+    assert list(found) == sorted(file.stem for file in (paths.PROJECT / "chapters").glob("[0-9]*.ipynb"))
+    for finding in found.values():
+        assert finding.title and finding.sentences
+        assert all(sentence.endswith(".") for sentence in finding.sentences)
+        assert bool(finding.number) == bool(finding.words) == bool(finding.section)
+    assert sum(bool(finding.number) for finding in found.values()) == 6
+
+
+def test_cards_link_to_sections_of_the_book():
+    for chapter, finding in told.findings().items():
+        text = (paths.PROJECT / "chapters" / f"{chapter}.ipynb").read_text(encoding="utf-8")
+        assert not finding.section or f"{{#{finding.section}" in text
+
+
+def test_numbers_are_those_of_the_reference():
+    kept = json.loads((paths.REFERENCE / "trashnet/01-exploration/values.json").read_text(encoding="utf-8"))
+    assert told.findings()["01-exploration"].number == f"{kept['test_photos_known']} of {kept['test_photos']}"
+    best = told.best_model()
+    assert told.findings()["07-comparison"].number == f"{100 * best['value']:.1f}\u202f%"
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict", "matters"),
+    [
+        ({"difference": 0.05, "low": 0.02, "high": 0.08, "p_holm": 0.01}, "better than ResNet18", "makes a"),
+        (
+            {"difference": -0.05, "low": -0.08, "high": -0.02, "p_holm": 0.01},
+            "worse than ResNet18",
+            "makes a",
+        ),
+        ({"difference": 0.01, "low": -0.02, "high": 0.04, "p_holm": 0.6}, "not clearly different", "make no"),
+        ({"difference": 0.0, "low": 0.0, "high": 0.0, "p_holm": 1.0}, "exactly as good as", "make no"),
+    ],
+)
+def test_the_verdict_on_the_architecture_is_the_tests(change, values, verdict, matters):
+    pair = "model_a == 'efficientnet_b0-224x224' and model_b == 'resnet18-224x224'"
+    change("trashnet", "07-comparison", "answers", pair, **values)
+    assert verdict in told.findings()["04-efficientnet"].sentences[0]
+    assert told.lead()[1].startswith("Which network one takes")
+    assert f"{matters} difference beyond luck" in told.lead()[1].partition(";")[0]
+
+
+@pytest.mark.parametrize(("clear", "said"), [(0, "none helps"), (1, "1 helps"), (3, "3 help")])
+def test_ways_to_augment_are_counted(change, clear, said):
+    gains = pd.read_csv(paths.REFERENCE / "trashnet/03-augmentation/differences.csv")
+    helping = list(gains["model_a"].unique()[:clear])
+    of_them = f"model_a in {helping} and metric == 'macro_f1'"
+    change("trashnet", "03-augmentation", "differences", of_them, difference=0.04, p_holm=0.01)
+    finding = told.findings()["03-augmentation"]
+    assert said in finding.title and finding.number == f"{clear} of 10"
+    assert ("augmenting its photos make no" in told.lead()[1]) == (clear == 0)
+
+
+def test_validation_chooses_the_model_that_is_named(change):
+    change(
+        "trashnet",
+        "04-efficientnet",
+        "scores",
+        "model == 'efficientnet_b0-224x224' and split == 'validation'",
+        value=0.99,
+    )
+    assert told.best_model()["model"] == "efficientnet_b0-224x224"
+    assert "Validation chooses EfficientNet-B0, 224 x 224," in " ".join(
+        told.findings()["04-efficientnet"].sentences
+    )
