@@ -89,8 +89,8 @@ def test_runs_without_a_score_in_common_cannot_be_compared(run, tmp_path):
 
 
 def test_the_reference_is_what_the_run_found(run, empty_reference):
-    with pytest.raises(WastebookError, match="No results are kept of 'reference'"):
-        reference.find_results("reference")
+    with pytest.raises(WastebookError, match="no scores in"):
+        reference.compare_runs(run, reference.find_results("reference"))
     (folder,) = reference.write_reference(run)
     assert folder == empty_reference / "trashnet" / "04-efficientnet"
     assert {file.name for file in folder.iterdir()} == {"scores.csv", "values.json", "run.yml"}

@@ -10,7 +10,6 @@ from wastebook.report.tables import tabulate_scores
 
 # What a data set may be compared with, by the beginning of `data` in `data/published.csv`.
 COMPARABLE = {"trashnet": ("TrashNet", "RealWaste"), "waste-classification": ("Waste Class",)}
-SHOWN = METRICS[:2]
 SAME = ["network", "head", "metric"]  # what a published figure and one of ours share
 
 
@@ -25,12 +24,12 @@ def published_for(dataset: str) -> pd.DataFrame:
 def side_by_side(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Accuracy and macro F1 on test with their intervals, a row per model and scheme, and below the published
     ones of the same models, each with the protocol that made it."""
-    ours = scores[(scores["split"] == "test") & scores["metric"].isin(SHOWN)]
+    ours = scores[(scores["split"] == "test") & scores["metric"].isin(METRICS[:2])]
     theirs = _of_same_models(published, ours)
     theirs = theirs.assign(model=theirs["what"], protocol=theirs["work"] + ": " + theirs["data"])
     told = "this run: {} split, {:,} photos in {} seed{}".format
-    run = zip(ours["scheme"], ours["n"], ours["seeds"], strict=True)
-    protocol = [told(scheme, count, seeds, "s" * (seeds > 1)) for scheme, count, seeds in run]
+    run = ours[["scheme", "n", "seeds"]].itertuples(index=False)
+    protocol = [told(*facts, "s" * (facts.seeds > 1)) for facts in run]
     ours = ours.assign(model=ours["model"].map(name_models(ours)), protocol=protocol)
     return tabulate_scores(pd.concat([ours, theirs]), ["model", "protocol"])
 
@@ -48,8 +47,7 @@ def describe_published(row: pd.Series, published: pd.DataFrame) -> str:
 
 def with_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """The scores with the published ones of the same models and metrics as rows of the scheme `published`."""
-    theirs = _of_same_models(published, scores)[[*MODEL, "metric", "value"]]
-    theirs = theirs.assign(scheme="published")
+    theirs = _of_same_models(published, scores)[[*MODEL, "metric", "value"]].assign(scheme="published")
     return pd.concat([scores, theirs], ignore_index=True) if len(theirs) else scores
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from wastebook import paths
-from wastebook.errors import WastebookError, did_you_mean
+from wastebook.errors import WastebookError
 from wastebook.files import write_text
 from wastebook.learning.predictions import MODEL
 
@@ -21,15 +21,8 @@ TOLERANCE = 1e-5  # what is lost by writing six figures
 
 
 def find_results(name: str) -> Path:
-    """The folder of a run that has results, or of the reference where the name is `reference`; WastebookError
-    where there are none."""
-    folder, kept = paths.REFERENCE, "*/*/scores.csv"
-    if name != "reference":
-        folder, kept = paths.run_folder(name), "results"
-    if not any(folder.glob(kept)):
-        known = ["reference", *sorted(found.parent.name for found in paths.RUNS.glob("*/results"))]
-        raise WastebookError(f"No results are kept of {name!r}. {did_you_mean(name, known)}")
-    return folder
+    """The folder of a run that has results (WastebookError where it has none), or `reference`'s."""
+    return paths.REFERENCE if name == "reference" else paths.find_run(name, "results")
 
 
 def scores_of(place: Path) -> pd.DataFrame:

@@ -35,7 +35,7 @@ def intervals(
         return style.nothing()
     names = name_models(table) if y == "model" else {row: str(row) for row in table[y].unique()}
     rows, markers = list(names), style.scheme_markers(table[marker].unique())
-    colours = style.network_colours(table[hue]) if hue == "network" else _in_turn(table[hue])
+    colours = style.network_colours(table[hue]) if hue == "network" else style.in_turn(table[hue])
     parts, count = dict(list(table.groupby(column, sort=False))), len(markers)
     size = (style.WIDE / len(parts), 1.2 + 0.17 * len(rows) * (count + 0.7))
     figure, panels = style.panels(len(parts), len(parts), size, sharey=True)
@@ -43,7 +43,7 @@ def intervals(
         for row in part.to_dict("records"):
             place = rows.index(row[y]) + (list(markers).index(row[marker]) - (count - 1) / 2) * 0.7 / count
             look = {"color": colours[row[hue]], "marker": markers[row[marker]]}
-            _draw_interval(axes, row[value], row["low"], row["high"], place, zero, look)
+            _draw_interval(axes, row, value, place, zero, look)
         title = plain_name(str(title)).replace(" f1", " F1") if len(parts) > 1 else ""
         axes.set(title=title, xlabel=label, yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
         axes.set_yticklabels([style.wrap(name, 36) for name in names.values()], fontsize=9)
@@ -72,7 +72,7 @@ def curves(
         names, (colours, markers) = name_models(table), style.model_styles(table)
     else:
         names = {name: str(name) for name in table[hue].unique()}
-        colours, markers = _in_turn(table[hue]), style.scheme_markers(names)
+        colours, markers = style.in_turn(names), style.scheme_markers(names)
     parts = dict(list(table.groupby(column, sort=False))) if column else {"": table}
     across = 1 if len(parts) == 1 else 2 if len(parts) in (2, 4) else 3
     size = (style.WIDE / across, 3.8 if across == 1 else 2.6)
@@ -115,10 +115,9 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
         axes.plot(others[cost], others["accuracy"], "o", color="0.7", markersize=4)
         axes.plot(front[cost], front["accuracy"], color=style.GREY, linewidth=1)
         for row in front.to_dict("records"):
-            axes.plot(row[cost], row["accuracy"], color=colours[row["network"]], **ring)
-            axes.text(
-                row[cost], row["accuracy"], str(numbers[row["model"]]), ha="center", va="center_baseline"
-            )
+            place, number = (row[cost], row["accuracy"]), str(numbers[row["model"]])
+            axes.plot(*place, color=colours[row["network"]], **ring)
+            axes.text(*place, number, ha="center", va="center_baseline")
         axes.set(xscale="log", xlabel=name)
         style.number_logarithms(axes.xaxis)
         axes.margins(x=0.12, y=0.12)
@@ -130,38 +129,23 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
 
 def recall_by_number(predictions: pd.DataFrame) -> Figure:
     """The share of photos recognised over the numbers in their file names, a panel per class, with 95 %
-    intervals; a point stands for a twelfth of all numbers.
-
-    `predictions` has `path, label, predicted, split`; rows outside `test` are from models that did not learn
-    them.
-    """
+    intervals; a point stands for a twelfth of all numbers. Rows outside `test` are of models that did not
+    learn them."""
     if predictions.empty:
         return style.nothing()
     right, spans = predictions["label"] == predictions["predicted"], pd.cut(file_numbers(predictions), 12)
     table = predictions.assign(right=right, number=[span.mid for span in spans])
     table["photos"] = np.where(table["split"] == "test", "test", "train, left out")
-    look: dict[str, Any] = {
-        "hue": "photos",
-        "style": "photos",
-        "markers": True,
-        "dashes": False,
-        "height": 2.6,
-    }
+    look: Any = {"hue": "photos", "style": "photos", "markers": True, "dashes": False, "height": 2.6}
     grid = sns.relplot(table, x="number", y="right", col="label", col_wrap=3, kind="line", seed=0, **look)
     return grid.set_titles("{col_name}").set_axis_labels("number in the file name", "share recognised").figure
 
 
-def _draw_interval(
-    axes: Axes, value: float, low: float, high: float, place: float, zero: bool, look: dict[str, Any]
-) -> None:
-    given = not pd.isna(low)
-    if not given or (zero and low <= 0 <= high):
+def _draw_interval(axes: Axes, row: Any, value: str, place: float, zero: bool, look: Any) -> None:
+    low, high = row["low"], row["high"]
+    if pd.isna(low) or (zero and low <= 0 <= high):
         look = look | {"markerfacecolor": "white"}
     if zero:
         axes.axvline(0, color=style.GREY, linewidth=1)
-    spread = np.fmax([[value - low], [high - value]], 0) if given else None
-    axes.errorbar(value, place, xerr=spread, markersize=6, capsize=2, **look)
-
-
-def _in_turn(names: pd.Series) -> dict[str, str]:
-    return dict(zip(names.unique(), style.COLOURS * len(names), strict=False))
+    spread = None if pd.isna(low) else np.fmax([[row[value] - low], [high - row[value]]], 0)
+    axes.errorbar(row[value], place, xerr=spread, markersize=6, capsize=2, **look)

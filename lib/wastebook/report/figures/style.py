@@ -64,10 +64,17 @@ def class_styles(classes: Sequence[str]) -> tuple[dict[str, str], dict[str, str]
     return colours, {name: CLASS_MARKERS[(place + place // 12) % 12] for name, place in places.items()}
 
 
+def in_turn(
+    names: Iterable[str], looks: Sequence[str] = COLOURS, known: Iterable[str] = ()
+) -> dict[str, str]:
+    """A look per name, the same wherever it is drawn for those that are `known`."""
+    places = {name: place for place, name in enumerate(dict.fromkeys([*known, *names]))}
+    return {name: looks[places[name] % len(looks)] for name in names}
+
+
 def network_colours(networks: Iterable[str]) -> dict[str, str]:
-    """A colour per network, the same wherever it is drawn; those unknown to the book come last."""
-    names = dict.fromkeys([*NETWORK_ORDER, *STAND_INS, *sorted(networks)])
-    return {name: hue for name, hue in zip(names, itertools.cycle(HUES)) if name in {*networks}}
+    """A colour per network; those unknown to the book come last."""
+    return in_turn(sorted({*networks}), HUES, [*NETWORK_ORDER, *STAND_INS])
 
 
 def model_styles(table: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
@@ -78,13 +85,12 @@ def model_styles(table: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
     free = itertools.cycle([colour for colour in COLOURS if colour not in known.values()] or COLOURS)
     rows = zip(models["model"], models["network"], repeated, strict=True)
     colours = {model: next(free) if again else known[network] for model, network, again in rows}
-    return colours, dict(zip(colours, itertools.cycle(MARKERS), strict=False))
+    return colours, in_turn(colours, MARKERS)
 
 
 def scheme_markers(schemes: Iterable[str]) -> dict[str, str]:
-    """A marker per split scheme (or other way of scoring), the same wherever it is drawn."""
-    places = {name: place for place, name in enumerate(dict.fromkeys([*SCHEME_ORDER, *schemes]))}
-    return {scheme: MARKERS[places[scheme] % 7] for scheme in schemes}
+    """A marker per split scheme, or other way of scoring."""
+    return in_turn(schemes, MARKERS, SCHEME_ORDER)
 
 
 def shorten(names: Iterable[Any], longest: int = 20) -> list[str]:
