@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from wastebook import paths
-from wastebook.data import Dataset, draw_sample, load_cards, open_dataset
+from wastebook.data.cards import load_cards
+from wastebook.data.datasets import Dataset, open_dataset
 from wastebook.data.download import at_hand
+from wastebook.data.sample import draw_sample
 from wastebook.files import write_text
 
 AREAS = [  # of what a test marked `fault` tries: the chapters of docs/faults.md

@@ -211,7 +211,7 @@ def start_app(
 @data.command("list")
 def data_list(as_json: Json = False) -> None:
     """The data sets there are, and where each is to be had."""
-    from wastebook.data import describe_datasets
+    from wastebook.data.datasets import describe_datasets
 
     rows = describe_datasets().to_dict("records")
     print_json(data=rows) if as_json else _print_table(rows)
@@ -220,7 +220,7 @@ def data_list(as_json: Json = False) -> None:
 @data.command("fetch", epilog="Example: wastebook data fetch trashnet")
 def data_fetch(name: Annotated[str, typer.Argument(help="A name of `wastebook data list`.")]) -> None:
     """Bring a data set to this machine, and print its folder. What is interrupted is carried on."""
-    from wastebook.data import open_dataset
+    from wastebook.data.datasets import open_dataset
 
     print(open_dataset(name).root)
 
@@ -231,7 +231,7 @@ def data_check(
     as_json: Json = False,
 ) -> None:
     """Say what a set holds and what is odd. Exit code 0: fine, 1: usable with remarks, 2: not usable."""
-    from wastebook.data import examine
+    from wastebook.data.checkup import examine
     from wastebook.photos.collection import load_photos
 
     try:
@@ -269,7 +269,7 @@ def doctor(as_json: Json = False) -> None:
     from wastebook.book.plan import versions
     from wastebook.book.render import find_renderer
     from wastebook.cache import cache_folder
-    from wastebook.data import describe_datasets
+    from wastebook.data.datasets import describe_datasets
     from wastebook.edition import BOOK, weights_found
 
     found, machine, renderer = versions(declared_packages(BOOK)), hardware(), find_renderer()

@@ -77,7 +77,7 @@ def _load_once(dataset: str, photos_per_class: int | None, seed: int) -> Any:
 
 def _describe(data: Any) -> dict[str, Any]:
     """What `run.yml` says of a data set."""
-    from wastebook.data import fingerprint
+    from wastebook.data.datasets import fingerprint
 
     facts = {name: data.card[name] for name in ("name", "title", "task", "licence")}
     facts |= {"classes": ", ".join(data.classes), "photos": len(data.files)}

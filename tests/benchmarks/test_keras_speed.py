@@ -11,7 +11,8 @@ import time
 import numpy as np
 import pytest
 
-from wastebook.data import open_dataset, split_photos
+from wastebook.data.datasets import open_dataset
+from wastebook.data.splits import split_photos
 from wastebook.learning.predictions import class_numbers
 
 pytestmark = pytest.mark.benchmark

@@ -19,7 +19,8 @@ import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of to
 # isort: split
 from torchvision.transforms import v2
 
-from wastebook.data import open_dataset, split_photos
+from wastebook.data.datasets import open_dataset
+from wastebook.data.splits import split_photos
 from wastebook.learning.backbones import accelerator, as_input, for_inference, load_backbone, use_bf16
 from wastebook.learning.features import BATCH_SIZE, extract_features
 from wastebook.learning.predictions import Model

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wastebook.data import draw_sample
+from wastebook.data.sample import draw_sample
 
 SHAPES = ("flat", "split", "hole", "burst", "few", "one-thing")
 

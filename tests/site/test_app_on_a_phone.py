@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from wastebook.answers.predictor import open_model
-from wastebook.data import Dataset
+from wastebook.data.datasets import Dataset
 
 pytestmark = pytest.mark.browser
 

@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from wastebook.answers.predictor import open_model
-from wastebook.data import Dataset
+from wastebook.data.datasets import Dataset
 
 PHONE = {"width": 390, "height": 844}
 TURNED = 6  # EXIF: to be turned by a quarter to stand upright

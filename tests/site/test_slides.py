@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, expect
 from wastebook import cli, paths
 from wastebook.book import deck as slides
 from wastebook.book.render import find_renderer
-from wastebook.data import Dataset, fingerprint
+from wastebook.data.datasets import Dataset, fingerprint
 from wastebook.edition import BOOK
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import score

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, expect
 from wastebook.answers import browser as try_it
 from wastebook.answers.predictor import Predictor
 from wastebook.book.render import render
-from wastebook.data import Dataset
+from wastebook.data.datasets import Dataset
 from wastebook.edition import BOOK
 
 NAME = "resnet18-64x80-exact-int8"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wastebook import paths
-from wastebook.data import examine
+from wastebook.data.checkup import examine
 from wastebook.errors import WastebookError
 from wastebook.photos.collection import load_photos
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from wastebook.data import describe_datasets, draw_per_class, fingerprint, load_cards, open_dataset
+from wastebook.data.cards import load_cards
 from wastebook.data.copies import list_files
-from wastebook.data.datasets import _file_facts
+from wastebook.data.datasets import _file_facts, describe_datasets, draw_per_class, fingerprint, open_dataset
 from wastebook.data.download import at_hand, split_lists
 from wastebook.errors import WastebookError
 

@@ -12,7 +12,8 @@ import zipfile
 import pytest
 
 from wastebook.cache import cache_folder
-from wastebook.data import download, open_dataset
+from wastebook.data import download
+from wastebook.data.datasets import open_dataset
 from wastebook.errors import WastebookError
 
 CONTENT = os.urandom(400_000)

@@ -16,9 +16,9 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from wastebook.data import draw_sample, open_dataset, true_boxes
+from wastebook.data.datasets import open_dataset
 from wastebook.data.drawing import THINGS
-from wastebook.data.sample import Shot, _photograph
+from wastebook.data.sample import Shot, _photograph, draw_sample, true_boxes
 
 KINDS = [label for label in THINGS if label != "recyclable"]  # whose things are all among the others'
 

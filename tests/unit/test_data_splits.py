@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wastebook.data import split_photos
+from wastebook.data.splits import split_photos
 from wastebook.errors import WastebookError
 
 FRACTIONS = {"train": 0.70, "validation": 0.13, "test": 0.17}

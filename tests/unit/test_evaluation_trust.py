@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from test_evaluation_metrics import CLASSES, made_up
 
-from wastebook.data import fingerprint
+from wastebook.data.datasets import fingerprint
 from wastebook.evaluation import trust
 from wastebook.evaluation.metrics import score
 from wastebook.evaluation.trust import apply_temperature, fit_temperature

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wastebook.data import draw_per_class
+from wastebook.data.datasets import draw_per_class
 from wastebook.learning.anatomy import measure_cost
 from wastebook.learning.backbones import load_backbone
 

@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import save_file
 
 from wastebook import paths
-from wastebook.data import draw_per_class
+from wastebook.data.datasets import draw_per_class
 from wastebook.errors import WastebookError
 from wastebook.files import file_hash
 from wastebook.learning import backbones

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wastebook.cache import cache_folder
-from wastebook.data import draw_per_class
+from wastebook.data.datasets import draw_per_class
 from wastebook.errors import WastebookError
 from wastebook.learning import backbones as room
 from wastebook.learning import features as features_room

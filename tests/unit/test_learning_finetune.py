@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from wastebook.data import draw_per_class, split_photos
+from wastebook.data.datasets import draw_per_class
+from wastebook.data.splits import split_photos
 from wastebook.errors import WastebookError
 from wastebook.learning import finetune as room
 from wastebook.learning.backbones import load_backbone, network_hash

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from wastebook.data import open_dataset
+from wastebook.data.datasets import open_dataset
 from wastebook.errors import WastebookError
 from wastebook.learning import keras_networks, weights
 from wastebook.learning.backbones import load_backbone, prepare_forward

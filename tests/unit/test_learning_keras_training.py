@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from wastebook.data import open_dataset, split_photos
+from wastebook.data.datasets import open_dataset
+from wastebook.data.splits import split_photos
 from wastebook.errors import WastebookError
 from wastebook.learning import keras_networks, keras_training
 from wastebook.learning.features import extract_features

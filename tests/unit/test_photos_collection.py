@@ -2,7 +2,7 @@
 
 import shutil
 
-from wastebook.data import draw_sample
+from wastebook.data.sample import draw_sample
 from wastebook.photos.collection import load_photos
 
 

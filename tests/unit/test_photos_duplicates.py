@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageChops, ImageEnhance
 
-from wastebook.data import true_boxes
+from wastebook.data.sample import true_boxes
 from wastebook.photos import duplicates
 from wastebook.photos.duplicates import find_duplicates, group_photos
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from wastebook import paths
-from wastebook.data import true_boxes
+from wastebook.data.sample import true_boxes
 from wastebook.photos import quality
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from wastebook import paths
-from wastebook.data import load_cards
+from wastebook.data.cards import load_cards
 from wastebook.errors import WastebookError
 from wastebook.files import write_text
 from wastebook.learning.predictions import MODEL, Model

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wastebook.data import Dataset
+from wastebook.data.datasets import Dataset
 from wastebook.errors import WastebookError
 from wastebook.learning.predictions import Model
 from wastebook.report import sentences

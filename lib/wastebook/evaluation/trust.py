@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from wastebook.data import fingerprint
+from wastebook.data.datasets import fingerprint
 from wastebook.data.splits import group_numbers
 from wastebook.evaluation.metrics import DRAWS, KEYS, LEVEL, score, share_interval, value_and_draws
 from wastebook.learning.heads import Head, predict_head

@@ -24,7 +24,7 @@ from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
 
 from wastebook.cache import cache_folder
-from wastebook.data import fingerprint
+from wastebook.data.datasets import fingerprint
 from wastebook.errors import WastebookError
 from wastebook.learning import backbones
 from wastebook.learning.features import BATCH_SIZE, Backbone, extract_features, short_hash

@@ -42,14 +42,11 @@ class Collection(NamedTuple):
             remarks.append("No split of their own has every class on every side: photos are dealt out anew.")
         things = count_things(photos, scheme).reindex(self.classes, fill_value=0)
         classes, few = list(things.index[things >= FEWEST]), things[things < FEWEST]
-        told = [
-            f"{name} ({sum(photos['label'] == name)} photos, {few[name]} to deal out)" for name in few.index
-        ]
+        counts = photos["label"].value_counts()
+        told = [f"{name} ({counts.get(name, 0)} photos, {few[name]} to deal out)" for name in few.index]
         if told:
-            least = (
-                "What shows one thing stays together; train, validation and test take three things at least."
-            )
-            remarks.append(f"Left out of learning: {', '.join(told)}. {least}")
+            together = f"Left out of learning: {', '.join(told)}. What shows one thing stays together; "
+            remarks.append(f"{together}train, validation and test take three things at least.")
         photos = photos[photos["label"].isin(classes)].reset_index(drop=True)
         dealt = self._replace(photos=photos, pairs=pairs_among(photos, self.pairs), classes=classes)
         return dealt._replace(scheme=scheme, remarks=tuple(remarks))

@@ -10,7 +10,8 @@ import pandas as pd
 from PIL import Image
 
 from wastebook.cache import cached_table
-from wastebook.data import draw_per_class, pictures
+from wastebook.data import pictures
+from wastebook.data.datasets import draw_per_class
 from wastebook.photos.decode import PhotoError, decode_photos, open_header, parallel_map, read_photo
 
 SMALLEST = 32  # pixels on the shorter side below which hardly anything can be told

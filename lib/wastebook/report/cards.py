@@ -11,7 +11,8 @@ import pandas as pd
 from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
 
 from wastebook import paths
-from wastebook.data import fingerprint, load_cards
+from wastebook.data.cards import load_cards
+from wastebook.data.datasets import fingerprint
 from wastebook.files import as_written
 from wastebook.photos.collection import Collection
 from wastebook.report.sentences import format_count, format_percent, format_score, join_names, name_model

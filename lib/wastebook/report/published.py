@@ -28,8 +28,8 @@ def side_by_side(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     theirs = _of_same_models(published, ours)
     theirs = theirs.assign(model=theirs["what"], protocol=theirs["work"] + ": " + theirs["data"])
     told = "this run: {} split, {:,} photos in {} seed{}".format
-    run = ours[["scheme", "n", "seeds"]].itertuples(index=False)
-    protocol = [told(*facts, "s" * (facts.seeds > 1)) for facts in run]
+    run = zip(ours["scheme"], ours["n"], ours["seeds"], strict=True)
+    protocol = [told(scheme, count, seeds, "s" * (seeds > 1)) for scheme, count, seeds in run]
     ours = ours.assign(model=ours["model"].map(name_models(ours)), protocol=protocol)
     return tabulate_scores(pd.concat([ours, theirs]), ["model", "protocol"])
 

@@ -36,7 +36,7 @@ def scores_of(place: Path) -> pd.DataFrame:
 
 def reference_scores(dataset: str, fingerprint: str) -> pd.DataFrame:
     """The scores kept as the reference of the data set of that name, if it has these very photos (see
-    `wastebook.data.fingerprint`); no row where none are."""
+    `wastebook.data.datasets.fingerprint`); no row where none are."""
     files = sorted((paths.REFERENCE / dataset).glob("*/scores.csv"))
     parts = [pd.read_csv(file) for file in files if _fingerprint(file.parent) == fingerprint]
     columns = [*SCORE_KEYS, "value", "low", "high", "n", "seeds"]

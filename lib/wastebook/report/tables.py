@@ -45,8 +45,8 @@ def table(frame: pd.DataFrame, *, decimals: int = 2, names: dict[str, str] | Non
     name = "table-" + hashlib.sha256(contents.encode()).hexdigest()[:10]
     integers = [column for column in frame if pd.api.types.is_integer_dtype(frame[column])]
     floats = [column for column in frame if pd.api.types.is_float_dtype(frame[column])]
-    labels = {column: (names or {}).get(column, plain_name(column)) for column in frame}
-    shown = GT(frame, id=name).cols_label(cases=labels)
+    labels = {column: plain_name(column) for column in frame.columns} | (names or {})
+    shown = GT(frame, id=name).cols_label(cases={column: labels[column] for column in frame.columns})
     shown = shown.cols_align("left").cols_align("right", integers + floats)
     shown = shown.fmt_integer(integers).fmt_number(floats, decimals=decimals).sub_missing(missing_text="—")
     return shown.tab_options(table_additional_css=LOOK.format(name), **OPTIONS)
