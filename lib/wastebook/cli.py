@@ -184,10 +184,12 @@ def compare(
 
 @commands.command(epilog="Example: wastebook reference full")
 def reference(run: Run) -> None:
-    """Keep a run's small tables in data/reference/, for later runs to compare with. Real photos only."""
+    """Keep a run's small tables in data/reference/, for later runs to compare with, and what they found in
+    the README. Real photos only."""
+    from wastebook.report.front import write_summary
     from wastebook.report.reference import find_results, write_reference
 
-    print(*write_reference(find_results(run)), sep="\n")
+    print(*write_reference(find_results(run)), *write_summary(paths.PROJECT), sep="\n")
 
 
 @commands.command("app", epilog="Example: wastebook app --run full")

@@ -8,19 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import pandas as pd
 import yaml
 
 from wastebook import paths
 from wastebook.book.plan import Book, Parameters, Prepared, Values
-from wastebook.book.render import markdown_table
 from wastebook.errors import WastebookError
-from wastebook.files import DATA, as_written, file_hash, write_text
+from wastebook.files import as_written, file_hash, write_text
 from wastebook.report.api import write_api_page
 
 DATASET, PHOTOS, WEIGHTS = "dataset", "photos_dir", "weights"  # parameters with a place
-PUBLISHED = ["work", "what", "metric", "published", "reference", "this_run"]
 COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna
 pandas pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision"""
 
@@ -133,40 +129,12 @@ def _servers(at_hand: frozenset[str]) -> dict[str, str]:
 
 
 def decorate(run: Path) -> None:
-    """Write the page on the library, what the front page includes (which data, each chapter's `headline`,
-    what others published) and what brings the page "Try it" to life."""
-    record, kept = paths.read_record(run), _kept(run)
-    data = record.get("data", {})
-    lines = ["This copy was made from:", ""] * bool(data)
-    lines += [f"- {as_written(_in_words(facts))}" for facts in data.values()]
-    lines += ["", "What each chapter found there:", ""]
-    for chapter in sorted((run / "chapters").glob("[!._]*.ipynb")):
-        title = nbformat.read(chapter, as_version=4).cells[0].source.partition("\n")[0]
-        link = f"[{title.strip('# ').partition(' {')[0]}](chapters/{chapter.name})"
-        headline = kept.get(chapter.stem, {}).get("headline", [])
-        told = as_written(" ".join([headline] if isinstance(headline, str) else headline))
-        lines.append(f"- {link}{': ' if told else ''}{told}")
-    left_out = record.get("left_out", {}).items()
-    lines += [f"- *{chapter}* is left out: {as_written(why)}." for chapter, why in left_out]
-    file = run / "results" / "07-comparison" / "beside.parquet"
-    if file.exists():  # a table of what others published, where this run has real photos
-        beside, real = pd.read_parquet(file), [name for name in data if not data[name].get("drawn")]
-        beside = beside[beside["this_run"].notna() & beside["dataset"].isin(real)]
-        beside["metric"] = beside["metric"].str.replace("_", " ")
-        if len(beside):
-            rows = beside[PUBLISHED].astype(object).where(beside[PUBLISHED].notna(), None)
-            lines += ["", *markdown_table(rows.to_dict("records"))]
-            lines += ["", ": What others published, the reference kept with the source, and this run."]
-    write_text(run / "_results.md", "\n".join([f"::: {{.{DATA}}}", *lines, ":::"]) + "\n")
+    """Write the page on the library, what the front page includes and what brings "Try it" to life."""
+    from wastebook.report.front import write_front_page  # slow: not before there is something to show
+
+    write_text(run / "_front.md", write_front_page(run, _kept(run)))
     write_text(run / "_try.md", '```{=html}\n<script src="try-it/try.js" defer></script>\n```\n')
     write_api_page(run / "api.qmd")
-
-
-def _in_words(facts: dict[str, Any]) -> str:
-    """A data set in a line, from what `run.yml` says of it."""
-    told = f"{facts['title']}, {facts['photos']:,} photos ({facts['classes']}). {facts['task']}"
-    told += f" Licence: {facts['licence']}." if facts["licence"] else ""
-    return told + " Its pictures are drawn, not photographed." * facts["drawn"]
 
 
 def _kept(run: Path) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from wastebook.book.render import find_renderer, render, write_project
 from wastebook.edition import BOOK
 from wastebook.errors import WastebookError
 
-SETS = ("trashnet", "sample")
 DATA = {
     "title": "Twelve photos",
     "task": "Which is it?",
@@ -98,20 +97,6 @@ def test_results_and_notebooks_can_be_taken_along(example: Path) -> None:
     assert len(pd.read_csv(links["many.csv.gz"])) == 4000
     taken = nbformat.read(links["01-first.ipynb"], as_version=4)
     assert not any(cell.get("outputs") for cell in taken.cells)
-
-
-def test_the_front_page_sets_real_scores_beside_the_published(example: Path) -> None:
-    results = example / "results" / "07-comparison"
-    results.mkdir()
-    record = {"data": {name: DATA | {"name": name, "drawn": name == "sample"} for name in SETS}}
-    (example / "run.yml").write_text(yaml.safe_dump(record))
-    row = {"work": "FIUBA", "what": "resnet18", "metric": "macro_f1", "published": 0.74, "reference": None}
-    rows = [row | {"this_run": "0.860 [0.84, 0.88]", "dataset": "trashnet"}]
-    rows += [row | {"this_run": "0.300 [0.2, 0.4]", "dataset": "sample"}, row | {"dataset": "trashnet"}]
-    pd.DataFrame(rows).to_parquet(results / "beside.parquet")
-    front = main_of(render(BOOK, example, "pandoc").parent / "index.html")
-    cells = [[cell.get_text() for cell in line.select("td")] for line in front.select("tbody tr")]
-    assert cells == [["FIUBA", "resnet18", "macro f1", "0.74", "—", "0.860 [0.84, 0.88]"]]
 
 
 def test_figures_have_their_alternative_text_and_size(first: BeautifulSoup) -> None:

@@ -39,7 +39,7 @@ def test_every_chapter_has_a_title_and_says_something_in_short():
         assert finding.title and finding.sentences
         assert all(sentence.endswith(".") for sentence in finding.sentences)
         assert bool(finding.number) == bool(finding.words) == bool(finding.section)
-    assert sum(bool(finding.number) for finding in found.values()) == 6
+    assert all(found[chapter].number for chapter in told.CARDS) and len(told.CARDS) == 6
 
 
 def test_cards_link_to_sections_of_the_book():
@@ -74,6 +74,21 @@ def test_the_verdict_on_the_architecture_is_the_tests(change, values, verdict, m
     assert verdict in told.findings()["04-efficientnet"].sentences[0]
     assert told.lead()[1].startswith("Which network one takes")
     assert f"{matters} difference beyond luck" in told.lead()[1].partition(";")[0]
+
+
+@pytest.mark.parametrize(
+    ("network", "search", "title"),
+    [
+        (0.01, 0.6, "The network matters; the tuning does not"),
+        (0.01, 0.01, "The tuning matters; the network does too"),
+        (0.6, 0.01, "The tuning matters; the network does not"),
+        (0.6, 0.6, "Neither network nor tuning matters"),
+    ],
+)
+def test_the_title_says_what_is_clear(change, network, search, title):
+    change("trashnet", "07-comparison", "answers", "model_b == 'resnet18-224x224'", p_holm=network)
+    change("trashnet", "07-comparison", "answers", "model_b == 'efficientnet_b0-224x224'", p_holm=search)
+    assert told.verdict() == title
 
 
 @pytest.mark.parametrize(("clear", "said"), [(0, "none helps"), (1, "1 helps"), (3, "3 help")])

@@ -45,11 +45,13 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     titles = [_title(page, soup) for page, soup in zip(pages, soups, strict=True)]
     targets = _targets(pages, soups)
     index: list[dict[str, str]] = []
+    style = config["format"]["html"].get("css")  # the book's own
     for at, (page, soup) in enumerate(zip(pages, soups, strict=True)):
         for link in soup.select("a.reference"):
             _refer(link, page, targets)
         facts = {"book": config["book"], "language": config.get("lang", "en"), "page": page, "at": at}
         facts |= {"contents": list(_contents(soup)), "pages": list(zip(pages, titles, strict=True))}
+        facts["style"] = style
         text = TEMPLATES.get_template("template.html").render(facts, body=str(soup))
         (stage / page.address).write_text(text, encoding="utf-8")
         index += _entries(page, titles[at], soup)
@@ -58,6 +60,8 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     for name in ("style.css", "book.js", "theme.js"):
         shutil.copyfile(PARTS / name, assets / name)
     shutil.copyfile(run / config["book"]["favicon"], assets / "favicon.svg")
+    if style:
+        shutil.copyfile(run / style, assets / "book.css")
     (assets / "search.js").write_text(f"window.searchIndex = {json.dumps(index)};\n", encoding="utf-8")
 
 

@@ -28,6 +28,7 @@ from wastebook.report.sentences import (
 
 MATERIALS, BINARY = "trashnet", "waste-classification"  # the data sets of the reference
 OLD, NEW = "resnet18", "efficientnet_b0"
+CARDS = ["07-comparison", "04-efficientnet", "03-augmentation", "01-exploration", "06-trust", "08-new-photos"]
 CAUTIOUS = 0.8  # the share of photos that a cautious model answers
 
 
@@ -48,18 +49,21 @@ def findings() -> dict[str, Finding]:
     return {chapter: tell() for chapter, tell in TELLERS.items()}
 
 
+def verdict() -> str:
+    """What decides how good a model is, as the title of the figure that shows it."""
+    network, *tuning = _clear().values()
+    if any(tuning):
+        return f"The tuning matters; the network does {'too' if network else 'not'}"
+    return "The network matters; the tuning does not" if network else "Neither network nor tuning matters"
+
+
 def lead() -> tuple[str, ...]:
     """All of it in three sentences, for who reads no more than that."""
-    kept = _values(MATERIALS, "01-exploration")
+    kept = read_values(MATERIALS, "01-exploration")
     double = format_percent(kept["photos_with_a_double"] / kept["photos"])
-    clear = {
-        "which network one takes": judge_difference(_answer(NEW, OLD)) != "undecided",
-        "searching its training": judge_difference(_answer(NEW, NEW, "searched")) != "undecided",
-        "augmenting its photos": any(_augmentations().isin(["better", "worse"])),
-    }
     parts = []
     for what, sure in (("a", True), ("no", False)):
-        if names := [name for name, found in clear.items() if found == sure]:
+        if names := [name for name, found in _clear().items() if found == sure]:
             parts.append(f"{join_names(names)} make{'s' * (len(names) == 1)} {what} difference beyond luck")
     told = "; ".join(parts)
     return (
@@ -72,13 +76,13 @@ def lead() -> tuple[str, ...]:
 
 def best_model() -> pd.Series:
     """The accuracy on photos of unseen objects of the model that validation chose on TrashNet."""
-    scores = pd.concat([_scores("02-baseline"), _scores("04-efficientnet")], ignore_index=True)
+    scores = pd.concat([read_kept("02-baseline"), read_kept("04-efficientnet")], ignore_index=True)
     rows = scores[scores["model"] == choose_on_validation(scores, "grouped")]
     return rows.query("scheme == 'grouped' and split == 'test' and metric == 'accuracy'").iloc[0]
 
 
 def _explore() -> Finding:
-    kept = _values(MATERIALS, "01-exploration")
+    kept = read_values(MATERIALS, "01-exploration")
     photos, double, tested, known = (
         kept[name] for name in ("photos", "photos_with_a_double", "test_photos", "test_photos_known")
     )
@@ -98,7 +102,7 @@ def _explore() -> Finding:
 
 
 def _baseline() -> Finding:
-    row = _tested(_scores("02-baseline"), network=OLD, head="recipe")
+    row = _tested(read_kept("02-baseline"), network=OLD, head="recipe")
     search = _answer(OLD, OLD, "searched")
     name = name_network(OLD)
     return Finding(
@@ -106,7 +110,7 @@ def _baseline() -> Finding:
         (
             f"{name}, frozen, is right for {format_share(row)} of the photos of objects new to it.",
             f"In accuracy, a search over its training is {describe_difference(search, 'none')}.",
-            f"Its most common mistake: {_values(MATERIALS, '02-baseline')['commonest_mistake']}.",
+            f"Its most common mistake: {read_values(MATERIALS, '02-baseline')['commonest_mistake']}.",
         ),
     )
 
@@ -130,7 +134,7 @@ def _augmentation() -> Finding:
 def _efficientnet() -> Finding:
     step, search = _answer(NEW, OLD), _answer(NEW, NEW, "searched")
     first, second = name_network(OLD), name_network(NEW)
-    best, scores = best_model(), _scores("04-efficientnet")
+    best, scores = best_model(), read_kept("04-efficientnet")
     tuned = scores.query("head == 'finetuned' and split == 'test' and metric == 'accuracy'")
     gain, searched = (format_points(row, "").partition(" ")[0] for row in (step, search))
     return Finding(
@@ -153,7 +157,7 @@ def _efficientnet() -> Finding:
 
 
 def _xception() -> Finding:
-    scores = _scores("05-xception", BINARY).query("split == 'test' and metric == 'accuracy'")
+    scores = read_kept("05-xception", BINARY).query("split == 'test' and metric == 'accuracy'")
     official = scores.query("scheme == 'official'").sort_values("value", ascending=False)
     clean = scores.query("scheme == 'clean'").set_index("model")
     top = official.iloc[0]
@@ -170,10 +174,10 @@ def _xception() -> Finding:
 
 def _trust() -> Finding:
     copies = pd.read_csv(paths.REFERENCE / BINARY / "06-trust" / "copies.csv")
-    tested = _scores("05-xception", BINARY).query("scheme == 'official' and split == 'test'")["n"].max()
-    random = _tested(_scores("06-trust"), "random")
-    grouped = _tested(_scores("04-efficientnet"), model=random["model"])
-    gain = _scores("06-trust", name="gains").iloc[0]
+    tested = read_kept("05-xception", BINARY).query("scheme == 'official' and split == 'test'")["n"].max()
+    random = _tested(read_kept("06-trust"), "random")
+    grouped = _tested(read_kept("04-efficientnet"), model=random["model"])
+    gain = read_kept("06-trust", name="gains").iloc[0]
     found = f"{format_count(len(copies))} of {format_count(tested)}"
     return Finding(
         f"{found} test photos have a copy in training",
@@ -191,8 +195,8 @@ def _trust() -> Finding:
 
 def _comparison() -> Finding:
     best = best_model()
-    cautious = select_row(_scores("07-comparison", name="selective"), share=CAUTIOUS)
-    answers = pd.concat([_scores("07-comparison", each, "answers") for each in (MATERIALS, BINARY)])
+    cautious = select_row(read_kept("07-comparison", name="selective"), share=CAUTIOUS)
+    answers = pd.concat([read_kept("07-comparison", each, "answers") for each in (MATERIALS, BINARY)])
     clear = answers.apply(judge_difference, axis=1).ne("undecided").sum()
     left, right = format_percent(1 - CAUTIOUS), format_percent(cautious["accuracy"], 1)
     return Finding(
@@ -210,7 +214,7 @@ def _comparison() -> Finding:
 
 
 def _new_photos() -> Finding:
-    kept = _values(MATERIALS, "08-new-photos")
+    kept = read_values(MATERIALS, "08-new-photos")
     strange, sure = kept["without_waste"]["pictures"], kept["without_waste"]["sure"]
     return Finding(
         f"{sure} of {strange} pictures without any waste get a sure answer",
@@ -237,12 +241,12 @@ TELLERS: dict[str, Callable[[], Finding]] = {
 }
 
 
-def _scores(chapter: str, dataset: str = MATERIALS, name: str = "scores") -> pd.DataFrame:
+def read_kept(chapter: str, dataset: str = MATERIALS, name: str = "scores") -> pd.DataFrame:
     """A table that the reference keeps of a chapter."""
     return pd.read_csv(paths.REFERENCE / dataset / chapter / f"{name}.csv")
 
 
-def _values(dataset: str, chapter: str) -> dict[str, Any]:
+def read_values(dataset: str, chapter: str) -> dict[str, Any]:
     """The single values that the reference keeps of a chapter."""
     return json.loads((paths.REFERENCE / dataset / chapter / "values.json").read_text(encoding="utf-8"))
 
@@ -255,14 +259,23 @@ def _tested(scores: pd.DataFrame, scheme: str = "grouped", **model: Any) -> pd.S
 def _answer(network: str, other: str, head: str = "recipe") -> pd.Series:
     """How much more often a network with that head is right than another with the recipe's, as the chapter
     that compares all models tested it, corrected for all its questions."""
-    size = _tested(_scores("02-baseline"), network=OLD, head="recipe")["image_size"]
+    size = _tested(read_kept("02-baseline"), network=OLD, head="recipe")["image_size"]
     pair = {"model_a": Model(network, size, head=head).id, "model_b": Model(other, size).id}
-    return select_row(_scores("07-comparison", name="answers"), **pair)
+    return select_row(read_kept("07-comparison", name="answers"), **pair)
+
+
+def _clear() -> dict[str, bool]:
+    """Whether what one may change about a model makes a difference beyond luck, the network first."""
+    return {
+        "which network one takes": judge_difference(_answer(NEW, OLD)) != "undecided",
+        "searching its training": judge_difference(_answer(NEW, NEW, "searched")) != "undecided",
+        "augmenting its photos": any(_augmentations().isin(["better", "worse"])),
+    }
 
 
 def _augmentations() -> pd.Series:
     """What each way to vary or reweigh photos does to macro F1 on unseen objects (see `judge_difference`)."""
-    gains = _scores("03-augmentation", name="differences")
+    gains = read_kept("03-augmentation", name="differences")
     return gains.query("metric == 'macro_f1' and scheme == 'grouped'").apply(judge_difference, axis=1)
 
 

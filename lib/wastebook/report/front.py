@@ -1,0 +1,145 @@
+"""The front page: what the reference found, and what this copy of the book was built from."""
+
+import base64
+import io
+from datetime import date
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import nbformat
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from wastebook import __version__, paths
+from wastebook.errors import WastebookError
+from wastebook.files import as_written, write_text
+from wastebook.photos.decode import read_photo
+from wastebook.report import findings
+from wastebook.report.chapter import Chapter
+from wastebook.report.figures.style import network_colours
+from wastebook.report.published import published_for
+from wastebook.report.sentences import format_count, name_network, plain_name
+
+PICTURES, SIZE = 6, (240, 180)  # of the run's own photos, in pixels
+TICK = 0.05  # of accuracy, on the figure's axis
+MARK = "<!-- What the reference found, by `wastebook reference`. -->"  # before and after it in the README
+
+
+def write_front_page(run: Path, values: dict[str, Any]) -> str:
+    """The Markdown of the front page below its title, of a run and what its chapters recorded, by chapter."""
+    record, files = paths.read_record(run), sorted((run / "chapters").glob("[!._]*.ipynb"))
+    written, (status, informative) = record.get("written", "")[:10], describe_copy(record, values)
+    told = [(file.stem, _title(file), values.get(file.stem, {}).get("headline", "")) for file in files]
+    page = {
+        "version": __version__,
+        "written": f"{date.fromisoformat(written):%-d %B %Y}" if written else "",
+        "pictures": _pictures(run),
+        "chapters": [file.stem for file in files],
+        "status": status,
+        "data": list(record.get("data", {}).values()),
+        "left_out": record.get("left_out", {}),
+        "found": [(*rest, [one] if isinstance(one, str) else one) for *rest, one in told if informative],
+    }
+    return _templates().get_template("front.jinja").render(page | _reference())
+
+
+def write_summary(project: Path) -> list[Path]:
+    """Put what the reference found into the project's `README.md`, between its two marks, and its figure into
+    `docs/results.svg`; gives the files."""
+    readme, figure = project / "README.md", project / "docs" / "results.svg"
+    found = _reference()
+    rows = [f"| **{card.number}** | {card.words} |" for _, card in found["cards"]]
+    lines = [MARK, "", " ".join(found["lead"]), "", f"![{found['verdict']}](docs/results.svg)", ""]
+    text = readme.read_text(encoding="utf-8")
+    before, _, after = text.split(MARK)
+    write_text(readme, before + "\n".join([*lines, "| | |", "| --- | --- |", *rows, "", MARK]) + after)
+    plot = '{% from "results.jinja" import plot with context %}{{ plot(680, alone=True) }}'
+    write_text(figure, _templates().from_string(plot).render(found) + "\n")
+    return [readme, figure]
+
+
+def results() -> pd.DataFrame:
+    """The figure of results: a row for each network as the recipe trains it, and for each `change` that was
+    tried on it: accuracy on photos of unseen objects (`value, low, high`) and what was `published` for it."""
+    chapters = ("02-baseline", "03-augmentation", "04-efficientnet")
+    rows = pd.concat(map(findings.read_kept, chapters)).query("scheme == 'grouped' and split == 'test'")
+    rows = rows[rows["metric"] == "accuracy"].drop_duplicates("model")
+    base, larger = rows["image_size"].unique()[:2]
+    transform = findings.read_values(findings.MATERIALS, "03-augmentation")["best_transform"]
+    changes = {
+        (base, "none", "recipe"): "",
+        (base, "none", "searched"): "search",
+        (base, transform, "recipe"): plain_name(transform),
+        (larger, "none", "recipe"): f"photos of {larger.replace('x', ' × ')}",
+        (larger, "none", "exact"): "exact last layer",
+    }
+    networks = [findings.OLD, findings.NEW]
+    rows["change"] = rows.set_index(["image_size", "transform", "head"]).index.map(changes)
+    rows = rows.dropna(subset="change").set_index(["network", "change"])
+    networks = [findings.OLD, findings.NEW]
+    shown = [key for key in product(networks, changes.values()) if key in rows.index]
+    rows = rows.loc[shown].reset_index()
+    published = published_for(findings.MATERIALS).query("statistic == 'accuracy' and head == 'recipe'")
+    theirs = rows["network"].map(published.set_index("network")["value"]).where(rows["change"] == "")
+    colours = rows["network"].map(network_colours(networks))
+    return rows.assign(published=theirs.fillna(0), colour=colours, network=rows["network"].map(name_network))
+
+
+def describe_copy(record: dict[str, Any], values: dict[str, Any]) -> tuple[str, bool]:
+    """What a run was built from, in a line, and whether it is informative: photos, not drawings, and networks
+    that have learned to see."""
+    drawn = any(facts["drawn"] for facts in record.get("data", {}).values())
+    random = any(chapter.get("weights") == "random" for chapter in values.values())
+    if not (drawn or random):
+        return "This copy was built from photos:", True
+    parts = ["on drawn pictures"] * drawn + ["with networks that never learned to see"] * random
+    told = f"This copy was built {', '.join(parts)}. It shows that every step runs"
+    return f"{told}; its own scores say nothing about waste.", False
+
+
+def _pictures(run: Path) -> list[tuple[str, str]]:
+    """A photo of each of the first classes, as its label and a JPEG in base64; none where the run's photos
+    are not at hand, or not to be shown to others."""
+    chapter, pictures = Chapter("front", run, run), []
+    try:
+        data = chapter.load_photos("01-exploration")
+    except WastebookError:
+        return []
+    for label, part in data.photos.groupby("label") if "kaggle" not in data.card else ():
+        picture, file = Image.fromarray(read_photo(data.root / part["path"].iloc[0])), io.BytesIO()
+        picture.thumbnail((SIZE[0] * 2, SIZE[1] * 2))
+        picture.save(file, "jpeg", quality=80)
+        pictures.append((str(label), base64.b64encode(file.getvalue()).decode()))
+    return pictures[:PICTURES]
+
+
+def _title(file: Path) -> str:
+    """The title of an executed chapter."""
+    return nbformat.read(file, as_version=4).cells[0].source.partition("\n")[0].strip("# ").partition(" {")[0]
+
+
+def _reference() -> dict[str, Any]:
+    """What the templates show of the reference."""
+    rows, best = results(), findings.best_model()
+    low, high = np.floor(rows["low"].min() / TICK) * TICK, np.ceil(rows["high"].max() / TICK) * TICK
+    cards = [(name, findings.findings()[name]) for name in findings.CARDS]
+    tested = f"{format_count(best['n'])} test photos, {best['seeds']} splits"
+    shown: dict[str, Any] = {
+        "lead": findings.lead(),
+        "verdict": findings.verdict(),
+        "cards": cards,
+        "tested": tested,
+    }
+    shown |= {"rows": rows.to_dict("records"), "ticks": np.arange(low, high + TICK / 2, TICK)}
+    return shown | {"low": low, "high": high}
+
+
+def _templates() -> jinja2.Environment:
+    """The page's templates, in which what a run or a data set names is shown as it is `written`."""
+    loader = jinja2.FileSystemLoader(paths.PROJECT / "theme")
+    templates = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    templates.filters["written"] = as_written
+    return templates

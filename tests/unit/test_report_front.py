@@ -1,0 +1,107 @@
+"""The front page: what the reference found, and what this copy was built from, whatever that is called."""
+
+import re
+
+import pandas as pd
+import pypandoc
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_markdown_cell, new_notebook, writes
+
+from wastebook import paths
+from wastebook.report import findings, front
+
+FACTS = {"title": "Six materials", "task": "Which is it?", "classes": "glass, metal", "licence": "MIT"}
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "chapters").mkdir()
+    notebook = new_notebook(cells=[new_markdown_cell("# A look {#sec-look}\n\nProse.")])
+    (tmp_path / "chapters" / "01-exploration.ipynb").write_text(writes(notebook), encoding="utf-8")
+    return tmp_path
+
+
+def page_of(run, values, **record):
+    """The front page as Pandoc shows it."""
+    (run / "run.yml").write_text(yaml.safe_dump(record), encoding="utf-8")
+    text = front.write_front_page(run, values)
+    return BeautifulSoup(
+        pypandoc.convert_text(text, "html5", "markdown-raw_html", extra_args=["--wrap=none"]), "html.parser"
+    )
+
+
+def told(found):
+    return " ".join(found.get_text().split())
+
+
+def test_the_figure_shows_the_kept_scores():
+    kept = pd.concat([findings.read_kept("02-baseline"), findings.read_kept("04-efficientnet")])
+    kept = kept.query("scheme == 'grouped' and split == 'test' and metric == 'accuracy'")
+    rows = front.results()
+    assert rows["value"].isin(set(kept["value"]) | set(findings.read_kept("03-augmentation")["value"])).all()
+    assert list(rows["network"].unique()) == ["ResNet18", "EfficientNet-B0"]
+    assert list(rows.loc[rows["published"] > 0, "change"]) == ["", ""]
+    assert rows["value"].max() == findings.best_model()["value"]
+
+
+def test_a_copy_of_drawn_pictures_says_so_and_claims_nothing(run):
+    values = {"01-exploration": {"headline": "Glass leads."}}
+    page = page_of(run, values, data={"sample": FACTS | {"photos": 360, "drawn": True}})
+    assert "built on drawn pictures. It shows that every step runs; its own scores" in told(page)
+    assert "Glass leads" not in told(page)
+    assert "Six materials, 360 photos (glass, metal)" in told(page)
+    assert all(" ".join(card.number.split()) in told(page) for card in findings.findings().values())
+
+
+def test_random_weights_are_named(run):
+    values = {"02-baseline": {"weights": "random"}}
+    page = page_of(run, values, data={"mine": FACTS | {"photos": 90, "drawn": False}})
+    assert "built with networks that never learned to see." in told(page)
+
+
+@pytest.mark.parametrize("headline", ["Glass leads.", ["Glass leads.", "Paper follows."]])
+def test_a_copy_of_real_photos_tells_what_its_chapters_found(run, headline):
+    values = {"01-exploration": {"headline": headline, "weights": "imagenet"}}
+    page = page_of(
+        run,
+        values,
+        data={"mine": FACTS | {"photos": 1, "drawn": False, "licence": ""}},
+        left_out={"05-xception": "it takes exactly two classes, and mine has 3"},
+        written="2026-11-05T10:00:00+00:00",
+    )
+    assert "A look: Glass leads." in told(page)
+    assert "05-xception is left out: it takes exactly two classes, and mine has 3." in told(page)
+    assert "built 5 November 2026" in told(page) and "Licence" not in told(page)
+
+
+def test_cards_lead_to_the_chapters_that_are_there(run):
+    page = page_of(run, {})
+    assert [card["href"] for card in page.select("a.card")] == [
+        "chapters/01-exploration.html#sec-exploration"
+    ]
+    assert len(page.select(".card")) == 6
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", "a\n```\n\n# Mine\n\n```{=html}\n<b id=x>", "{{ 7*7 }} & \"'"]
+)
+@pytest.mark.fault(
+    "hostile names", "a data set's title with markup, a fence, a template", "shown as it is written"
+)
+def test_what_a_data_set_is_called_is_text(run, name):
+    facts = {"title": name, "task": name, "classes": name, "licence": name, "photos": 3, "drawn": False}
+    page = page_of(run, {"01-exploration": {"headline": name}}, data={"mine": facts}, left_out={"05": name})
+    assert not page.select("script, #x, h1")
+    assert told(page).count(" ".join(name.split())) == 6
+
+
+def test_the_readme_tells_what_the_reference_found(tmp_path):
+    (tmp_path / "README.md").write_bytes((paths.PROJECT / "README.md").read_bytes())
+    renew = "out of date: run `wastebook reference RUN`, or wastebook.report.front.write_summary"
+    for file in front.write_summary(tmp_path):
+        kept = paths.PROJECT / file.relative_to(tmp_path)
+        assert file.read_text(encoding="utf-8") == kept.read_text(encoding="utf-8"), f"{kept} is {renew}"
+    numbers = re.findall(r"\| \*\*(.+?)\*\* \|", (tmp_path / "README.md").read_text(encoding="utf-8"))
+    assert numbers == [findings.findings()[chapter].number for chapter in findings.CARDS]
