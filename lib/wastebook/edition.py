@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from wastebook import paths
 from wastebook.book.plan import Book, Parameters, Prepared, Values
 from wastebook.errors import WastebookError
@@ -20,10 +18,7 @@ DATASET, PHOTOS, WEIGHTS = "dataset", "photos_dir", "weights"  # parameters with
 COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna
 pandas pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision"""
 
-SERVERS = {
-    "imagenet.yml": "https://huggingface.co",
-    "keras.yml": "https://storage.googleapis.com/keras-applications/",
-}
+HUB = "https://huggingface.co"  # has the weights that have no address on their card
 
 
 def resolve(name: str, value: Any) -> Any:
@@ -54,7 +49,9 @@ def prepare(parameters: Parameters) -> Prepared:
         stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
         hashes[chapter] = repr((tables.get(chapter), stamps))
     _load_once.cache_clear()  # by the next time they may be others
-    return {"data": {name: _describe(data) for name, data in sets.items()}}, hashes
+    asked = any(values.get(WEIGHTS) == "auto" for values in parameters.values())
+    servers = {name: up for name, up in weights_found().items() if "://" in name} if asked else {}
+    return {"data": {name: _describe(data) for name, data in sets.items()}, "servers": servers}, hashes
 
 
 def _load(values: Values) -> Any:
@@ -104,7 +101,7 @@ def ingredients(chapter: str, values: Values) -> Any:
     return [tables, weights_found(values[WEIGHTS]) if WEIGHTS in values else None]
 
 
-def weights_found(weights: str = "auto") -> dict[str, str]:
+def weights_found(weights: str = "auto") -> dict[str, str | bool]:
     """What the parameter `weights` can come to here: the hash of the file that it names, or of each in
     `WASTEBOOK_WEIGHTS`; where it is `auto` and a file is not among them, also whether its server answers."""
     if weights not in ("auto", "imagenet"):
@@ -116,16 +113,13 @@ def weights_found(weights: str = "auto") -> dict[str, str]:
 
 
 @cache
-def _servers(at_hand: frozenset[str]) -> dict[str, str]:
-    """Whether each server of weights answers from which a file is to be had that is not at hand."""
-    from wastebook.learning.weights import server_answers
+def _servers(at_hand: frozenset[str]) -> dict[str, bool]:
+    """Whether each place answers from which weights are to be had that are not at hand."""
+    from wastebook.learning.weights import known_weights, server_answers
 
-    urls = {}
-    for file, url in SERVERS.items():
-        cards = yaml.safe_load((paths.CARDS / "weights" / file).read_text(encoding="utf-8"))
-        if not at_hand.issuperset(card["file"] for card in cards):
-            urls[url] = str(server_answers(url))
-    return urls
+    urls = {HUB for card in known_weights() if card["file"] not in at_hand}
+    urls |= {card["url"] for card in known_weights("keras") if "url" in card and card["file"] not in at_hand}
+    return {url: server_answers(url) for url in sorted(urls)}
 
 
 def decorate(run: Path) -> None:

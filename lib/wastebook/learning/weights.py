@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -200,7 +201,12 @@ def _files_called(name: str, place: Path) -> list[Path]:
 
 @cache
 def server_answers(url: str) -> bool:
-    """Whether a server of weights answers within five seconds; asked once a process."""
+    """Whether a server of weights answers within five seconds; asked once a process. The chapters of a build
+    go by what it found before they started, which `run.yml` keeps: they all get the same weights."""
+    run = os.environ.get("WASTEBOOK_RUN")
+    decided = paths.read_record(Path(run)).get("servers", {}) if run else {}
+    if url in decided:
+        return decided[url]
     try:
         return requests.head(url, timeout=5.0).ok
     except requests.RequestException:
