@@ -100,6 +100,15 @@ def test_several_pictures_of_a_cell_are_told_apart(book):
     assert options["fig-alt"] == ['It "rises": 3 of 100 % # steeply', "It falls."]
 
 
+@pytest.mark.parametrize(("count", "shown"), [(5, True), (3, False)])
+def test_what_says_nothing_for_the_data_at_hand_has_no_place_on_the_page(book, count, shown):
+    figure = "#| optional: true\n" + FIGURE.replace("\nshow(", "\nif count > 3:\n    show(")
+    executed = cell(run_chapter(book / "run", OPEN, figure, parameters={"count": count}), "def show")
+    options, _ = execute.cell_options(executed.source)
+    assert options.get("label") == ("fig-line" if shown else None)
+    assert options.get("include", True) == shown == bool(executed.outputs)
+
+
 def test_names_in_sentences_are_no_html(book):
     told = "**a** <script>b</script> `<c>` ``d`<e>`` `<f>`{=html} <https://g.example> h < i"
     executed = run_chapter(book / "run", f"from IPython.display import Markdown\nMarkdown({told!r})")

@@ -49,10 +49,10 @@ def test_a_model_card_says_what_the_model_is(tmp_path, model_file, scores):
     assert file.name == "02-baseline-resnet18-32x48.md" and card.data.model_name == "ResNet18, 32 x 48"
     assert [result.metric_type for result in card.data.eval_results] == list(METRICS)
     assert {result.dataset_split for result in card.data.eval_results} == {"test (grouped)"}
-    for text in ("temperature of 1.25", "cardboard, glass", "0.800", "1,072 photos", "Note: of clay", "32x48",
-                 "never learned to see", "Licence: MIT", "Drawn, not photographed"):  # fmt: skip
+    for text in ("temperature of 1.25", "cardboard, glass", "80\u202f% [70", "1,072 photos", "Note: of clay",
+                 "32x48", "never learned to see", "Licence: MIT", "Drawn, not photographed"):  # fmt: skip
         assert text in card.text
-    assert "0.100" not in card.text and "\n\n\n" not in card.text
+    assert "10\u202f%" not in card.text and "\n\n\n" not in card.text
 
 
 def test_a_model_without_scores_and_data_without_a_card_have_a_card_too(

@@ -48,9 +48,9 @@ def test_only_what_has_the_same_classes_compares(fiuba):
 def test_published_scores_stand_below_ours(scores, fiuba):
     table = others.side_by_side(scores, fiuba)
     assert len(table) == 4 + 2 and "[" in table["accuracy"][0]
-    assert table["protocol"][0] == "this run: grouped split, 61 photos in 2 seeds"
+    assert table["protocol"][0] == "this run: grouped split, photos: 61, seeds: 2"
     recipe, searched = table.tail(2).to_dict("records")
-    assert recipe["protocol"].startswith("FIUBA: TrashNet, 505") and recipe["accuracy"] == "0.760"
+    assert recipe["protocol"].startswith("FIUBA: TrashNet, 505") and recipe["accuracy"] == "76.0\u202f%"
     assert searched["macro_f1"] == "0.813" and pd.isna(searched["accuracy"])
     assert len(others.side_by_side(scores, fiuba.head(0))) == 4
 
@@ -58,10 +58,8 @@ def test_published_scores_stand_below_ours(scores, fiuba):
 def test_a_published_score_is_described_from_our_interval(scores, fiuba):
     rows = scores.set_index(["model", "metric"], drop=False)
     told = others.describe_published(rows.loc[PLAIN.id, "accuracy"], fiuba)
-    assert (
-        told
-        == " FIUBA published 0.760 (TrashNet, 505 held-out photos, no augmentation), below this interval."
-    )
+    where = "TrashNet, 505 held-out photos, no augmentation"
+    assert told == f" FIUBA published 76.0\u202f% ({where}), below this interval."
     assert "within" in others.describe_published(rows.loc[SEARCHED.id, "macro_f1"], fiuba)
     assert others.describe_published(rows.loc[SEARCHED.id, "accuracy"], fiuba) == ""
 
@@ -82,6 +80,6 @@ def test_published_reference_and_this_run_side_by_side(scores, fiuba):
     beside = others.beside_published(fiuba, scores, scores.head(0))
     assert list(beside[beside["this_run"].notna()]["reading"]) == ["below", "below", "within"]
     assert set(beside[beside["this_run"].isna()]["reading"].isna()) == {True}
-    assert beside["reference"].isna().all() and "0.800 [0.770" in beside["this_run"].iloc[0]
+    assert beside["reference"].isna().all() and "80.0\u202f% [77.0" in beside["this_run"].iloc[0]
     kept = others.beside_published(fiuba, scores.head(0), scores)
     assert kept["reading"].isna().all() and kept["reference"].notna().sum() == 3

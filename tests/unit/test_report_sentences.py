@@ -41,6 +41,54 @@ def test_numbers():
     assert (sentences.format_score(error), sentences.format_share(error)) == ("0.031", "3.1\u202f%")
 
 
+def test_a_score_has_no_more_digits_than_its_interval_carries():
+    row = pd.Series({"value": 0.4181, "low": 0.29, "high": 0.612})
+    assert sentences.format_score(row) == "0.42 [0.29,\u202f0.61]"
+    assert sentences.format_share(row) == "42\u202f% [29,\u202f61]"
+    assert sentences.format_score(row.replace({0.29: 0.4, 0.612: 0.43})) == "0.418 [0.400,\u202f0.430]"
+
+
+def test_an_accuracy_is_told_in_percent_and_other_metrics_are_not():
+    row = pd.Series({"metric": "accuracy", "value": 0.868, "low": 0.842, "high": 0.893})
+    assert sentences.format_score(row) == sentences.format_share(row) == "86.8\u202f% [84.2,\u202f89.3]"
+    assert sentences.format_score(row.replace("accuracy", "macro_f1")).startswith("0.868 [")
+    names = [sentences.plain_name(name) for name in ("macro_f1", "auc", "colour_jitter")]
+    assert names == ["macro F1", "AUC", "colour jitter"]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([0.9, 0.4, 0.2], "highest for a (90\u202f%), lowest for c (20\u202f%)"),
+        ([0.2, 0.4, 0.9], "highest for c (90\u202f%), lowest for a (20\u202f%)"),
+        ([0.0, 0.0, 0.9], "highest for c (90\u202f%), lowest for a and b (0\u202f%)"),
+        ([0.901, 0.899, 0.2], "highest for a and b (90\u202f%), lowest for c (20\u202f%)"),
+        ([0.9, np.nan, 0.2], "highest for a (90\u202f%), lowest for c (20\u202f%)"),
+        ([0.9, 0, 0, 0, 0], "highest for a (90\u202f%), lowest for 4 of 5 (0\u202f%)"),
+        ([0.0, 0.0, 0.0], "0\u202f% for all"),
+        ([0.7], "70\u202f% for all"),
+    ],
+)
+def test_extremes_name_all_that_tie(values, told):
+    assert sentences.describe_extremes(pd.Series(values, index=list("abcdef")[: len(values)])) == told
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        ([90, 30, 60], "The number of photos is highest for a (90), lowest for b (30); the ratio is 3.0."),
+        (
+            [30, 1500, 30],
+            "The number of photos is highest for b (1,500), lowest for a and c (30); the ratio is 50.0.",
+        ),
+        ([30, 30], "The number of photos is 30 for all."),
+        ([30], "The number of photos is 30 for all."),
+    ],
+)
+def test_the_balance_of_classes(counts, told):
+    assert sentences.describe_balance(pd.Series(counts, index=list("abc")[: len(counts)])) == told
+
+
 def test_differences_are_told_by_their_interval():
     assert sentences.describe_difference(difference(0.03, 0.01, 0.05), "none").startswith(
         "better than none (+3.0 points"
@@ -85,6 +133,9 @@ def test_the_commonest_mistake():
         {"label": ["glass"] * 4 + ["metal"] * 2, "predicted": ["glass"] * 3 + ["metal"] * 2 + ["glass"]}
     )
     assert sentences.commonest_mistake(pairs) == "metal taken for glass (50\u202f% of metal)"
+    one_of_three = pd.DataFrame({"label": list("aaabbb"), "predicted": list("aabbba")})
+    both = "a taken for b (33\u202f% of a) and b taken for a (33\u202f% of b)"
+    assert sentences.commonest_mistake(one_of_three) == both
     assert sentences.commonest_mistake(pairs.head(3)) == "nothing taken for anything else"
 
 

@@ -46,7 +46,7 @@ def test_scores_are_told_a_column_per_metric_in_their_order() -> None:
     scores = pd.DataFrame(rows, columns=["label", "metric", "value"]).assign(low=0.4, high=0.8)
     told = tabulate_scores(scores, ["label"])
     assert list(told) == ["label", "recall", "f1"] and list(told["label"]) == ["b", "a"]
-    assert told["recall"].tolist() == ["0.500 [0.400,\u202f0.800]", "0.700 [0.400,\u202f0.800]"]
+    assert told["recall"].tolist() == ["0.50 [0.40,\u202f0.80]", "0.70 [0.40,\u202f0.80]"]
     assert told["f1"].isna().tolist() == [False, True]
     differences = scores.rename(columns={"value": "difference"})
     assert tabulate_scores(differences, ["label"], form=format_points)["f1"][0].startswith("+60.0 points")
@@ -59,4 +59,4 @@ def test_scores_of_models_are_listed_in_a_sentence() -> None:
         list_scores(scores, lambda row: f"{row['value']:.2f}")
         == "ResNet18 0.50 and ResNet18, exact head 0.75"
     )
-    assert list_scores(scores.head(1)) == "ResNet18 0.500 [0.400,\u202f0.800]"
+    assert list_scores(scores.head(1)) == "ResNet18 0.50 [0.40,\u202f0.80]"

@@ -157,6 +157,8 @@ def _finish(notebook: NotebookNode, written: Path, log: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if _reaches_a_page(output)]
+            if not cell.outputs and cell_options(cell.source)[0].get("optional"):
+                cell.source = f"#| include: false\n{cell_options(cell.source)[1]}"
             for output in cell.outputs:
                 for shown, name in ((output, "text"), (output.get("data", {}), "text/plain")):
                     if name in shown:

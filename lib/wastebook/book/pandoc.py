@@ -134,13 +134,10 @@ def _code_cell(cell: nbformat.NotebookNode, options: dict[str, Any], code: str, 
             yield _fence(ANSI.sub("", output.text), ".output")
     displayed = [output for output in cell.outputs if output.output_type != "stream"]
     label = str(options.get("label", ""))
-    numbered = displayed and label.startswith(("fig-", "tbl-"))
-    if numbered:
-        yield f"::: {{#{label}}}"
-    for at, output in enumerate(displayed):
-        yield _output(output, options, at, file)
-    if numbered:
-        yield f"{options.get(f'{label[:3]}-cap', '')}\n\n:::"
+    shown = [_output(output, options, at, file) for at, output in enumerate(displayed)]
+    if shown and label.startswith(("fig-", "tbl-")):
+        shown = [f"::: {{#{label}}}", *shown, f"{options.get(f'{label[:3]}-cap', '')}\n\n:::"]
+    yield from shown
 
 
 def _output(output: nbformat.NotebookNode, options: dict[str, Any], at: int, file: Path) -> str:

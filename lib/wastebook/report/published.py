@@ -11,6 +11,7 @@ from wastebook.report.tables import tabulate_scores
 # What a data set may be compared with, by the beginning of `data` in `data/published.csv`.
 COMPARABLE = {"trashnet": ("TrashNet", "RealWaste"), "waste-classification": ("Waste Class",)}
 SAME = ["network", "head", "metric"]  # what a published figure and one of ours share
+ENDS = ["low", "high"]
 
 
 def published_for(dataset: str) -> pd.DataFrame:
@@ -27,22 +28,22 @@ def side_by_side(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     ours = scores[(scores["split"] == "test") & scores["metric"].isin(METRICS[:2])]
     theirs = _of_same_models(published, ours)
     theirs = theirs.assign(model=theirs["what"], protocol=theirs["work"] + ": " + theirs["data"])
-    told = "this run: {} split, {:,} photos in {} seed{}".format
-    run = zip(ours["scheme"], ours["n"], ours["seeds"], strict=True)
-    protocol = [told(scheme, count, seeds, "s" * (seeds > 1)) for scheme, count, seeds in run]
+    told = "this run: {0.scheme} split, photos: {0.n:,}, seeds: {0.seeds}".format
+    protocol = [told(row) for row in ours.itertuples()]
     ours = ours.assign(model=ours["model"].map(name_models(ours)), protocol=protocol)
     return tabulate_scores(pd.concat([ours, theirs]), ["model", "protocol"])
 
 
 def describe_published(row: pd.Series, published: pd.DataFrame) -> str:
     """The published figure of the same network, head and metric as a row of scores, as a sentence after a
-    space: ` FIUBA published 0.760 (...), below this interval.`; empty where there is none."""
+    space: ` FIUBA published 76.0 % (...), below this interval.`; empty where there is none."""
     theirs = published.rename(columns={"statistic": "metric"})
     theirs = theirs[(theirs[SAME] == row[SAME]).all(axis=1)]
     if theirs.empty:
         return ""
-    work, data, value = theirs[["work", "data", "value"]].iloc[0]
-    return f" {work} published {value:.3f} ({data}), {_place(value, row)} this interval."
+    first = theirs.reindex(columns=[*theirs, *ENDS]).iloc[0]
+    told = f"{first['work']} published {format_score(first)} ({first['data']})"
+    return f" {told}, {_place(first['value'], row)} this interval."
 
 
 def with_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -56,17 +57,13 @@ def beside_published(published: pd.DataFrame, scores: pd.DataFrame, reference: p
     the kept `reference` and in `this_run` (missing where there is none), `reading` (where the published one
     lies, seen from this run's interval: `below`, `within`, `above`) and `protocol`."""
     names = {"statistic": "metric", "value": "published", "data": "protocol"}
-    lines = []
-    for _, theirs in published[published["statistic"].isin(METRICS)].rename(columns=names).iterrows():
-        line = theirs[["work", "what", *SAME, "published"]].to_dict()
-        for place, table in (("reference", reference), ("this_run", scores)):
-            same = table[table["model"].isin(_plain_models(table)["model"])]
-            same = same[(same[SAME] == theirs[SAME]).all(axis=1)]
-            line[place] = format_score(same.iloc[0]) if len(same) else None
-        reading = _place(theirs["published"], same.iloc[0]) if len(same) else None
-        lines.append(line | {"reading": reading, "protocol": theirs["protocol"]})
-    columns = ["work", "what", *SAME, "published", "reference", "this_run", "reading", "protocol"]
-    return pd.DataFrame(lines, columns=columns)
+    rows = published[published["statistic"].isin(METRICS)].rename(columns=names)
+    for place, table in (("reference", reference), ("this_run", scores)):
+        ours = table.merge(_plain_models(table)).drop_duplicates(SAME)
+        ours[place] = [format_score(row) for _, row in ours.iterrows()]
+        rows = rows.drop(columns=ENDS, errors="ignore").merge(ours[[*SAME, *ENDS, place]], "left", on=SAME)
+    rows["reading"] = [_place(row["published"], row) for _, row in rows.iterrows()]
+    return rows[["work", "what", *SAME, "published", "reference", "this_run", "reading", "protocol"]]
 
 
 def _plain_models(scores: pd.DataFrame) -> pd.DataFrame:
@@ -81,6 +78,7 @@ def _of_same_models(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFra
     return same.merge(_plain_models(scores), on=["network", "head"])
 
 
-def _place(value: float, row: pd.Series) -> str:
-    """Where a published value lies, seen from our interval."""
-    return "below" if value < row["low"] else "above" if value > row["high"] else "within"
+def _place(value: float, row: pd.Series) -> str | None:
+    """Where a published value lies, seen from our interval, where we have one."""
+    place = "below" if value < row["low"] else "above" if value > row["high"] else "within"
+    return None if pd.isna(row["low"]) else place

@@ -1,6 +1,6 @@
 """Numbers and names in sentences: how results are said, alike through the whole book."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -20,6 +20,7 @@ NETWORKS = {
     "xception": "Xception",
 }
 TOLD = {"none": "", "recipe": "", "exact": "exact head", "finetuned": "fine-tuned"}  # transforms and heads
+TERMS = {"f1": "F1", "auc": "AUC", "ece": "ECE"}  # words of columns that are written otherwise
 JUDGED = {"better": "better than", "worse": "worse than", "undecided": "not clearly different from"}
 
 
@@ -48,14 +49,14 @@ def select_row(table: pd.DataFrame, **where: Any) -> pd.Series:
 
 
 def format_score(row: pd.Series) -> str:
-    """A score and its 95 % interval, where it has one.
+    """A score and its 95 % interval, where it has one: an accuracy (by `metric`) as `format_share` has it.
 
     Examples
     --------
     >>> format_score(pd.Series({"value": 0.868, "low": 0.842, "high": 0.893}))
     '0.868 [0.842,\u202f0.893]'
     """
-    return _with_interval(row, "value", "{:.3f}")
+    return format_share(row) if row.get("metric") == "accuracy" else _with_interval(row, "value", 3)
 
 
 def format_share(row: pd.Series) -> str:
@@ -66,7 +67,7 @@ def format_share(row: pd.Series) -> str:
     >>> format_share(pd.Series({"value": 0.868, "low": 0.842, "high": 0.893}))
     '86.8\u202f% [84.2,\u202f89.3]'
     """
-    return _with_interval(100 * row[["value", "low", "high"]], "value", "{:.1f}", f"{NARROW}%")
+    return _with_interval(100 * row[["value", "low", "high"]], "value", 1, f"{NARROW}%")
 
 
 def format_points(row: pd.Series, unit: str = " points") -> str:
@@ -77,7 +78,7 @@ def format_points(row: pd.Series, unit: str = " points") -> str:
     >>> format_points(pd.Series({"difference": 0.031, "low": 0.01, "high": 0.052}))
     '+3.1 points [+1.0,\u202f+5.2]'
     """
-    return _with_interval(100 * row[["difference", "low", "high"]], "difference", "{:+z.1f}", unit)
+    return _with_interval(100 * row[["difference", "low", "high"]], "difference", 1, unit)
 
 
 def format_percent(share: float, decimals: int = 0) -> str:
@@ -128,17 +129,20 @@ def join_names(names: Iterable[str]) -> str:
 
 def describe_balance(counts: pd.Series) -> str:
     """How evenly photos lie in classes, from their `counts`, as a sentence."""
+    ratio = format_number(counts.max() / counts.min(), 1)
+    apart = f"; the ratio is {ratio}" if counts.nunique() > 1 else ""
+    return f"The number of photos is {describe_extremes(counts, format_count)}{apart}."
 
-    def named(count: int) -> str:
-        names = counts.index[counts == count]
-        told = join_names(names) if len(names) < 4 else f"{len(names)} classes"
-        return f"{told} ({format_count(count)}{' each' * (len(names) > 1)})"
 
-    most, fewest = counts.max(), counts.min()
-    if most == fewest:
-        return f"All {len(counts)} classes have {format_count(most)} photos."
-    ratio = format_number(most / fewest, 1)
-    return f"Most photos are of {named(most)}, fewest of {named(fewest)}: {ratio} times as many."
+def describe_extremes(values: pd.Series, form: Callable[[float], str] = format_percent) -> str:
+    """Which rows have the most and which the least, all whose values read alike in the given form: `highest
+    for glass (91 %), lowest for metal and trash (0 %)`; `0 % for all` where all of them do."""
+    told, parts = values.dropna().map(form), []
+    for word, end in (("highest", values.max()), ("lowest", values.min())):
+        names = told.index[told == form(end)]
+        few = join_names(map(str, names)) if len(names) < 4 else f"{len(names)} of {len(told)}"
+        parts.append(f"{word} for {few} ({form(end)})")
+    return ", ".join(parts) if told.nunique() > 1 else f"{told.iloc[0]} for all"
 
 
 def describe_difference(row: pd.Series, other: str) -> str:
@@ -166,7 +170,7 @@ def describe_difference(row: pd.Series, other: str) -> str:
 
 def plain_name(name: str) -> str:
     """A column's or transform's name in words: `learning_rate` is `learning rate`."""
-    return name.replace("_", " ")
+    return " ".join(TERMS.get(word, word) for word in name.split("_"))
 
 
 def name_network(network: str) -> str:
@@ -205,13 +209,13 @@ def name_models(table: pd.DataFrame) -> dict[str, str]:
 
 
 def commonest_mistake(predictions: pd.DataFrame) -> str:
-    """The most common confusion, as a share of its class: `plastic taken for glass (12 % of plastic)`."""
+    """The most common confusions, as shares of a class: `plastic taken for glass (12 % of plastic)`."""
     shares = predictions.groupby("label")["predicted"].value_counts(normalize=True).rename("share")
     mistakes = shares.reset_index().query("label != predicted")
     if mistakes.empty:
         return "nothing taken for anything else"
-    label, predicted, share = mistakes.iloc[int(mistakes["share"].to_numpy().argmax())]
-    return f"{label} taken for {predicted} ({format_percent(share)} of {label})"
+    most = mistakes[mistakes["share"] == mistakes["share"].max()].itertuples(index=False)
+    return join_names(f"{was} taken for {called} ({format_percent(of)} of {was})" for was, called, of in most)
 
 
 def caveats(data: Any, *backbones: Any) -> str:
@@ -250,7 +254,9 @@ def caveats(data: Any, *backbones: Any) -> str:
     return "\n\n".join(texts)
 
 
-def _with_interval(row: pd.Series, value: str, form: str, unit: str = "") -> str:
-    """The value and, where there is one, its interval, each in the given form."""
+def _with_interval(row: pd.Series, value: str, decimals: int, unit: str = "") -> str:
+    """The value and, where there is one, its interval; of a score that is not known well one digit less."""
+    wide = value == "value" and row["high"] - row["low"] > 10 ** (2 - decimals)
+    form = f"{{:{'' if value == 'value' else '+z'}.{decimals - wide}f}}"
     told, low, high = (form.format(row[name]).replace("-", "−") for name in (value, "low", "high"))
     return f"{told}{unit}" if pd.isna(row["low"]) else f"{told}{unit} [{low},{NARROW}{high}]"

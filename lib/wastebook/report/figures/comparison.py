@@ -44,7 +44,7 @@ def intervals(
             place = rows.index(row[y]) + (list(markers).index(row[marker]) - (count - 1) / 2) * 0.7 / count
             look = {"color": colours[row[hue]], "marker": markers[row[marker]]}
             _draw_interval(axes, row, value, place, zero, look)
-        title = plain_name(str(title)).replace(" f1", " F1") if len(parts) > 1 else ""
+        title = plain_name(str(title)) if len(parts) > 1 else ""
         axes.set(title=title, xlabel=label, yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
         axes.set_yticklabels([style.wrap(name, 36) for name in names.values()], fontsize=9)
         axes.grid(axis="y", visible=False)

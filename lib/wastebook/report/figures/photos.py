@@ -86,8 +86,4 @@ def mistakes(predictions: pd.DataFrame, root: Path, count: int = 12) -> Figure:
         return photo_grid(pictures, across=count)
     (rows,), (flat,) = shown.values(), pictures.values()
     labels, predicted = (style.shorten(rows[name], 16) for name in ("label", "predicted"))
-    told = [
-        f"{true} as {other}, {sure:.2f}"
-        for true, other, sure in zip(labels, predicted, rows["sure"], strict=True)
-    ]
-    return photo_grid(flat, told)
+    return photo_grid(flat, list(map("{} as {}, {:.2f}".format, labels, predicted, rows["sure"])))
