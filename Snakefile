@@ -1,8 +1,13 @@
-# The chapters as a graph. `wastebook build` writes the configuration (for each chapter what it needs and a table of
-# hashes of what it is made from) and calls this; Snakemake decides what is stale: it remembers the hashes in its
+# The chapters as a graph. `wastebook build` writes the configuration (for each chapter what it needs, its parameters and
+# a table of hashes of what it is made from) and calls this; Snakemake decides what is stale: it remembers the hashes in its
 # records. Its own profiles (SNAKEMAKE_PROFILE) take the chapters to Slurm or Kubernetes.
 # What a chapter puts out here is only a stamp: Snakemake deletes the outputs of what fails, and a run's last good
 # results must stay.
+
+from wastebook.book.work import end_with_parent
+
+end_with_parent()
+
 
 rule all:
     input:
@@ -24,4 +29,4 @@ for chapter, facts in config["chapters"].items():
         threads: config["threads"]
         retries: 0
         shell:
-            "{config[python]:q} -m wastebook.book.execute .build/{rule:q}.job"
+            "{config[python]:q} -m wastebook.book.execute .build/graph.json {rule:q}"

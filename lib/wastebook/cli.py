@@ -111,8 +111,7 @@ def chapter(
     from wastebook.book.build import execute_chapter
     from wastebook.edition import BOOK
 
-    with console.status(name) as status:
-        print(execute_chapter(BOOK, paths.run_folder(run), name, parameter or [], status.update))
+    print(execute_chapter(BOOK, paths.run_folder(run), name, parameter or []))
 
 
 @commands.command(epilog="Example: wastebook render sample --renderer pandoc")

@@ -79,11 +79,11 @@ def _hash_of(file: Path, size: int, changed: int) -> str:
 
 
 @contextmanager
-def exclusive_lock(lock: Path) -> Iterator[None]:
-    """Hold a lock (freed however the process ends); WastebookError where another process has it."""
+def exclusive_lock(lock: Path, patience: float = 0) -> Iterator[None]:
+    """Hold a lock, freed however the process ends; WastebookError after `patience` seconds of another's."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock, timeout=0):
+        with FileLock(lock, timeout=patience):
             yield
     except Timeout as error:
         work = lock.with_suffix("")

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from wastebook.book import execute
+from wastebook.book import execute, work
 from wastebook.errors import WastebookError
 from wastebook.files import exclusive_lock
 
@@ -74,7 +74,7 @@ def test_a_whole_chapter(book):
     assert (run / "results" / "01-first.json").read_text() == "5"
     assert (run / "results" / "01-first").is_dir()
     assert (run / "models" / "01-first" / "model.txt").read_text() == "weights"
-    assert not (run / execute.BUILD / "01-first").exists()
+    assert not list((run / work.BUILD).rglob(f"{work.STAGE}*"))
     assert (run / "logs" / "01-first.log").read_text() == "to the log\n"
     assert [(state["cell"], state["cells"]) for state in followed if "cell" in state][:2] == [(1, 5), (2, 5)]
     assert followed[-1]["state"] == "done"
@@ -127,7 +127,7 @@ def test_a_long_temporary_folder_is_no_hindrance(book, monkeypatch):
 def test_a_failure_keeps_the_last_good_chapter(book):
     run = book / "sample"
     good = run_chapter(run, KEEP).read_text()
-    stamp = run / execute.BUILD / "01-first.done"
+    stamp = run / work.BUILD / "01-first.done"
     stamp.touch()
 
     with pytest.raises(WastebookError) as failure:
@@ -181,14 +181,15 @@ def test_no_space_left(book, monkeypatch):
     monkeypatch.setattr("papermill.engines.write_ipynb", full)
     with pytest.raises(WastebookError, match="no space left"):
         run_chapter(run, "1")
-    assert not (run / execute.BUILD / "01-first").exists()
-    assert json.loads((run / execute.BUILD / "01-first.json").read_text())["state"] == "failed"
+    assert not list((run / work.BUILD).rglob(f"{work.STAGE}*"))
+    assert json.loads((run / work.BUILD / "01-first.json").read_text())["state"] == "failed"
 
 
-def test_one_process_a_chapter(book):
+def test_one_process_a_chapter(book, monkeypatch):
+    monkeypatch.setattr(work, "ORPHANS_END", 0.1)
     run = book / "sample"
     with (
-        exclusive_lock(run / execute.BUILD / "01-first.lock"),
+        exclusive_lock(run / work.BUILD / "01-first.lock"),
         pytest.raises(WastebookError, match="Another process"),
     ):
         run_chapter(run, "1")

@@ -76,7 +76,7 @@ def test_no_space_left_is_said_in_a_line(call, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device", "/runs/sample")
 
-    monkeypatch.setattr("wastebook.book.build.plan", full)
+    monkeypatch.setattr(plan, "plan", full)
     code, _, stderr = call("build")
     assert code == 1 and len(stderr.split("\n")) == 2
     assert "No space left on device: '/runs/sample'. Free some" in stderr
@@ -98,7 +98,7 @@ def test_an_interruption_says_how_to_go_on(call, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("wastebook.book.build.plan", interrupted)
+    monkeypatch.setattr(plan, "plan", interrupted)
     code, _, stderr = call("build")
     assert code == 130 and "the same command carries on from here" in stderr
 
@@ -142,7 +142,6 @@ def test_chapter_takes_the_parameters_of_its_run(call, monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "RUNS", tmp_path)
     known = {"dataset": plan.Parameter(str, "sample"), "count": plan.Parameter(int, 1)}
     monkeypatch.setattr(plan, "parameters_of", lambda notebook: known)
-    monkeypatch.setattr("wastebook.book.build.parameters_of", lambda notebook: known)
     ran = []
     monkeypatch.setattr("wastebook.book.build.run_chapter", lambda *arguments: ran.append(arguments[1:4]))
     monkeypatch.setattr(edition, "BOOK", edition.BOOK._replace(prepare=lambda parameters: ({}, {})))

@@ -27,10 +27,10 @@ BUDGETS = {
     "evaluation": (782, 680),
     "report": (2253, 1250),
     "answers": (626, 560),
-    "book": (1826, 1350),
+    "book": (1876, 1350),
     CLI: (300, 270),
 }
-TOTAL = (10777, 8000)
+TOTAL = (10827, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

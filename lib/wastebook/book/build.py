@@ -11,7 +11,8 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,28 +22,13 @@ import joblib
 import psutil
 import yaml
 
-from wastebook.book.execute import State, remove_chapter, run_chapter
-from wastebook.book.plan import (
-    BUILD,
-    LOCK,
-    NEEDS,
-    READS,
-    Book,
-    Parameters,
-    Text,
-    check_parameters,
-    find_chapter,
-    ingredients,
-    leave_out,
-    parameters_of,
-    plan,
-    read_chapter,
-    stated,
-    versions,
-)
+from wastebook.book import plan
+from wastebook.book.execute import State, follower, run_chapter
+from wastebook.book.plan import Book, Parameters
 from wastebook.book.render import find_renderer, make_site
+from wastebook.book.work import BUILD, at_work, remove_chapter
 from wastebook.errors import WastebookError
-from wastebook.files import exclusive_lock, write_text
+from wastebook.files import write_text
 from wastebook.paths import read_record
 
 
@@ -62,19 +48,17 @@ def build(
     WastebookError, before anything starts, for whatever is wrong with what was asked.
     """
     find_renderer(renderer)
-    parameters = plan(book, profile, settings, wanted)
-    with exclusive_lock(run / LOCK):
-        left_out = _leave_out(book, run, parameters)
-        sources = {chapter: read_chapter(book, chapter) for chapter in parameters}
-        needs = {
-            name: [each for each in stated(source, NEEDS, READS) if each in parameters]
-            for name, source in sources.items()
-        }
+    asked = plan.plan(book, profile, settings, wanted)
+    with at_work(run):
+        left_out = plan.leave_out(book, asked)
+        for chapter, why in left_out.items():
+            print(f"{chapter} is left out: {why}.", file=sys.stderr)
+            remove_chapter(run, chapter)
+        parameters = {name: values for name, values in asked.items() if name not in left_out}
         data = prepare(book, run, parameters, afresh=not wanted, left_out=left_out)
-        made_from = {name: ingredients(book, name, parameters[name], data.get(name, "")) for name in needs}
-        before = {chapter: _state(run, chapter) for chapter in parameters}
-        ended = _run_snakemake(book, run, parameters, needs, made_from, jobs or 2)
-        states = _outcome(run, needs, before)
+        began = time.time()
+        ended = _run_snakemake(book, run, parameters, data, jobs or 2)
+        states = _outcome(book, run, parameters, began)
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
         if ended and not errors:
             raise WastebookError(f"Snakemake failed, and no chapter did. What says why: {ended}")
@@ -86,41 +70,23 @@ def build(
     return {"run": str(run), "chapters": chapters, "left_out": left_out, "errors": errors, "page": page}
 
 
-def _leave_out(book: Book, run: Path, parameters: Parameters) -> dict[str, str]:
-    """Take chapters that do not suit their data from those to run, and from the run; says why each is."""
-    left_out = leave_out(book, parameters)
-    for chapter, why in left_out.items():
-        print(f"{chapter} is left out: {why}.", file=sys.stderr)
-        remove_chapter(run, chapter)
-        del parameters[chapter]
-    if not parameters:
-        raise WastebookError("No chapter is left to run: these photos suit none that was asked for.")
-    return left_out
-
-
-def execute_chapter(
-    book: Book, run: Path, name: str, given: Sequence[str], tell: Callable[[str], None]
-) -> Path:
+def execute_chapter(book: Book, run: Path, name: str, given: Sequence[str]) -> Path:
     """Execute one chapter into the folder `run`, with the parameters `given` (`name=value`) over those of the
-    run; gives the executed notebook. `tell` is told where it stands."""
-    chapter = find_chapter(book, name)
-    source = read_chapter(book, chapter)
+    run; gives the executed notebook. Says on stderr where it stands."""
+    chapter = plan.find_chapter(book, name)
+    source = plan.read_chapter(book, chapter)
     recorded = read_record(run).get("parameters", {}).get(chapter, {})
-    values = {name: value for name, value in recorded.items() if name in parameters_of(source)}
+    values = {name: value for name, value in recorded.items() if name in plan.parameters_of(source)}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:
             raise WastebookError(f"-p {text}: expected name=value, as in -p seed=1.")
-        values[name] = Text(value)
-    complete = check_parameters(book, chapter, values)
-
-    def follow(state: State) -> None:
-        tell(f"{chapter}: cell {state.get('cell', 0)}/{state.get('cells', '?')}")
-
-    with exclusive_lock(run / LOCK):
+        values[name] = plan.Text(value)
+    complete = plan.check_parameters(book, chapter, values)
+    with at_work(run):
         if complete != recorded:
             prepare(book, run, {chapter: complete}, afresh=False)
-        return run_chapter(source, chapter, complete, run, book.chapters, follow)
+        return run_chapter(source, chapter, complete, run, book.chapters, follower(chapter))
 
 
 def prepare(
@@ -136,7 +102,7 @@ def prepare(
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
         "commit": commit(book.root),
         "hardware": hardware(),
-        "versions": {"python": platform.python_version(), **versions(declared_packages(book))},
+        "versions": {"python": platform.python_version(), **plan.versions(declared_packages(book))},
         **{name: {**earlier.get(name, {}), **one} for name, one in facts.items()},
         "parameters": {**earlier.get("parameters", {}), **parameters},
         "left_out": {**earlier.get("left_out", {}), **(left_out or {})},
@@ -152,58 +118,42 @@ def declared_packages(book: Book) -> set[str]:
     return declared | {*book.computes} | ({book.distribution} if book.distribution else set())
 
 
-def _run_snakemake(
-    book: Book,
-    run: Path,
-    parameters: Parameters,
-    needs: Mapping[str, list[str]],
-    made_from: Mapping[str, dict[str, str]],
-    jobs: int,
-) -> str:
+def _run_snakemake(book: Book, run: Path, parameters: Parameters, data: Mapping[str, str], jobs: int) -> str:
     """Have Snakemake run the chapters, and leave nothing running, however it ends: empty where it went well,
     otherwise the command that says what was wrong."""
-    build, cores = run / BUILD, joblib.cpu_count()
-    jobs = min(jobs, len(parameters), cores)
-    for chapter, values in parameters.items():
-        source = str(book.chapters / f"{chapter}.ipynb")
-        job = {"chapter": chapter, "parameters": values, "run": str(run), "source": source}
-        write_text(build / f"{chapter}.job", json.dumps(job))
-    chapters = {name: {"needs": needs[name], "ingredients": made_from[name]} for name in parameters}
-    graph = {"chapters": chapters, "python": sys.executable, "threads": cores // jobs}
-    write_text(build / "graph.json", json.dumps(graph, indent=2))
+    chapters = {
+        name: {
+            "needs": [each for each in plan.read_by(book, name) if each in parameters],
+            "ingredients": plan.ingredients(book, name, values, data.get(name, "")),
+            "parameters": values,
+        }
+        for name, values in parameters.items()
+    }
+    cores = joblib.cpu_count()
+    jobs = min(jobs, len(chapters), cores)
+    graph = {"chapters": chapters, "run": str(run), "folder": str(book.chapters), "python": sys.executable}
+    write_text(run / BUILD / "graph.json", json.dumps(graph | {"threads": cores // jobs}, indent=2))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(book.root / "Snakefile")]
-    command += ["--directory", str(run), "--configfile", str(build / "graph.json")]
+    command += ["--directory", str(run), "--configfile", str(run / BUILD / "graph.json")]
     command += ["--cores", str(jobs * (cores // jobs))]
     # The lock is ours, which goes with its process; a chapter whose process was ended is run again.
     options = ["--quiet", "all", "--keep-going", "--rerun-incomplete", "--nolock"]
     options += ["--rerun-triggers", "params", "input", "mtime"]
-    process = psutil.Popen([*command, *options], stdout=sys.stderr.fileno(), start_new_session=True)
-    try:
+    line, told = [*command, *options], sys.stderr.fileno()
+    # In a session of its own: Ctrl+C is for the build, which ends all of it by closing its stdin.
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=told, start_new_session=True) as process:
         return shlex.join(command) if process.wait() else ""
-    finally:
-        family = [*process.children(recursive=True), process] if process.is_running() else []
-        for end in (psutil.Process.terminate, psutil.Process.kill):
-            for member in family:
-                with suppress(psutil.NoSuchProcess):
-                    end(member)
-            family = psutil.wait_procs(family, timeout=5)[1]
 
 
-def _state(run: Path, chapter: str) -> State | None:
-    """What a chapter's process last wrote of itself."""
-    file = run / BUILD / f"{chapter}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
-
-
-def _outcome(
-    run: Path, needs: Mapping[str, list[str]], before: Mapping[str, State | None]
-) -> dict[str, State]:
-    """What became of each chapter (each after those it needs): done, failed, reused or skipped."""
+def _outcome(book: Book, run: Path, chapters: Iterable[str], began: float) -> dict[str, State]:
+    """What became of each chapter (each after those it needs) of a build: done, failed, reused or skipped."""
     states: dict[str, State] = {}
-    for chapter in needs:
-        state = _state(run, chapter)
-        if not state or state == before[chapter]:
-            lacking = any(states[need]["state"] in ("failed", "skipped") for need in needs[chapter])
+    for chapter in chapters:
+        file = run / BUILD / f"{chapter}.json"
+        state = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"started": 0}
+        if state["started"] < began:
+            needed = (states[need]["state"] for need in plan.read_by(book, chapter) if need in states)
+            lacking = {"failed", "skipped"}.intersection(needed)
             there = (run / BUILD / f"{chapter}.done").exists()
             state = {"state": "reused" if there and not lacking else "skipped"}
         elif state["state"] == "running":

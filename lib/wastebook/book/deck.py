@@ -17,10 +17,11 @@ from nbformat import NotebookNode
 
 from wastebook.book.execute import run_chapter
 from wastebook.book.pandoc import TEMPLATES, cells_as_markdown, run_pandoc
-from wastebook.book.plan import LOCK, Book, chapter_names, check_parameters, read_chapter, without
+from wastebook.book.plan import Book, chapter_names, check_parameters, read_chapter, without
 from wastebook.book.render import find_renderer, render_with_quarto, replace_site, write_config
+from wastebook.book.work import at_work
 from wastebook.errors import WastebookError
-from wastebook.files import exclusive_lock, write_text
+from wastebook.files import write_text
 
 DECK = "slides/index"  # the deck's notebook, named as chapters are
 STYLE = "deck.css"
@@ -33,7 +34,7 @@ def render_slides(book: Book, run: Path, renderer: str = "auto") -> Path:
     has no results, or where notebook or deck have a problem (see `check.py`): the last good deck is kept."""
     chosen = find_renderer(renderer)
     run, folder = run.resolve(), book.chapters / "slides"
-    with exclusive_lock(run / LOCK):
+    with at_work(run):
         notebook = _for_results(book, run)
         executed = run_chapter(notebook, DECK, check_parameters(book, DECK, {}), run, folder)
         config = yaml.safe_load((folder / "_quarto.yml").read_text(encoding="utf-8"))

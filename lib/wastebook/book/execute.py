@@ -4,20 +4,20 @@ import errno
 import json
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
 import nbformat
 from nbformat import NotebookNode
 
+from wastebook.book import work
 from wastebook.book.check import check_notebook
-from wastebook.book.plan import BUILD, READS, STATED, annotated, cell_options, stated, without
+from wastebook.book.plan import READS, STATED, annotated, cell_options, stated, without
 from wastebook.errors import WastebookError
 from wastebook.files import exclusive_lock, write_text
 
@@ -40,7 +40,6 @@ KERNEL = {
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "JUPYTER_PREFER_ENV_PATH": "1",
 }
-PARTS = ("results/{}", "results/{}.json", "models/{}", "chapters/{}.ipynb")  # what a run has of a chapter
 
 State = dict[str, Any]
 
@@ -57,43 +56,43 @@ def run_chapter(
     the cells tagged with a chapter that it reads and that has left nothing there. Where it
     fails, the run keeps what it had, `logs/` gets notebook and traceback, a WastebookError says why."""
     state: State = {"state": "running", "started": time.time()}
-    stage, log = run / BUILD / chapter, run / "logs" / f"{chapter}.log"
-    written = stage / "chapters" / f"{chapter}.ipynb"
+    log = run / "logs" / f"{chapter}.log"
 
     def tell(**news: Any) -> None:
         state.update(news, seconds=time.time() - state["started"])
-        write_text(run / BUILD / f"{chapter}.json", json.dumps(state))
+        write_text(run / work.BUILD / f"{chapter}.json", json.dumps(state))
         follow(state)
 
-    with exclusive_lock(run / BUILD / f"{chapter}.lock"):
-        shutil.rmtree(stage, ignore_errors=True)
-        written.parent.mkdir(parents=True)
-        tell()
+    with exclusive_lock(run / work.BUILD / f"{chapter}.lock", work.ORPHANS_END):
+        stage = work.open_stage(run, chapter)
+        written = stage / "chapters" / f"{chapter}.ipynb"
         try:
+            tell()
+            written.parent.mkdir(parents=True)
             missing = [name for name in stated(source, READS) if not (run / "results" / name).exists()]
             source = _with_values(without(source, missing), parameters)
             notebook = _execute(source, run, stage, written, folder, tell)
             _finish(notebook, written, log)
-            _move_in(stage, run, chapter)
+            work.move_in(stage, run)
         except Exception as error:
-            kept = _keep_failure(error, stage, written, log)
+            kept = _keep_failure(written, log)
+            work.clear_stage(stage)  # also so that there is room to say so
             message = f"Chapter {chapter} failed{_reason(error, state)}{kept}"
             tell(state="failed", message=message)
             raise WastebookError(message) from error
+        work.clear_stage(stage)
         log.with_suffix(".ipynb").unlink(missing_ok=True)
         tell(state="done")
     return run / "chapters" / f"{chapter}.ipynb"
 
 
-def _keep_failure(error: Exception, stage: Path, written: Path, log: Path) -> str:
-    """Keep the notebook of a failed chapter beside its log; says where."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        shutil.rmtree(stage)  # so that there is room to say so
-    if not written.exists():
-        return ""
-    _write_log(nbformat.read(written, as_version=4), log)
-    written.replace(log.with_suffix(".ipynb"))
-    return f"\nMore is in {log}"
+def _keep_failure(written: Path, log: Path) -> str:
+    """Keep the notebook of a failed chapter beside its log, if there is one, and room; says where."""
+    with suppress(OSError, ValueError, WastebookError):
+        _write_log(nbformat.read(written, as_version=4), log)
+        written.replace(log.with_suffix(".ipynb"))
+        return f"\nMore is in {log}"
+    return ""
 
 
 def _with_values(source: NotebookNode, parameters: Mapping[str, Any]) -> NotebookNode:
@@ -127,24 +126,23 @@ def _execute(
             name = options.get("label") or next(iter(body.strip().splitlines()), "empty").strip()
             tell(cell=sum(code[: cell_index + 1]), cells=sum(code), name=name)
 
-    with TemporaryDirectory(prefix="book-") as private:
-        config = Config()
-        if os.name == "posix" and len(private) < LONGEST_SOCKET:  # no ports, no other users
-            config.KernelManager = Config(transport="ipc", ip=f"{private}/kernel")
-        places = {"IPYTHONDIR": private, "JUPYTER_RUNTIME_DIR": private}
-        places |= {"WASTEBOOK_RUN": str(run), "WASTEBOOK_STAGE": str(stage)}
-        with patch.dict(os.environ, KERNEL | places):
-            return papermill.execute_notebook(
-                source,
-                str(written).replace("{", "{{").replace("}", "}}"),  # it takes paths for format strings
-                cwd=folder,
-                progress_bar=False,
-                start_timeout=120,  # a kernel's first start, on a slow disk, reads much
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it complains of ports and interrupts
-                coalesce_streams=True,
-                config=config,
-                on_cell_start=on_cell_start,
-            )
+    private, config = str(work.kernels_folder(stage)), Config()
+    if os.name == "posix" and len(private) < LONGEST_SOCKET:  # no ports, no other users
+        config.KernelManager = Config(transport="ipc", ip=f"{private}/kernel")
+    places = {"IPYTHONDIR": private, "JUPYTER_RUNTIME_DIR": private}
+    places |= {"WASTEBOOK_RUN": str(run), work.IN_STAGE: str(stage)}
+    with patch.dict(os.environ, KERNEL | places):
+        return papermill.execute_notebook(
+            source,
+            str(written).replace("{", "{{").replace("}", "}}"),  # it takes paths for format strings
+            cwd=folder,
+            progress_bar=False,
+            start_timeout=120,  # a kernel's first start, on a slow disk, reads much
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it complains of ports and interrupts
+            coalesce_streams=True,
+            config=config,
+            on_cell_start=on_cell_start,
+        )
 
 
 def _finish(notebook: NotebookNode, written: Path, log: Path) -> None:
@@ -156,7 +154,8 @@ def _finish(notebook: NotebookNode, written: Path, log: Path) -> None:
             part.metadata.pop(name, None)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if _reaches_a_page(output)]
+            kept = (output for output in cell.outputs if output.get("name") != "stderr")
+            cell.outputs = [output for output in kept if WIDGET not in output.get("data", {})]
             if not cell.outputs and cell_options(cell.source)[0].get("optional"):
                 cell.source = f"#| include: false\n{cell_options(cell.source)[1]}"
             for output in cell.outputs:
@@ -170,10 +169,6 @@ def _finish(notebook: NotebookNode, written: Path, log: Path) -> None:
     for problem in check_notebook(notebook):
         raise WastebookError(f"{problem[0].upper()}{problem[1:]}.")
     nbformat.write(notebook, written)
-
-
-def _reaches_a_page(output: NotebookNode) -> bool:
-    return output.get("name") != "stderr" and WIDGET not in output.get("data", {})
 
 
 def _write_log(notebook: NotebookNode, log: Path) -> None:
@@ -198,24 +193,6 @@ def _write_alternative_texts(cell: NotebookNode) -> None:
         cell.source = "\n".join([*lines, body])
 
 
-def remove_chapter(run: Path, chapter: str) -> None:
-    """Take what a run has of a chapter out of it."""
-    parts = (*PARTS, f"{BUILD}/{{}}.done", f"{BUILD}/{{}}.json")
-    for place in (run / part.format(chapter) for part in parts):
-        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-
-
-def _move_in(stage: Path, run: Path, chapter: str) -> None:
-    """Put a whole chapter in the place of the one before: by renames, and not as done until after them."""
-    (run / BUILD / f"{chapter}.done").unlink(missing_ok=True)
-    for part in (part.format(chapter) for part in PARTS):
-        for old, new in ((run / part, stage / "replaced" / part), (stage / part, run / part)):
-            if old.exists():
-                new.parent.mkdir(parents=True, exist_ok=True)
-                old.rename(new)
-    shutil.rmtree(stage)
-
-
 def _reason(error: Exception, state: State) -> str:
     """Where a chapter failed and why, in a line or two."""
     from nbclient.exceptions import DeadKernelError
@@ -235,11 +212,8 @@ def _reason(error: Exception, state: State) -> str:
     return f": {error}" if isinstance(error, WastebookError) else f"{place}{type(error).__name__}: {error}"
 
 
-def main(job: Path) -> int:
-    """What Snakemake calls for a chapter: execute the `job` (a JSON file with `run_chapter`'s arguments) and
-    say on stderr where it stands; the exit code."""
-    told = json.loads(job.read_text(encoding="utf-8"))
-    chapter, run, source = told["chapter"], Path(told["run"]), Path(told["source"])
+def follower(chapter: str) -> Callable[[State], None]:
+    """A function that says on stderr where a chapter stands: in a terminal at each cell, else at its ends."""
     clear = "\r\x1b[K" if sys.stderr.isatty() else ""
 
     def follow(state: State) -> None:
@@ -252,14 +226,23 @@ def main(job: Path) -> int:
             end = "\n" if ended or not clear else ""
             print(f"{clear}{chapter}: {at}", end=end, file=sys.stderr, flush=True)
 
+    return follow
+
+
+def main(graph: Path, chapter: str) -> int:
+    """What Snakemake calls for a chapter: execute it as the `graph` (its own configuration, JSON) tells; the
+    exit code."""
+    work.end_with_parent()
+    told = json.loads(graph.read_text(encoding="utf-8"))
+    run, folder, parameters = Path(told["run"]), Path(told["folder"]), told["chapters"][chapter]["parameters"]
     try:
-        notebook = nbformat.read(source, as_version=4)
-        run_chapter(notebook, chapter, told["parameters"], run, source.parent, follow)
+        notebook = nbformat.read(folder / f"{chapter}.ipynb", as_version=4)
+        run_chapter(notebook, chapter, parameters, run, folder, follower(chapter))
     except WastebookError:
         return 1  # the state has the message, for the build to say at the end
-    write_text(run / BUILD / f"{chapter}.done", str(time.time()))
+    write_text(run / work.BUILD / f"{chapter}.done", str(time.time()))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

@@ -23,8 +23,6 @@ from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import file_hash
 
 SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
-BUILD = ".build"  # in a run: what is under way; of a chapter its stage, `.json` (state), `.job`, `.done`
-LOCK = f"{BUILD}/lock"  # of a run: whoever builds, executes or renders holds it
 PLAIN = (ast.Constant, ast.UnaryOp, ast.List, ast.Tuple, ast.Dict)  # values of parameters
 # Parameters that a notebook states, and nobody sets: the chapters whose results it reads, those that it reads
 # where they have run, and what it asks of its data, each in words and as an expression for `book.unsuited`.
@@ -141,6 +139,11 @@ def stated(notebook: NotebookNode, *names: str) -> list[str]:
     return [each for name in names if name in known for each in known[name].default]
 
 
+def read_by(book: Book, chapter: str) -> list[str]:
+    """The chapters that a chapter reads, or would if they had run."""
+    return stated(read_chapter(book, chapter), NEEDS, READS)
+
+
 def without(notebook: NotebookNode, missing: Collection[str]) -> NotebookNode:
     """The notebook without the cells that are tagged with the name of a chapter that is missing."""
     notebook.cells = [cell for cell in notebook.cells if not {*cell.metadata.get("tags", [])} & {*missing}]
@@ -149,7 +152,7 @@ def without(notebook: NotebookNode, missing: Collection[str]) -> NotebookNode:
 
 def leave_out(book: Book, parameters: Parameters) -> dict[str, str]:
     """Why chapters are left out, of those to run: their data is not what they ask for, or a chapter that they
-    need is left out."""
+    need is left out. WastebookError where all are."""
     reasons: dict[str, str] = {}
     for chapter, values in parameters.items():
         source = read_chapter(book, chapter)
@@ -157,6 +160,8 @@ def leave_out(book: Book, parameters: Parameters) -> dict[str, str]:
         asks = parameters_of(source).get(ASKS, Parameter(dict, {})).default
         if why := next(iter(lacking), "") or book.unsuited(values, asks):
             reasons[chapter] = why
+    if len(reasons) == len(parameters):
+        raise WastebookError("No chapter is left to run: these photos suit none that was asked for.")
     return reasons
 
 

@@ -23,9 +23,10 @@ import yaml
 
 from wastebook.book import pandoc
 from wastebook.book.check import Problem, check_notebook, check_site
-from wastebook.book.plan import LOCK, Book
+from wastebook.book.plan import Book
+from wastebook.book.work import BESIDE, at_work
 from wastebook.errors import WastebookError
-from wastebook.files import DATA, as_cell, as_written, exclusive_lock, write_text
+from wastebook.files import DATA, as_cell, as_written, write_text
 from wastebook.paths import read_record
 
 OLDEST_QUARTO = (1, 8)
@@ -69,7 +70,7 @@ def render(book: Book, run: Path, renderer: str = "auto") -> Path:
     run = run.resolve()
     if not run.is_dir():
         raise WastebookError(f"There is no run folder {run}: build it first.")
-    with exclusive_lock(run / LOCK):
+    with at_work(run):
         return make_site(book, run, renderer)
 
 
@@ -95,30 +96,22 @@ def make_site(book: Book, run: Path, renderer: str) -> Path:
 
 def replace_site(site: Path, notebooks: list[Path], make: Callable[[Path], None]) -> Path:
     """Check the executed `notebooks`, have `make` make their site in the folder it is given, beside `site`,
-    check that, and put it in its place in one step; gives its `index.html`. WastebookError, and the last good
-    one as it was, where there are problems."""
-    stage, replaced = (site.with_name(f".{site.name}-{which}") for which in ("new", "old"))
-    if replaced.exists() and not site.exists():  # an earlier run was stopped between the two moves below
-        replaced.rename(site)
-    for leftover in (stage, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        read = [(file.name, nbformat.read(file, as_version=4)) for file in notebooks]
-        problems = [Problem(name, what) for name, notebook in read for what in check_notebook(notebook)]
-        if not problems:
-            make(stage)
-            problems = check_site(stage)
-        if problems:
-            lines = [f"No {site.name} made for {site.parent.name}: {len(problems)} problem(s)"]
-            lines += [f"  {problem.page}: {problem.what}" for problem in problems[:20]]
-            lines += [f"  and {len(problems) - 20} more"] * (len(problems) > 20)
-            raise WastebookError("\n".join(lines))
-        if site.exists():
-            site.rename(replaced)
-        stage.rename(site)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-    shutil.rmtree(replaced, ignore_errors=True)
+    check that, and put it in its place; gives its `index.html`. WastebookError, and the last good one as it
+    was, where there are problems. For who is `at_work` on the run, which clears away what is left."""
+    stage, replaced = (site.with_name(name.format(site.name)) for name in BESIDE)
+    read = [(file.name, nbformat.read(file, as_version=4)) for file in notebooks]
+    problems = [Problem(name, what) for name, notebook in read for what in check_notebook(notebook)]
+    if not problems:
+        make(stage)
+        problems = check_site(stage)
+    if problems:
+        lines = [f"No {site.name} made for {site.parent.name}: {len(problems)} problem(s)"]
+        lines += [f"  {problem.page}: {problem.what}" for problem in problems[:20]]
+        lines += [f"  and {len(problems) - 20} more"] * (len(problems) > 20)
+        raise WastebookError("\n".join(lines))
+    if site.exists():
+        site.rename(replaced)
+    stage.rename(site)
     return site / "index.html"
 
 
