@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from wastebook.errors import WastebookError
-from wastebook.evaluation.comparison import choose_on_validation
+from wastebook.evaluation.comparison import choose_on_validation, judge_difference
 from wastebook.evaluation.metrics import score
 from wastebook.learning.predictions import MODEL, Model, predictions_table
 from wastebook.report import overview
@@ -103,10 +103,15 @@ def test_questions_are_answered_for_models_that_are_there(chapter):
     better, search = (row for _, row in answers.iterrows())
     assert better["difference"] > 0.1 and better["p_holm"] < 0.05 and better["p_mcnemar"] < 0.05
     names = {PLAIN.id: "ResNet18", NEW.id: "EfficientNet-B0", SEARCHED.id: "a searched ResNet18"}
-    assert overview.answer_in_words(better, names).startswith("Is it better? Yes: +")
-    assert "only ResNet18: " in overview.answer_in_words(better, names)
-    assert "cannot be told" in overview.answer_in_words(search, names)
-    assert overview.answers_table(answers, names)["models"][0] == "EfficientNet-B0 − ResNet18"
+    assert judge_difference(search) == "undecided"
+    table = overview.answers_table(answers, names)
+    assert table["models"][0] == "EfficientNet-B0 − ResNet18" and len(table.columns) <= 6
+    assert list(table["answer"]) == ["Yes", "That cannot be told"]
+    turned = answers.assign(difference=-answers["difference"])
+    assert list(overview.answers_table(turned, names)["answer"]) == ["No, it is worse", "That cannot be told"]
+    same = answers.assign(difference=0.0, low=0.0, high=0.0, only_a=0, only_b=0, p_holm=1.0)
+    assert set(overview.answers_table(same, names)["answer"]) == {"Both answer alike"}
+    assert overview.answers_table(answers.head(0), names).empty
     assert overview.answer_questions({}, {}, {"trashnet": questions}).empty
 
 
@@ -146,3 +151,19 @@ def test_the_front_is_of_those_that_nobody_beats_in_both():
     cost = pd.Series([1.0, 2.0, 3.0, 2.0, np.nan])
     quality = pd.Series([0.5, 0.8, 0.7, 0.6, 0.9])
     assert list(overview.pareto_front(cost, quality)) == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("low", "difference", "worth", "told"),
+    [
+        (0.05, 0.2, 0.05, "memory makes 2.0 of the 5.0 points"),
+        (0.05, 0.2, 0.01, "cannot be told (photos with a twin: 12)"),  # a part is not larger than the whole
+        (-0.05, 0.2, 0.05, "cannot be told"),  # chance alone may do it
+        (-0.3, -0.2, 0.05, "cannot be told"),
+        (0.0, 0.0, 0.0, "cannot be told"),
+    ],
+)
+def test_memory_is_told_where_it_is_sure_and_no_more_than_the_whole(low, difference, worth, told):
+    row = {"difference": difference, "low": low, "high": difference, "photos": 12}
+    memory = pd.Series(row, dtype=object)
+    assert told in overview.describe_memory(memory, pd.Series({"difference": worth}), 120)

@@ -11,7 +11,7 @@ from wastebook.evaluation.metrics import METRICS
 from wastebook.learning.predictions import MODEL
 from wastebook.report.chapter import Chapter
 from wastebook.report.reference import SCORE_KEYS
-from wastebook.report.sentences import format_number, format_points, format_score, name_models, select_row
+from wastebook.report.sentences import format_points, format_score, name_models, select_row
 
 Pair = tuple[str, str]
 
@@ -141,26 +141,26 @@ def answer_questions(
 
 def answers_table(answers: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """`answer_questions` to read; `names` of the models for people, by id (see `name_models`)."""
+    alike = ~answers[["difference", "low", "high", "only_a", "only_b"]].any(axis=1)
+    judged = [SAID[comparison.judge_difference(row)] for _, row in answers.iterrows()]
     shown = {
+        "question": answers["question"],
         "models": answers["model_a"].map(names) + " − " + answers["model_b"].map(names),
         "accuracy": [format_points(row, unit="") for _, row in answers.iterrows()],
-        "macro F1": answers["macro_f1"],
         "p": answers["p_holm"],
+        "McNemar's p": answers["p_mcnemar"],
+        "answer": pd.Series(judged, answers.index, dtype=object).mask(alike, "Both answer alike"),
     }
-    counts = {"only_a": "only first right", "only_b": "only second", "p_mcnemar": "McNemar's p"}
-    return pd.DataFrame(shown).join(answers[list(counts)].rename(columns=counts))
+    return pd.DataFrame(shown)
 
 
-def answer_in_words(row: pd.Series, names: Mapping[str, str]) -> str:
-    """A row of `answer_questions` as a sentence or two."""
-    judged, exact = comparison.judge_difference(row), row["p_mcnemar"]
-    agree = "agrees" if (judged != "undecided") == (exact < comparison.SIGNIFICANCE) else "does not agree"
-    first, second = names[row["model_a"]], names[row["model_b"]]
-    return (
-        f"{row['question']} {SAID[judged]}: {format_points(row)} of accuracy (p = "
-        f"{format_number(row['p_holm'], 3)}). Photos that only {first} gets right: {row['only_a']}; only "
-        f"{second}: {row['only_b']}. McNemar's test {agree}, p = {format_number(exact, 3)}."
-    )
+def describe_memory(memory: pd.Series, copies: pd.Series, tested: int) -> str:
+    """What a model owes to having met the twins of test photos (a row of `measure_memory`), of what all the
+    `copies` among so many `tested` are worth to it: told where it is beyond luck and no more than that."""
+    part, whole = memory["difference"] * memory["photos"] / tested, copies["difference"]
+    if comparison.judge_difference(memory) != "better" or part > whole:
+        return f"the share of memory cannot be told (photos with a twin: {memory['photos']})."
+    return f"memory makes {100 * part:.1f} of the {100 * whole:.1f} points that copies are worth."
 
 
 def weigh_changes(changes: Mapping[str, pd.Series], direct: pd.Series) -> str:
