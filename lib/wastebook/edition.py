@@ -33,7 +33,7 @@ def resolve(name: str, value: Any) -> Any:
 def prepare(parameters: Parameters) -> Prepared:
     """Make ready each data set that the parameters ask for: photos at hand, checked and searched for copies,
     which several chapters at once would else each do. A chapter's hash is of what it looks at."""
-    from wastebook.data.copies import list_files  # slow: not before all is checked
+    from wastebook.data.copies import walk_files  # slow: not before all is checked
 
     sets: dict[str, Any] = {}
     tables, hashes = {}, {}
@@ -45,7 +45,7 @@ def prepare(parameters: Parameters) -> Prepared:
                 both = f"{other.root} and {data.root}"
                 raise WastebookError(f"Two data sets are called {data.name}, {both}: rename one folder.")
             tables[chapter] = hashlib.sha256(data.files.to_csv(index=False).encode()).hexdigest()
-        files = list_files(Path(values[PHOTOS])) if values.get(PHOTOS) else {}
+        files = walk_files(Path(values[PHOTOS]))[0] if values.get(PHOTOS) else {}
         stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
         hashes[chapter] = repr((tables.get(chapter), stamps))
     _load_once.cache_clear()  # by the next time they may be others

@@ -6,6 +6,8 @@ On TrashNet where it is at hand, else on the sample; leave the machine otherwise
 import os
 import time
 
+import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes first)
+
 import numpy as np
 import pytest
 import torch
@@ -13,10 +15,6 @@ from PIL import Image
 from sklearn.metrics import f1_score
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-
-import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes first)
-
-# isort: split
 from torchvision.transforms import v2
 
 from wastebook.data.datasets import open_dataset
@@ -105,9 +103,8 @@ def test_the_search_against_the_seeds_way(name, dataset, cold, tmp_path):
     started = time.perf_counter()
     features = extract_features(learning, dataset.root, backbone)
     model = Model(name, "x".join(map(str, backbone.image_size)))
-    study = search_head(
-        features, features[0], learning, dataset.classes, model, tmp_path / "study.log", TRIALS
-    )
+    given = (features, features[0], learning, dataset.classes, model)
+    study = search_head(*given, tmp_path / "study.log", TRIALS, 0, EPOCHS)
     ours = time.perf_counter() - started
     tried = sum(trial.user_attrs["seconds"] for trial in study.trials)
 

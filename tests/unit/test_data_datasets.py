@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from wastebook.data.cards import load_cards
-from wastebook.data.copies import list_files
+from wastebook.data.copies import walk_files
 from wastebook.data.datasets import _file_facts, describe_datasets, draw_per_class, fingerprint, open_dataset
 from wastebook.data.download import at_hand, split_lists
 from wastebook.errors import WastebookError
@@ -153,7 +153,7 @@ def test_no_room_for_the_catalogue_is_said(folder, monkeypatch):
 
     monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
     with pytest.raises(WastebookError, match="No space left"):
-        _file_facts(folder, list_files(folder))
+        _file_facts(folder, walk_files(folder)[0])
 
 
 def test_fingerprint_knows_content_not_names(folder, tmp_path):

@@ -205,7 +205,7 @@ def test_zero_trials(tmp_path):
 
 def test_no_batch_of_the_search_is_larger_than_the_data(tmp_path):
     views, plain, photos = made_up(count=60)
-    study = search_head(views, plain, photos, CLASSES, MODEL, tmp_path / "study.log", 4, epochs=2)
+    study = search_head(views, plain, photos, CLASSES, MODEL, tmp_path / "study.log", 4, 0, 2)
     assert {trial.params["batch_size"] for trial in study.trials} <= {16, 32}
 
 

@@ -232,7 +232,6 @@ def test_timm_has_the_same_xception():
     every map is odd: elsewhere Keras pads as TensorFlow does, on one side more, and timm on both alike."""
     import wastebook.photos.torchvision_import  # noqa: F401
 
-    # isort: split
     import timm
 
     import_keras().utils.set_random_seed(0)

@@ -233,7 +233,7 @@ def list_photos(places: Iterable[str | Path]) -> list[str]:
         if not place.lower().startswith(WEB) and Path(place).is_dir():
             from wastebook.data import copies  # with pandas, which one photo does without
 
-            files = copies.list_files(Path(place))
+            files = copies.walk_files(Path(place))[0]
             found = [str(Path(place, path)) for path in files if copies.is_photo(path)]
         if not found:
             raise WastebookError(f"There is no photo in {place} or below: name a folder that has some.")

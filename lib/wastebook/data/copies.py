@@ -79,11 +79,6 @@ def walk_files(folder: Path, depth: int | None = None) -> tuple[dict[str, os.sta
     return dict(sorted(found.items())), left_out
 
 
-def list_files(folder: Path, depth: int | None = None) -> dict[str, os.stat_result]:
-    """Every file below `folder` with its status, by POSIX path relative to it, sorted."""
-    return walk_files(folder, depth)[0]
-
-
 def _below(folder: Path, path: str | Path) -> str:
     return Path(path).relative_to(folder).as_posix()
 
@@ -116,7 +111,7 @@ def _holders(place: Path, doubts: list[str]) -> Iterator[tuple[Path, dict[str, i
     """What may hold a copy, a folder and the zips in it or a zip, with the size of each file there."""
     archives = [place]
     if place.is_dir():
-        sizes = {path: status.st_size for path, status in list_files(place, SEARCH_DEPTH).items()}
+        sizes = {path: status.st_size for path, status in walk_files(place, SEARCH_DEPTH)[0].items()}
         yield place, sizes
         archives = [place / path for path in sizes if path.lower().endswith(".zip")]
     for archive in archives:

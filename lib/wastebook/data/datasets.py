@@ -124,7 +124,12 @@ def _carded_photos(card: Card, root: Path, files: Files) -> list[Row]:
     """Path, label and split of the photos of a set with a card."""
     folders = class_folders(card)
     split_folders = {name.casefold(): split for name, split in card.get("split_folders", {}).items()}
-    listed = _listed_splits(card, root)
+    if card.get("drawn"):
+        listed = dict(pd.read_csv(root / "splits.csv").itertuples(index=False, name=None))
+    else:  # by the authors' lists
+        lists = ((split, file.read_text("utf-8")) for split, file in download.split_lists(card).items())
+        lines = ((split, line.split()) for split, text in lists for line in text.splitlines())
+        listed = {words[0]: split for split, words in lines if words}
     rows = []
     for path in filter(is_photo, files):
         parts = PurePosixPath(path).parts
@@ -133,16 +138,6 @@ def _carded_photos(card: Card, root: Path, files: Files) -> list[Row]:
         if label and (split or not split_folders):
             rows.append((path, label, split))
     return rows
-
-
-def _listed_splits(card: Card, root: Path) -> dict[str, str]:
-    """The official split of each file name, from the authors' lists (or the sample's own)."""
-    if card.get("drawn"):
-        return dict(pd.read_csv(root / "splits.csv").itertuples(index=False, name=None))
-    lists = (
-        (split, file.read_text("utf-8").splitlines()) for split, file in download.split_lists(card).items()
-    )
-    return {line.split()[0]: split for split, lines in lists for line in lines if line.strip()}
 
 
 def _file_facts(root: Path, files: Files) -> pd.DataFrame:

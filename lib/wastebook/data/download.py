@@ -13,7 +13,7 @@ from filelock import FileLock
 from wastebook import paths
 from wastebook.cache import cache_folder, make_read_only
 from wastebook.data.cards import Card, load_cards
-from wastebook.data.copies import SEARCH_DEPTH, Copy, find_copy, list_files, unpacked
+from wastebook.data.copies import SEARCH_DEPTH, Copy, find_copy, unpacked, walk_files
 from wastebook.data.sample import draw_sample
 from wastebook.errors import WastebookError
 from wastebook.files import explain_full_disk
@@ -54,7 +54,7 @@ def split_lists(card: Card) -> dict[str, Path]:
     cannot be had, or where the set has none."""
     wanted = {entry["name"]: entry for entry in card.get("split_lists", [])}
     places = paths.own_copies("WASTEBOOK_DATA") if wanted else []
-    beside = (place / path for place in places for path in list_files(place, SEARCH_DEPTH))
+    beside = (place / path for place in places for path in walk_files(place, SEARCH_DEPTH)[0])
     named = (file for file in beside if file.name in wanted)
     found = {file.name: file for file in named if _same_text(file, wanted[file.name]["sources"][0]["sha256"])}
     try:

@@ -8,6 +8,7 @@ reach the picture: a seed gives one set of files.
 import io
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,9 +40,8 @@ class Shot(NamedTuple):
 
 def _photograph(shot: Shot, seed: int) -> tuple[bytes, list[int]]:
     """A shot as a JPEG, with the thing's box: x, y, width, height in pixels."""
-    make, scene, take = (
-        np.random.default_rng((seed, shot.thing, *part)) for part in ((0,), (1,), (2, shot.take))
-    )
+    parts = ((0,), (1,), (2, shot.take))
+    make, scene, take = (np.random.default_rng((seed, shot.thing, *part)) for part in parts)
     turn, size, sun = scene.uniform((0, 1, 0), (2 * np.pi, 1.4, 2 * np.pi))
     centre = np.array((WIDTH, HEIGHT)) / 2 + scene.uniform(-1, 1, 2) * (45, 30)
     if shot.take and not shot.same_view:
@@ -101,24 +101,20 @@ def draw_sample(
     It holds a folder per class of JPEGs, 512 x 384, in the card's proportions: `photos` of them (by default
     the card's number), of which `near_duplicates` (by default one in fifteen, at most half) show another's
     thing once more, every second one in the very same view at another exposure, and two are another's bytes.
-    Beside them `boxes.parquet` (see `true_boxes`) and `splits.csv`, a
-    split of each file name, made as one makes them who has not looked for duplicates.
+    Beside them `boxes.parquet` (see `true_boxes`) and `splits.csv`, a split of each file name, made as one
+    makes them who has not looked for duplicates.
     """
     card = load_cards()[name]
     photos = photos or card["photos"]
     near_duplicates = photos // 15 if near_duplicates is None else near_duplicates
     key = f"{name}-v{VERSION}-{seed}-{photos}-{near_duplicates}"
-
-    def fill(folder: Path) -> None:
-        plan = _plan(card, np.random.default_rng(seed), photos, near_duplicates)
-        _write_sample(plan, folder, seed)
-
+    fill = partial(_write_sample, card, seed, photos, near_duplicates)
     return fill_once(cache_folder("datasets") / key, fill)
 
 
-def _write_sample(plan: dict[str, Shot], folder: Path, seed: int) -> None:
-    """The photos of a plan, their boxes, and a split of their names."""
-    boxes = []
+def _write_sample(card: Card, seed: int, photos: int, near: int, folder: Path) -> None:
+    """The photos, their boxes, and a split of their names."""
+    plan, boxes = _plan(card, np.random.default_rng(seed), photos, near), []
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
         drawn = pool.map(lambda shot: _photograph(shot, seed), plan.values())
         progress = tqdm(drawn, desc="Drawing the sample", total=len(plan), disable=None)
@@ -143,9 +139,8 @@ def true_boxes(root: Path) -> pd.DataFrame | None:
 
 def _plan(card: Card, random: Random, photos: int, near: int) -> dict[str, Shot]:
     """Which shot becomes which file."""
-    sizes = {
-        label: max(round(count * photos / card["photos"]), 3) for label, count in card["per_class"].items()
-    }
+    counts, whole = card["per_class"], card["photos"]
+    sizes = {label: max(round(count * photos / whole), 3) for label, count in counts.items()}
     labels = [label for label, size in sizes.items() for _ in range(size)]
     shots = [Shot(label, thing, 0, False) for thing, label in enumerate(labels)]
     order = random.permutation(len(shots)).tolist()

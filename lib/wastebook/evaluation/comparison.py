@@ -82,9 +82,8 @@ def mcnemar(predictions: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
     most decide whether a photo counts as right. It takes copies for independent."""
     rows = []
     for facts, *tables in _paired(predictions, pairs, "test"):
-        right = [
-            table["label"].eq(table["predicted"]).groupby(table["path"]).mean() > 0.5 for table in tables
-        ]
+        said = (table["label"].eq(table["predicted"]).groupby(table["path"]) for table in tables)
+        right = [photo.mean() > 0.5 for photo in said]
         only_a, only_b = (int((one & ~other).sum()) for one, other in (right, right[::-1]))
         p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
         rows.append(facts | {"only_a": only_a, "only_b": only_b, "p": p})

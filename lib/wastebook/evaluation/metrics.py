@@ -104,7 +104,7 @@ def metric_values(predictions: pd.DataFrame, weights: np.ndarray, metrics: Seque
         "log_loss": lambda: weights @ -np.log(np.clip(truth, 1e-12, None)) / total,
         "ece": lambda: _calibration_error(weights, probabilities.max(axis=1), right) / total,
         "auc": lambda: _mean_of_defined(
-            np.array([_area(weights, probabilities[:, at], labels == at) for at in positives])
+            [_area(weights, probabilities[:, k], labels == k) for k in positives]
         ),
     }
     values = {}
@@ -196,7 +196,7 @@ def _area(weights: np.ndarray, ranked: np.ndarray, positive: np.ndarray) -> np.n
         return won / (weights[:, positive].sum(axis=1) * below[:, -1].astype(np.float64))
 
 
-def _mean_of_defined(values: np.ndarray) -> np.ndarray:
+def _mean_of_defined(values: Any) -> np.ndarray:
     """Means over the first axis of what is not missing, missing where nothing is left."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):

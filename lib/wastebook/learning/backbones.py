@@ -9,27 +9,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision)
+
 import huggingface_hub
 import numpy as np
 import pandas as pd
+import timm
 import torch
 from torch import nn
-
-import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes before timm)
-
-# isort: split
-import timm
 
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import file_hash
 from wastebook.learning.features import Backbone, Forward, short_hash
-from wastebook.learning.weights import (
-    choose_weights,
-    known_weights,
-    own_weights,
-    settling_pixels,
-    wants_bf16,
-)
+from wastebook.learning.weights import choose_weights, known_weights, own_weights, settling_pixels, wants_bf16
 from wastebook.photos.decode import thread_count
 
 # The book's names for the networks it compares, each with the weights meant: the original ones of Tan and Le

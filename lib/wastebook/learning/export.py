@@ -131,11 +131,10 @@ def _keras_graph(backbone: Any) -> onnx.ModelProto:
 def _add_resizing(graph: onnx.GraphProto, image_size: tuple[int, int]) -> None:
     """Put before a graph, whose input is `pixels`, what makes them of a `photo` of any size."""
     kind = graph.input[0].type.tensor_type.elem_type
+    how: Any = {"mode": "linear", "antialias": 1, "axes": [1, 2]}
     nodes = [
         helper.make_node("Transpose", ["photo"], ["channels_first"], perm=[2, 0, 1]),
-        helper.make_node(
-            "Resize", ["channels_first", "", "", "size"], ["small"], mode="linear", antialias=1, axes=[1, 2]
-        ),
+        helper.make_node("Resize", ["channels_first", "", "", "size"], ["small"], **how),
         helper.make_node("Unsqueeze", ["small", "first_axis"], ["batch"]),
         helper.make_node("Cast", ["batch"], ["pixels"], to=kind),
     ]
@@ -149,16 +148,11 @@ def _add_resizing(graph: onnx.GraphProto, image_size: tuple[int, int]) -> None:
 def _add_head(graph: onnx.GraphProto, weight: np.ndarray, bias: np.ndarray, temperature: float) -> None:
     """Put behind a graph a linear layer, (K, D) and (K,), on its `features`, and on its `maps` where it has
     some."""
-    constants = {
-        "weight": weight / temperature,
-        "bias": bias / temperature,
-        "kernel": weight[:, :, None, None],
-    }
-    for name, values in constants.items():
+    constants = {"weight": weight / temperature, "bias": bias / temperature}
+    for name, values in (constants | {"kernel": weight[:, :, None, None]}).items():
         graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), f"head.{name}"))
-    graph.node.append(
-        helper.make_node("Gemm", ["features", "head.weight", "head.bias"], ["logits"], transB=1)
-    )
+    given = ["features", "head.weight", "head.bias"]
+    graph.node.append(helper.make_node("Gemm", given, ["logits"], transB=1))
     graph.node.append(helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1))
     shapes: dict[str, list[int | str]] = {"probabilities": [1, len(bias)]}
     if len(graph.output) == 2:

@@ -10,18 +10,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision)
+
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
-from torch.nn import functional
-
-import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes before timm)
-
-# isort: split
 from timm.models import group_parameters
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
+from torch import nn
+from torch.nn import functional
 
 from wastebook.cache import cache_folder
 from wastebook.data.datasets import fingerprint
@@ -175,13 +173,10 @@ class _Learner:
         self.classifier.eval()  # BatchNorm too: ImageNet's statistics are better than those of a small batch
         self.random.manual_seed(1000 * self.seed + epoch - 1)
         losses, right, transform, hashes = 0.0, 0, self.settings.transform, list(self.sides[0]["sha256"])
+        draw = f"{transform}-{self.seed}-{epoch}"
 
         def load(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            keys = [f"{hashes[row]} {transform}-{self.seed}-{epoch}" for row in rows]
-            drawn = [
-                transform_photo(self.photos[0][row], transform, key)
-                for row, key in zip(rows, keys, strict=True)
-            ]
+            drawn = [transform_photo(self.photos[0][row], transform, f"{hashes[row]} {draw}") for row in rows]
             return np.stack(drawn), self.numbers[0][rows]
 
         order = np.random.default_rng([self.seed, epoch]).permutation(len(hashes))

@@ -80,9 +80,8 @@ def train_head(
     with threadpool_limits(1):  # products this small only wait for other threads
         for epoch in range(recipe.epochs):
             rate = recipe.learning_rate * recipe.gamma ** (epoch // recipe.step_size)
-            learned = _learn(
-                matrix, update, rate, _batches(views[epoch % len(views)], wanted, recipe, random)
-            )
+            batches = _batches(views[epoch % len(views)], wanted, recipe, random)
+            learned = _learn(matrix, update, rate, batches)
             validated = _loss_and_accuracy(_softmax(held_out @ matrix.T), numbers[validation], TINY)
             epochs.append((*learned, *validated))
     if not np.isfinite(matrix).all():

@@ -92,9 +92,7 @@ def build_cnn(name: str, image_size: int, precision: str = "auto", seed: int = 0
     small photos."""
     filters, dense, regularised = CNNS[name]
     if image_size < 2 ** len(filters):
-        raise WastebookError(
-            f"{name} halves photos {len(filters)} times: image_size={image_size} is too small."
-        )
+        raise WastebookError(f"image_size={image_size} is too small: {name} halves it {len(filters)} times.")
     keras, policy = import_keras(), find_policy(precision)
     keras.utils.set_random_seed(seed)
     layers = keras.layers
@@ -221,9 +219,7 @@ def fine_tunable(backbone: Backbone, head: "keras.Model", blocks: int) -> "keras
     # Layers without a number belong to the block before them.
     depth = np.maximum.accumulate([int(found[1]) if found else 0 for found in named])
     if not 1 <= blocks <= depth[-1]:
-        raise WastebookError(
-            f"{backbone.name} has {depth[-1]} blocks: fine-tune 1 of them or more, not {blocks}."
-        )
+        raise WastebookError(f"{backbone.name} has {depth[-1]} blocks: fine-tune 1 or more, not {blocks}.")
     backbone.network.trainable = True
     for layer, block in zip(inner.layers, depth, strict=True):
         frozen = isinstance(layer, keras.layers.BatchNormalization)

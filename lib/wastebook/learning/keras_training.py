@@ -12,16 +12,10 @@ import pandas as pd
 from wastebook.cache import cache_folder
 from wastebook.errors import WastebookError
 from wastebook.files import atomic_write
+from wastebook.learning import predictions
 from wastebook.learning.features import BATCH_SIZE, short_hash, time_forward
 from wastebook.learning.keras_networks import import_keras, weights_hash
-from wastebook.learning.predictions import (
-    Model,
-    Scores,
-    check_trainable,
-    class_numbers,
-    history_table,
-    predictions_table,
-)
+from wastebook.learning.predictions import Model, Scores, check_trainable, class_numbers
 from wastebook.learning.training import Epoch, train_by_epochs
 from wastebook.photos.decode import decode_photos, progress
 
@@ -102,13 +96,11 @@ def train_and_predict(
         raise WastebookError(f"This chapter tells two classes apart; the data set has {len(classes)}.")
     targets = class_numbers(photos["label"], classes).astype(np.float32)[:, None]
     epochs = _fit(network, inputs, targets, photos, recipe)
-    history = history_table(epochs, model, recipe.seed).assign(
-        seconds=np.repeat([each[4] for each in epochs], 2)
-    )
+    seconds = np.repeat([each[4] for each in epochs], 2)
+    history = predictions.history_table(epochs, model, recipe.seed).assign(seconds=seconds)
     held_out = np.flatnonzero(photos["split"] != "train")
-    predicted = predict(network, inputs, held_out)
-    table = predictions_table(photos.iloc[held_out], predicted, classes, model, recipe.seed, scheme)
-    return KerasStudy(network, history, table)
+    answers = (photos.iloc[held_out], predict(network, inputs, held_out), classes, model, recipe.seed, scheme)
+    return KerasStudy(network, history, predictions.predictions_table(*answers))
 
 
 def _fit(

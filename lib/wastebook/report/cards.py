@@ -29,21 +29,14 @@ def write_model_card(file: Path, folder: Path, scores: pd.DataFrame) -> Path:
     data, size = facts["card"]["data"], "x".join(map(str, facts["image_size"]))
     title = name_model(facts | {"image_size": size})
     own = scores[(scores["model"] == facts["name"]) & (scores["dataset"] == data["name"])].to_dict("records")
+    asked = (TASK, data["name"], data["title"])
     results = [
-        EvalResult(
-            *(TASK, data["name"], data["title"], row["metric"], round(row["value"], 4)),
-            dataset_split=f"test ({row['scheme']})",
-        )
+        EvalResult(*asked, row["metric"], round(row["value"], 4), dataset_split=f"test ({row['scheme']})")
         for row in own
     ]
-    head = ModelCardData(
-        language="en",
-        library_name="wastebook",
-        pipeline_tag=TASK,
-        tags=["waste", TASK, facts["network"]],
-        model_name=title,
-        eval_results=results or None,
-    )
+    kind: Any = {"language": "en", "library_name": "wastebook", "pipeline_tag": TASK}
+    tags = ["waste", TASK, facts["network"]]
+    head = ModelCardData(**kind, tags=tags, model_name=title, eval_results=results or None)
     told = {"title": title, "size": size, "data": data, "kinds": WEIGHTS, "written": as_written}
     told |= {"about": load_cards().get(data["name"], {})}
     told |= {"scores": [row | {"text": format_score(pd.Series(row))} for row in own]}
@@ -54,12 +47,8 @@ def write_model_card(file: Path, folder: Path, scores: pd.DataFrame) -> Path:
 
 def write_dataset_card(data: Collection, folder: Path) -> Path:
     """The card of a data set as it was at hand, as `dataset-<name>.md` in `folder`."""
-    head = DatasetCardData(
-        language="en",
-        license=LICENCES.get(data.card["licence"]),
-        pretty_name=data.title,
-        task_categories=[TASK],
-    )
+    kind: Any = {"language": "en", "license": LICENCES.get(data.card["licence"]), "task_categories": [TASK]}
+    head = DatasetCardData(**kind, pretty_name=data.title)
     counts = data.files.groupby("label")["split"].value_counts(dropna=False).unstack(fill_value=0)
     pairs, across = data.pairs["kind"].value_counts(), ~data.pairs["same_label"].astype(bool)
     splits = ["photos" if name != name else name for name in counts]  # missing where the set is not split

@@ -165,9 +165,7 @@ def show(figure: Figure, alt: str) -> None:
     metadata = {"image/png": {"width": width, "height": height, "alt": " ".join(alt.split())}}
     display({"image/png": encoded, "text/plain": alt}, metadata=metadata, raw=True)
     if lacking:
-        note(
-            f"No font on this machine has {lacking}: boxes stand for it in the figure. Noto's fonts have it."
-        )
+        note(f"No font on this machine has {lacking}: boxes stand for it in the figure. Noto's have it.")
 
 
 def text(*sentences: str) -> HTML:

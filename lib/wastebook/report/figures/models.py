@@ -108,10 +108,8 @@ def reliability_diagram(bins: pd.DataFrame) -> Figure:
     `bins` as `reliability` gives them, a row per bin: the model's columns and `confidence, accuracy, low,
     high, photos`. On the diagonal a model means what it says.
     """
-    figure, (colours, _) = (
-        curves(bins, "confidence", "accuracy", label="share right"),
-        style.model_styles(bins),
-    )
+    figure = curves(bins, "confidence", "accuracy", label="share right")
+    colours, _ = style.model_styles(bins)
     for axes in figure.axes:
         axes.plot([0, 1], [0, 1], color=style.GREY, linestyle=":")
         counts = axes.twinx()

@@ -56,17 +56,14 @@ def set_up() -> None:
 
 def class_styles(classes: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """The colours and the markers of classes, by name, the same wherever a class is drawn."""
+    find_letters("".join(classes))
     order = CLASS_ORDER if set(classes) & set(CLASS_ORDER) else BINARY_ORDER
-    names = [*order, *(name for name in classes if name not in order)]
-    places = {name: names.index(name) for name in classes}
-    find_letters("".join(names))
-    colours = {name: CLASS_COLOURS[place % 12] for name, place in places.items()}
-    return colours, {name: CLASS_MARKERS[(place + place // 12) % 12] for name, place in places.items()}
+    places = {name: place for place, name in enumerate(dict.fromkeys([*order, *classes]))}
+    markers = {name: CLASS_MARKERS[(places[name] + places[name] // 12) % 12] for name in classes}
+    return in_turn(classes, CLASS_COLOURS, order), markers
 
 
-def in_turn(
-    names: Iterable[str], looks: Sequence[str] = COLOURS, known: Iterable[str] = ()
-) -> dict[str, str]:
+def in_turn(names: Iterable, looks: Sequence[str] = COLOURS, known: Iterable = ()) -> dict[str, str]:
     """A look per name, the same wherever it is drawn for those that are `known`."""
     places = {name: place for place, name in enumerate(dict.fromkeys([*known, *names]))}
     return {name: looks[places[name] % len(looks)] for name in names}
@@ -95,12 +92,10 @@ def scheme_markers(schemes: Iterable[str]) -> dict[str, str]:
 
 def shorten(names: Iterable[Any], longest: int = 20) -> list[str]:
     """Names for an axis: the middle of a long one cut out; those that then look alike are numbered."""
-    alike: dict[str, list[str]] = {}
-    for text in dict.fromkeys(map(str, names)):
-        alike.setdefault(_cut(text, longest), []).append(text)
-    shown = {group[0]: short for short, group in alike.items()}
-    for short, group in alike.items():
-        shown |= {text: f"{short} ({at})" for at, text in enumerate(group, 1) if group[1:]}
+    texts = list(dict.fromkeys(map(str, names)))
+    cuts = [_cut(text, longest) for text in texts]
+    alike = (f" ({cuts[: at + 1].count(cut)})" * (cuts.count(cut) > 1) for at, cut in enumerate(cuts))
+    shown = {text: cut + number for text, cut, number in zip(texts, cuts, alike, strict=True)}
     find_letters("".join(shown))
     return [shown[str(name)] for name in names]
 
@@ -158,9 +153,8 @@ def make_room(figure: Figure) -> str:
             elif isinstance(axis.get_major_formatter(), LogFormatter):
                 number_logarithms(axis)
         growth = max(growth, len(labels) * LINE / height)
-        titles += (
-            found := [text for text in axes.get_children() if isinstance(text, Text) and text.get_text()]
-        )
+        found = [text for text in axes.get_children() if isinstance(text, Text) and text.get_text()]
+        titles += found
         room = min(room, width) if found else room
     for texts, longest in [(titles, int(9 * room)), *((legend.get_texts(), 40) for legend in figure.legends)]:
         for text, short in zip(texts, shorten([text.get_text() for text in texts], longest), strict=True):
