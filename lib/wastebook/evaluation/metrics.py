@@ -198,6 +198,4 @@ def _area(weights: np.ndarray, ranked: np.ndarray, positive: np.ndarray) -> np.n
 
 def _mean_of_defined(values: Any) -> np.ndarray:
     """Means over the first axis of what is not missing, missing where nothing is left."""
-    defined = ~np.isnan(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0)
+    return np.ma.masked_invalid(values).mean(axis=0).filled(np.nan)

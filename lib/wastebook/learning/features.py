@@ -5,7 +5,7 @@ precision, and the transform with its seed and view. Splits and draws are then o
 """
 
 import hashlib
-import time
+import timeit
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from itertools import chain, islice
@@ -126,12 +126,8 @@ def short_hash(*facts: Any) -> str:
 
 def time_forward(forward: Forward, pixels: np.ndarray) -> float:
     """Milliseconds that a photo of the batch `pixels` takes through `forward`: the median of some rounds."""
-    seconds = []
-    for _ in range(ROUNDS + 1):  # the first, a warm-up, is left out
-        started = time.perf_counter()
-        forward(pixels)
-        seconds.append(time.perf_counter() - started)
-    return 1000 * float(np.median(seconds[1:])) / len(pixels)
+    _, *seconds = timeit.repeat(lambda: forward(pixels), number=1, repeat=ROUNDS + 1)  # the first: a warm-up
+    return 1000 * float(np.median(seconds)) / len(pixels)
 
 
 def _show(decode: Callable[[str], np.ndarray], transform: str, draw: str, rows: pd.DataFrame) -> list[Shown]:

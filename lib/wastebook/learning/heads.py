@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
@@ -82,7 +83,7 @@ def train_head(
             rate = recipe.learning_rate * recipe.gamma ** (epoch // recipe.step_size)
             batches = _batches(views[epoch % len(views)], wanted, recipe, random)
             learned = _learn(matrix, update, rate, batches)
-            validated = _loss_and_accuracy(_softmax(held_out @ matrix.T), numbers[validation], TINY)
+            validated = _loss_and_accuracy(softmax(held_out @ matrix.T, axis=1), numbers[validation], TINY)
             epochs.append((*learned, *validated))
     if not np.isfinite(matrix).all():
         raise WastebookError(f"Training diverged at learning_rate={recipe.learning_rate}: lower it.")
@@ -113,8 +114,9 @@ def solve_head(
     with threadpool_limits(1), warnings.catch_warnings():  # one thread: more would wait longer than they work
         warnings.simplefilter("ignore", ConvergenceWarning)
         for l2, weight, bias in _solutions(learned, wanted):
-            train_loss, _ = _loss_and_accuracy(_softmax(learned @ weight.T + bias), wanted)
-            loss, accuracy = _loss_and_accuracy(_softmax(held_out @ weight.T + bias), targets[validation])
+            said, answers = (softmax(each @ weight.T + bias, axis=1) for each in (learned, held_out))
+            train_loss, _ = _loss_and_accuracy(said, wanted)
+            loss, accuracy = _loss_and_accuracy(answers, targets[validation])
             rows.append((l2, train_loss, loss, accuracy))
             best = min(best, (loss, l2, weight, bias), key=lambda found: found[0])
             if loss > 1.5 * best[0]:
@@ -146,7 +148,7 @@ def _solutions(features: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[float
 
 def head_probabilities(head: Head, plain: np.ndarray) -> np.ndarray:
     """(N, K) float64 class probabilities of (N, D) features."""
-    return _softmax(plain.astype(np.float64) @ head.weight.T.astype(np.float64) + head.bias)
+    return softmax(plain.astype(np.float64) @ head.weight.T.astype(np.float64) + head.bias, axis=1)
 
 
 def predict_head(
@@ -181,7 +183,7 @@ def _learn(matrix: np.ndarray, update: Step, rate: float, batches: Iterator[Batc
     """One epoch on `matrix`, in place; gives its mean loss and accuracy."""
     losses, right, seen = 0.0, 0, 0
     for inputs, targets, weights in batches:
-        probabilities = _softmax(inputs @ matrix.T)
+        probabilities = softmax(inputs @ matrix.T, axis=1)
         update((weights * (probabilities - targets)).T @ inputs, rate)
         surprise = -(targets * np.log(probabilities + TINY)).sum(axis=1)
         losses += float(weights[:, 0] @ surprise) * len(inputs)
@@ -212,8 +214,3 @@ def _loss_and_accuracy(probabilities: np.ndarray, numbers: np.ndarray, tiny: Any
     """Mean cross-entropy, and the share of photos whose class is the most probable."""
     surprise = -np.log(probabilities[np.arange(len(numbers)), numbers] + tiny)
     return float(surprise.mean()), float((probabilities.argmax(axis=1) == numbers).mean())
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)

@@ -239,10 +239,7 @@ def inner_network(backbone: Backbone) -> "keras.Model":
 
 def weights_hash(model: "keras.Model") -> str:
     """SHA-256 over a model's tensors in their order."""
-    digest = hashlib.sha256()
-    for tensor in model.get_weights():
-        digest.update(np.ascontiguousarray(tensor).tobytes())
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(tensor.tobytes() for tensor in model.get_weights())).hexdigest()
 
 
 def _settle(network: "keras.Model", pixels: np.ndarray) -> None:

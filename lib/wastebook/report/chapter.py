@@ -5,7 +5,6 @@ Chapters pass values only through `results/`: tables as Parquet in `results/<cha
 uses `runs/lab`. A build has the chapter write to a folder apart (`WASTEBOOK_STAGE`) and moves it when whole.
 """
 
-import base64
 import io
 import json
 import os
@@ -16,7 +15,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import HTML, display
+from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
 
 from wastebook import paths
@@ -28,7 +27,6 @@ from wastebook.report.findings import findings
 from wastebook.report.sentences import caveats
 
 NO_VERDICT = "No verdict from these photos and networks: what real photos showed stands at the top."
-PIXEL_RATIO = 2  # figures are drawn at twice the size they are shown at, for sharp screens
 
 
 class Chapter:
@@ -157,13 +155,11 @@ def show(figure: Figure, alt: str) -> None:
     >>> show(figure, alt="Glass is mistaken for plastic most often.")  # doctest: +SKIP
     """
     picture, lacking = io.BytesIO(), style.make_room(figure)
-    figure.savefig(picture, format="png", dpi=figure.dpi * PIXEL_RATIO, bbox_inches="tight")
+    figure.savefig(picture, format="png", dpi=2 * figure.dpi, bbox_inches="tight")
     plt.close(figure)
-    data = picture.getvalue()
-    width, height = (int.from_bytes(data[at : at + 4], "big") // PIXEL_RATIO for at in (16, 20))
-    encoded = base64.b64encode(data).decode()
-    metadata = {"image/png": {"width": width, "height": height, "alt": " ".join(alt.split())}}
-    display({"image/png": encoded, "text/plain": alt}, metadata=metadata, raw=True)
+    sharp = Image(picture.getvalue(), retina=True, alt=" ".join(alt.split()))  # twice the size it is shown at
+    data, metadata = sharp._repr_mimebundle_()
+    display(data | {"text/plain": alt}, metadata=metadata, raw=True)
     if lacking:
         note(f"No font on this machine has {lacking}: boxes stand for it in the figure. Noto's have it.")
 
