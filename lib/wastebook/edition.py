@@ -2,7 +2,7 @@
 have beyond those of any book."""
 
 import hashlib
-import json
+import shutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -126,19 +126,15 @@ def decorate(run: Path) -> None:
     """Write the page on the library, what the front page includes and what brings "Try it" to life."""
     from wastebook.report.front import write_front_page  # slow: not before there is something to show
 
-    write_text(run / "_front.md", write_front_page(run, _kept(run)))
+    write_text(run / "_front.md", write_front_page(run))
     write_text(run / "_try.md", '```{=html}\n<script src="try-it/try.js" defer></script>\n```\n')
     write_api_page(run / "api.qmd")
 
 
-def _kept(run: Path) -> dict[str, Any]:
-    """The values that chapters kept, by chapter."""
-    files = run.glob("results/*.json")
-    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
-
-
 def describe(run: Path) -> str:
     """Which run a deck tells of, on which data, and what must be known before its numbers are believed."""
+    from wastebook.report.front import read_values
+
     record = paths.read_record(run)
     data = record.get("data", {})
     made = f" of {record['written'][:10]}" if "written" in record else ""
@@ -146,16 +142,18 @@ def describe(run: Path) -> str:
     told = f"The run {as_written(run.name)}{made}{', on ' * bool(data)}{sets}."
     if drawn := " and ".join(as_written(facts["title"]) for facts in data.values() if facts["drawn"]):
         told += f" Drawn, not photographed: {drawn}. There it shows that the method works, not how well."
-    if any(values.get("weights") == "random" for values in _kept(run).values()):
+    if any(values.get("weights") == "random" for values in read_values(run).values()):
         told += " Some of its networks have random weights: they have never learned to see."
     return told
 
 
 def finish(run: Path, site: Path) -> None:
-    """Put the page "Try it" to work."""
+    """Put the page "Try it" to work, and the deck beside the pages."""
     from wastebook.answers.browser import write_try_it  # slow: not before there is a site
 
     write_try_it(run, site)
+    if (run / "slides").is_dir():
+        shutil.copytree(run / "slides", site / "slides")
 
 
 BOOK = Book(

@@ -21,14 +21,18 @@ from wastebook.edition import BOOK
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import score
 from wastebook.learning.predictions import Model, predictions_table
+from wastebook.report.findings import findings
+from wastebook.report.sentences import format_share
 
 RUN = ("01-exploration", "02-baseline")  # the chapters that the example's run holds
 DOUBLES = 17  # a number that is in no other place
 MODELS = [Model("resnet18", "64x64", head=head) for head in ("recipe", "exact", "searched")]
 
 
-def write_results(run: Path, sample: Dataset) -> Path:
-    """A run with made-up results of two chapters, on the photos of the small sample."""
+def write_results(run: Path, sample: Dataset, informative: bool = False) -> Path:
+    """A run with made-up results of two chapters, on the photos of the small sample, said to be real where
+    it is to be informative."""
+    weights = "imagenet" if informative else "random"
     photos = sample.photos.assign(group=range(len(sample.photos)))
     first = {"title": "Drawn sample", "photos": len(photos), "imbalance": 4.25, "pairs": {"object": 2}}
     seen = {"dataset": str(sample.root), "photos_per_class": None, "seed": 0, "photos": len(photos)}
@@ -37,7 +41,12 @@ def write_results(run: Path, sample: Dataset) -> Path:
     some = photos["path"].to_list()[:4]
     pairs = pd.DataFrame({"path_a": some[::2], "path_b": some[1::2]})
     pairs = pairs.assign(kind="object", similarity=1.0, same_label=True, same_split=True)
-    second = {"dataset": "sample", "scheme": "grouped", "photos": len(photos), "weights": "random"}
+    second = {
+        "dataset": "sample",
+        "scheme": "grouped",
+        "photos": len(photos),
+        "weights": weights,
+    }
     predictions = pd.concat([answers(photos, model) for model in MODELS], ignore_index=True)
     recipe, *others = (model.id for model in MODELS)
     gains = pd.DataFrame({"model_a": others, "model_b": recipe, "scheme": "grouped", "split": "test"})
@@ -56,7 +65,7 @@ def write_results(run: Path, sample: Dataset) -> Path:
         for name, table in tables[chapter].items():
             table.to_parquet(run / "results" / chapter / f"{name}.parquet")
     facts = {"title": "sample", "task": "Which is it?", "classes": "glass, metal", "licence": "MIT"}
-    record = {"data": {"sample": facts | {"photos": len(photos), "drawn": True}}}
+    record = {"data": {"sample": facts | {"photos": len(photos), "drawn": not informative}}}
     record["parameters"] = {"01-exploration": {"dataset": str(sample.root)}}
     (run / "run.yml").write_text(yaml.safe_dump(record), encoding="utf-8")
     return run
@@ -125,20 +134,39 @@ def test_the_opening_slide_says_what_the_deck_is_made_from(shown: list) -> None:
     assert "on sample. Drawn, not photographed: sample." in opening and "random weights" in opening
 
 
-def test_numbers_come_from_the_results(shown: list, run: Path) -> None:
-    told = [" ".join(section.get_text().split()) for section in shown]
-    assert sum(f"{DOUBLES} of 72 photos" in text for text in told) == 2  # its slide, and what was found
+def texts(deck: Path) -> list[str]:
+    soup = BeautifulSoup(deck.read_text(encoding="utf-8"), "html.parser")
+    return [" ".join(section.get_text().split()) for section in soup.select(".slides > section")]
+
+
+def accuracy_of(run: Path) -> str:
     scores = pd.read_parquet(run / "results" / "02-baseline" / "scores.parquet")
     tested = scores.query("head == 'recipe' and split == 'test' and metric == 'accuracy'")
-    accuracy = tested["value"].iloc[0]
-    assert any(f"right for {100 * accuracy:.1f} %" in text for text in told)
+    return " ".join(f"right for {format_share(tested.iloc[0])}".split())
+
+
+def test_an_informative_run_speaks_for_itself(tmp_path: Path, sample: Dataset) -> None:
+    run = write_results(tmp_path / "run", sample, informative=True)
+    told = texts(slides.render_slides(BOOK, run, "pandoc"))
+    assert sum(f"{DOUBLES} of 72 photos" in text for text in told) == 2  # its slide, and what was found
+    assert any(accuracy_of(run) in text for text in told)
+    assert not any("On the real photos" in text for text in told)
+
+
+def test_of_drawn_pictures_nothing_is_concluded(shown: list, run: Path) -> None:
+    told = [" ".join(section.get_text().split()) for section in shown]
+    assert not any(accuracy_of(run) in text for text in told)
+    for finding in ("02-baseline", "03-augmentation"):
+        assert any(" ".join(findings()[finding].title.split()) in text for text in told)
+    (baseline,) = (text for text in told if text.startswith("How far does the simplest model get?"))
+    assert " ".join(findings()["02-baseline"].sentences[0].split()) in baseline
 
 
 def test_slides_have_notes_and_pictures_their_text(deck: Path, shown: list) -> None:
     for section in shown[1:]:
         assert len(section.select("aside.notes")[0].get_text().split()) > 8, section.get("id")
     pictures = [picture for section in shown for picture in section.select("img")]
-    assert len(pictures) == 7
+    assert len(pictures) == 8
     for picture in pictures:
         source = picture.get("src") or picture.get(
             "data-src"
@@ -183,7 +211,7 @@ def test_speaker_notes_and_paper(deck: Path, shown: list, browser: Browser) -> N
     expect(opened.value.locator(".speaker-controls-notes .value")).to_contain_text("Ask the room")
     page.goto(f"{deck.as_uri()}?print-pdf")
     expect(page.locator(".pdf-page")).to_have_count(len(shown))
-    expect(page.locator(".pdf-page h2").last).to_have_text("Try it")
+    expect(page.locator(".pdf-page h2").last).to_have_text("So, can it?")
     page.close()
 
 

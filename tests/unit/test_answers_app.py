@@ -21,6 +21,7 @@ from streamlit.testing.v1 import AppTest
 
 from wastebook import paths
 from wastebook.answers.predictor import open_model
+from wastebook.files import as_written
 
 APP = Path(paths.__file__).parent / "answers" / "app.py"
 
@@ -68,6 +69,16 @@ def test_the_other_question_in_the_other_language(app, file):
     app.file_uploader[0].upload(file.name, file.read_bytes(), "image/jpeg").run()
     assert set(bars(app)) == {"orgánico", "reciclable"} and sum(bars(app).values()) in (99, 100, 101)
     assert not app.exception
+
+
+@pytest.mark.parametrize("name", ["![x](http://a.b/c).jpg", "*a* `b` <b>c</b> $d$ :red[e].jpg", "# a.jpg"])
+@pytest.mark.fault("hostile names", "a photo called as Markdown, in the app", "shown as it is written")
+def test_what_a_photo_is_called_is_text(app, file, name):
+    app.file_uploader[0].upload(name, b"none", "image/jpeg")
+    app.file_uploader[0].upload(name, file.read_bytes(), "image/jpeg").run()
+    app.toggle[1].set_value(False).run()
+    told = [app.error[0].value, *app.image[0].captions]
+    assert len(told) == 2 and all(text.startswith(as_written(name)) for text in told)
 
 
 def test_bad_photos_are_said_and_the_others_answered(app, file):

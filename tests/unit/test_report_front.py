@@ -1,5 +1,6 @@
 """The front page: what the reference found, and what this copy was built from, whatever that is called."""
 
+import json
 import re
 
 import pandas as pd
@@ -26,7 +27,10 @@ def run(tmp_path):
 def page_of(run, values, **record):
     """The front page as Pandoc shows it."""
     (run / "run.yml").write_text(yaml.safe_dump(record), encoding="utf-8")
-    text = front.write_front_page(run, values)
+    (run / "results").mkdir()
+    for chapter, kept in values.items():
+        (run / "results" / f"{chapter}.json").write_text(json.dumps(kept), encoding="utf-8")
+    text = front.write_front_page(run)
     return BeautifulSoup(
         pypandoc.convert_text(text, "html5", "markdown-raw_html", extra_args=["--wrap=none"]), "html.parser"
     )

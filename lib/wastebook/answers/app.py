@@ -14,6 +14,7 @@ from PIL import Image
 from wastebook.answers.predictor import DRAWN, Answer, Predictor, find_model, find_models, overlay
 from wastebook.data.copies import PHOTO_SUFFIXES
 from wastebook.errors import WastebookError
+from wastebook.files import as_written
 
 MOST_PHOTOS = 20  # answered at a time
 LANGUAGES = ("English", "Español")
@@ -79,7 +80,7 @@ def main() -> None:
     except WastebookError as error:
         st.error(str(error))
         raise  # for the log and the health check
-    tasks = [texts.get(predictor.facts["task"], predictor.facts["task"]) for predictor in models]
+    tasks = [as_written(texts.get(asked, asked)) for asked in (model.facts["task"] for model in models)]
     ask = st.radio(texts["Question"], range(len(tasks)), format_func=lambda at: tasks[at], horizontal=True)
     predictor = models[ask]
     if predictor.drawn:
@@ -101,9 +102,9 @@ def show_answer(photo: Any, predictor: Predictor, names: list[str], texts: dict[
     answer, pixels = answered(predictor.file, predictor.file.stat().st_mtime, photo.name, photo.getvalue())
     st.divider()
     if answer.probabilities is None or pixels is None:
-        st.error(f"{photo.name}: {texts['cannot be read']} ({answer.note})")
+        st.error(f"{as_written(photo.name)}: {texts['cannot be read']} ({answer.note})")
         return
-    best = int(answer.probabilities.argmax())
+    names, best = [*map(as_written, names)], int(answer.probabilities.argmax())  # they are read as Markdown
     said = f"{names[best]} · {100 * answer.probabilities[best]:.0f} %"
     sure = answer.probabilities[best] >= predictor.threshold
     st.subheader(said if sure else f"{texts['not sure']}: {texts['perhaps']} {said}")
@@ -114,7 +115,7 @@ def show_answer(photo: Any, predictor: Predictor, names: list[str], texts: dict[
         glowing = overlay(pixels, answer.evidence[best])
         left.image(glowing, texts["What glows speaks for the answer (Grad-CAM)."])
     else:
-        left.image(pixels, photo.name)
+        left.image(pixels, as_written(photo.name))
     for at in np.argsort(-answer.probabilities, kind="stable"):
         share = float(answer.probabilities[at])
         right.progress(min(share, 1.0), f"{names[at]} · {100 * share:.0f} %")

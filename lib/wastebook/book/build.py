@@ -9,6 +9,7 @@ import json
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ import psutil
 import yaml
 
 from wastebook.book import plan
+from wastebook.book.deck import make_slides
 from wastebook.book.execute import State, follower, run_chapter
 from wastebook.book.plan import Book, Parameters
 from wastebook.book.render import find_renderer, make_site
@@ -62,12 +64,24 @@ def build(
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
         if ended and not errors:
             raise WastebookError(f"Snakemake failed, and no chapter did. What says why: {ended}")
+        ran = any(state["state"] == "done" for state in states.values())
+        if not errors and (book.chapters / "slides").is_dir() and (ran or not (run / "slides").exists()):
+            _bring_deck(book, run, renderer)
         page = None if errors else str(make_site(book, run, renderer))
     chapters = {
         name: {"state": state["state"], "seconds": round(state.get("seconds", 0), 1)}
         for name, state in sorted(states.items())
     }
     return {"run": str(run), "chapters": chapters, "left_out": left_out, "errors": errors, "page": page}
+
+
+def _bring_deck(book: Book, run: Path, renderer: str) -> None:
+    """Make the deck that the site brings along; where that fails, say so and go on without."""
+    try:
+        make_slides(book, run, renderer)
+    except WastebookError as error:
+        print(f"No slides: {error}", file=sys.stderr)
+        shutil.rmtree(run / "slides", ignore_errors=True)
 
 
 def execute_chapter(book: Book, run: Path, name: str, given: Sequence[str]) -> Path:

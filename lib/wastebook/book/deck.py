@@ -32,25 +32,30 @@ REVEAL = ("reset.css", "reveal.css", "reveal.js", "plugin/notes.js")
 def render_slides(book: Book, run: Path, renderer: str = "auto") -> Path:
     """Make the deck of a run from its results; gives its `slides/index.html`. WastebookError where the run
     has no results, or where notebook or deck have a problem (see `check.py`): the last good deck is kept."""
-    chosen = find_renderer(renderer)
-    run, folder = run.resolve(), book.chapters / "slides"
+    run = run.resolve()
     with at_work(run):
-        notebook = _for_results(book, run)
-        executed = run_chapter(notebook, DECK, check_parameters(book, DECK, {}), run, folder)
-        config = yaml.safe_load((folder / "_quarto.yml").read_text(encoding="utf-8"))
-        config["subtitle"] = book.describe(run)
-        write_config(config, executed.parent)
-        shutil.copy(folder / STYLE, executed.parent)
-        shutil.copytree(book.root / "theme", run / "theme", dirs_exist_ok=True)
+        return make_slides(book, run, renderer)
 
-        def make(stage: Path) -> None:
-            if chosen.name == "quarto":
-                log = run / "logs" / "slides" / "quarto.log"
-                render_with_quarto(chosen.program, executed.parent, stage, "revealjs", log)
-            else:
-                _render_with_pandoc(chosen.program, executed, stage, config)
 
-        return replace_site(run / "slides", [executed], make)
+def make_slides(book: Book, run: Path, renderer: str) -> Path:
+    """`render_slides` for who holds the run's lock."""
+    chosen, folder = find_renderer(renderer), book.chapters / "slides"
+    notebook = _for_results(book, run)
+    executed = run_chapter(notebook, DECK, check_parameters(book, DECK, {}), run, folder)
+    config = yaml.safe_load((folder / "_quarto.yml").read_text(encoding="utf-8"))
+    config["subtitle"] = book.describe(run)
+    write_config(config, executed.parent)
+    shutil.copy(folder / STYLE, executed.parent)
+    shutil.copytree(book.root / "theme", run / "theme", dirs_exist_ok=True)
+
+    def make(stage: Path) -> None:
+        if chosen.name == "quarto":
+            log = run / "logs" / "slides" / "quarto.log"
+            render_with_quarto(chosen.program, executed.parent, stage, "revealjs", log)
+        else:
+            _render_with_pandoc(chosen.program, executed, stage, config)
+
+    return replace_site(run / "slides", [executed], make)
 
 
 def _for_results(book: Book, run: Path) -> NotebookNode:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from datetime import date
 from itertools import product
 from pathlib import Path
@@ -28,16 +29,24 @@ TICK = 0.05  # of accuracy, on the figure's axis
 MARK = "<!-- What the reference found, by `wastebook reference`. -->"  # before and after it in the README
 
 
-def write_front_page(run: Path, values: dict[str, Any]) -> str:
-    """The Markdown of the front page below its title, of a run and what its chapters recorded, by chapter."""
-    record, files = paths.read_record(run), sorted((run / "chapters").glob("[!._]*.ipynb"))
+def read_values(run: Path) -> dict[str, Any]:
+    """The single values that the chapters of a run recorded, by chapter."""
+    files = run.glob("results/*.json")
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+def write_front_page(run: Path) -> str:
+    """The Markdown of the front page of a run, below its title."""
+    record, values = paths.read_record(run), read_values(run)
+    files = sorted((run / "chapters").glob("[!._]*.ipynb"))
     written, (status, informative) = record.get("written", "")[:10], describe_copy(record, values)
     told = [(file.stem, _title(file), values.get(file.stem, {}).get("headline", "")) for file in files]
     page = {
         "version": __version__,
         "written": f"{date.fromisoformat(written):%-d %B %Y}" if written else "",
-        "pictures": _pictures(run),
+        "pictures": _pictures(run) if "drawn" in values.get("01-exploration", {}) else [],
         "chapters": [file.stem for file in files],
+        "slides": (run / "slides").is_dir(),
         "status": status,
         "data": list(record.get("data", {}).values()),
         "left_out": record.get("left_out", {}),
