@@ -31,7 +31,21 @@ def execute(tmp_path_factory):
     return execute_up_to
 
 
-@pytest.mark.parametrize("chapter", plan(BOOK, "quick"))
+# The same defaults as test_by_wastebook runs in every chapter: here a chapter of photos and one that learns.
+QUICK = ("01-exploration", "02-baseline")
+
+
+@pytest.mark.parametrize(
+    "chapter",
+    [
+        *QUICK,
+        *(
+            pytest.param(name, marks=pytest.mark.campaign)
+            for name in plan(BOOK, "quick")
+            if name not in QUICK
+        ),
+    ],
+)
 def test_by_jupyter(chapter, execute):
     done = execute(chapter)
     assert done.returncode == 0, done.stderr[-2000:]
