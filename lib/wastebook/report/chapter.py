@@ -54,10 +54,10 @@ class Chapter:
         remarks = [caveats(each, *backbones).split("\n\n") for each in collections]
         note("\n\n".join(dict.fromkeys(remark for part in remarks for remark in part)))
 
-    def conclude(self, *sentences: str) -> HTML:
+    def conclude(self, *sentences: str, instead: str = "") -> HTML:
         """Sentences that judge, rank or compare with others, as `text` takes them; where the run is not
-        informative (see `introduce`) one neutral line in their place."""
-        return text(*sentences) if self.informative else HTML(f"<p><em>{NO_VERDICT}</em></p>")
+        informative (see `introduce`) the one `instead`, or a neutral line, in their place."""
+        return text(*sentences if self.informative else [instead or NO_VERDICT])
 
     def _tell_in_short(self, title: str, sentences: Iterable[str], update: bool = False) -> None:
         told = "\n".join(f"- {sentence}" for sentence in sentences)
