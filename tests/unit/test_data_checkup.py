@@ -41,16 +41,23 @@ def test_counts_and_remarks(folder):
 @pytest.mark.fault(
     "own folders", "photos that are another set's, byte for byte", "told how many, and not to test"
 )
-def test_photos_of_a_known_set_are_told(folder, monkeypatch, tmp_path_factory):
+@pytest.mark.parametrize(
+    "known_set, told",
+    [
+        ("trashnet", "5 of your 12 photos are TrashNet's, byte for byte: do not test on it"),
+        ("household", "5 of your 12 photos are Household's, byte for byte: do not learn from them"),
+    ],
+)
+def test_photos_of_a_known_set_are_told(folder, monkeypatch, tmp_path_factory, known_set, told):
     data, cards = load_photos(folder), tmp_path_factory.mktemp("cards")
     (cards / "audit").mkdir()
     known = [int(sha256[:16], 16) for sha256 in data.files["sha256"][:5]]
-    np.array(sorted(known), ">u8").tofile(cards / "audit" / "trashnet.sha256")
+    np.array(sorted(known), ">u8").tofile(cards / "audit" / f"{known_set}.sha256")
     monkeypatch.setattr(paths, "CARDS", cards)
     found = examine(data)
-    assert found["others"] == {"trashnet": 5}
-    assert "5 of your 12 photos are TrashNet's, byte for byte: do not test on it" in found["remarks"]
-    assert examine(data._replace(name="trashnet"))["others"] == {}
+    assert found["others"] == {known_set: 5}
+    assert told in found["remarks"]
+    assert examine(data._replace(name=known_set))["others"] == {}
 
 
 @pytest.mark.real

@@ -54,7 +54,8 @@ def test_cards_say_all_and_agree_with_themselves(name):
 
 def test_the_sets_drawn_by_the_library_say_so():
     assert {name: card.get("drawn", False) for name, card in load_cards().items()} == {
-        "sample": True, "sample-binary": True, "trashnet": False, "waste-classification": False,
+        "household": False, "sample": True, "sample-binary": True, "sample-elsewhere": True,
+        "trashnet": False, "waste-classification": False,
     }  # fmt: skip
 
 
@@ -63,7 +64,8 @@ def test_describe_datasets_fetches_nothing(own_data, monkeypatch, tmp_path):
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kaggle"))
     table = describe_datasets().set_index("name")
     assert table["at_hand"].to_dict() == {
-        "sample": 360, "sample-binary": 360, "trashnet": 0, "waste-classification": 0,
+        "household": 0, "sample": 360, "sample-binary": 360, "sample-elsewhere": 90,
+        "trashnet": 0, "waste-classification": 0,
     }  # fmt: skip
     assert table.loc["trashnet", "where"] == "wastebook data fetch trashnet"
     assert not list((tmp_path / "cache" / "downloads").glob("*"))
@@ -185,7 +187,10 @@ def test_unknown_set_names_the_nearest():
     assert "Did you mean trashnet" in wrong("trashnett")
     assert "Did you mean waste-classification" in wrong("waste_classification")
     message = wrong("/no/such/folder")
-    assert "'/no/such/folder'" in message and "Known: sample, sample-binary, trashnet" in message
+    assert (
+        "'/no/such/folder'" in message
+        and "Known: household, sample, sample-binary, sample-elsewhere" in message
+    )
 
 
 def test_links_that_lead_back_up_are_not_followed(folder):

@@ -166,6 +166,42 @@ def small(server, monkeypatch):
     return card
 
 
+@pytest.fixture
+def loose(small, server):
+    """The card of a set whose photos lie one by one on the server, under names of its own."""
+    server.files |= {f"theirs/{name.upper()}": content for name, content in PHOTOS.items()}
+    urls = {name: server.url(f"theirs/{name.upper()}") for name in PHOTOS}
+    small["files"] = [entry(urls[name], content=PHOTOS[name]) | {"name": name} for name in PHOTOS]
+    return small
+
+
+def test_set_of_single_photos_is_gathered_once(loose, server):
+    dataset = open_dataset("small")
+    assert {path: (dataset.root / path).read_bytes() for path in dataset.photos["path"]} == PHOTOS
+    assert not any((dataset.root / path).stat().st_mode & 0o222 for path in dataset.photos["path"])
+    assert download.at_hand(loose).photos == 8
+    assert open_dataset("small").root == dataset.root and len(server.asked) == 8
+
+
+@pytest.mark.parametrize("content", [b"another photo", None])
+def test_set_of_single_photos_is_whole_or_not_there(loose, server, content):
+    server.files |= {"theirs/PAPER/PAPER3.JPG": content}
+    with pytest.raises(WastebookError, match="could not be downloaded"):
+        open_dataset("small")
+    assert download.at_hand(loose) is None
+    server.files |= {"theirs/PAPER/PAPER3.JPG": PHOTOS["paper/paper3.jpg"]}
+    assert len(open_dataset("small").photos) == 8
+
+
+def test_the_photos_of_household_are_named_by_place_and_hash():
+    card = download.load_cards()["household"]
+    hashes = sorted(file["sources"][0]["sha256"] for file in card["files"])
+    assert len(card["files"]) == card["photos"] == sum(card["per_class"].values())
+    assert hashlib.sha256("\n".join(hashes).encode()).hexdigest() == card["fingerprint"]
+    there = "https://raw.githubusercontent.com/kteppris/RealWaste/eeb686d"
+    assert all(file["sources"][0]["url"].startswith(there) for file in card["files"])
+
+
 def test_set_is_downloaded_unpacked_read_only_and_opened(small, server):
     dataset = open_dataset("small")
     assert {path: (dataset.root / path).read_bytes() for path in dataset.photos["path"]} == PHOTOS

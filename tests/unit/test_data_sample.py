@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from wastebook.data.datasets import open_dataset
 from wastebook.data.drawing import THINGS
-from wastebook.data.sample import Shot, _photograph, draw_sample, true_boxes
+from wastebook.data.sample import FLOOR, STUDIO, Shot, _photograph, draw_sample, true_boxes
 
 KINDS = [label for label in THINGS if label != "recyclable"]  # whose things are all among the others'
 
@@ -126,6 +126,18 @@ def test_same_view_differs_in_exposure_only():
     alike, unlike = (np.corrcoef(first.ravel(), other.ravel())[0, 1] for other in (again, moved))
     assert alike > 0.97 > unlike
     assert np.abs(first - again).mean() > 2
+
+
+def test_elsewhere_the_same_thing_lies_on_a_darker_rougher_ground():
+    pictures = [
+        np.asarray(Image.open(io.BytesIO(_photograph(Shot("paper", 7, 0, False), 0, place)[0])), float)
+        for place in (STUDIO, FLOOR)
+    ]
+    corners = [picture[:60, :60] for picture in pictures]
+    studio, floor = ((corner.mean(), corner.std(axis=(0, 1)).mean()) for corner in corners)
+    assert floor[0] < 0.8 * studio[0] and floor[1] > 3 * studio[1]
+    boxes = [_photograph(Shot("paper", 7, 0, False), 0, place)[1] for place in (STUDIO, FLOOR)]
+    assert boxes[0] == boxes[1]
 
 
 def test_binary_sample():

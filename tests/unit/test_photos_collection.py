@@ -2,7 +2,11 @@
 
 import shutil
 
+import pytest
+
+from wastebook.data.cards import load_cards
 from wastebook.data.sample import draw_sample
+from wastebook.errors import WastebookError
 from wastebook.photos.collection import load_photos
 
 
@@ -18,3 +22,13 @@ def test_photos_are_readable_drawn_and_grouped(tmp_path):
     assert {*data.pairs["path_a"], *data.pairs["path_b"]} <= {*data.photos["path"]}
     assert load_photos(root, 3, seed=1).photos.equals(data.photos)
     assert not load_photos(root, 3, seed=2).photos.equals(data.photos)
+
+
+@pytest.mark.fault("data sets", "learning from a set that is only to be tested on", "refused in a line")
+def test_nothing_learns_from_a_set_for_testing(tmp_path):
+    own = load_photos(shutil.copytree(draw_sample(photos=30), tmp_path / "own"))
+    tests = [card for card in load_cards().values() if card.get("test_only")]
+    assert {card["name"] for card in tests} == {"household", "sample-elsewhere"}
+    assert len(own.for_learning("random").photos) > 0
+    with pytest.raises(WastebookError, match="for testing only: nothing learns from it"):
+        own._replace(card=own.card | {"test_only": True}).for_learning("random")

@@ -33,7 +33,8 @@ SET: Any = {
     **dict.fromkeys(("name", *TEXTS), Text) | {"classes": list[_Class], "photos": PositiveInt},
     **dict.fromkeys(("files", "split_lists"), (FILES, [])) | {"kaggle": (Text, ""), "seed": (int, 0)},
     **dict.fromkeys(("per_class", "splits"), (dict[str, int], {})) | {"label_numbers": (dict[int, str], {})},
-    **dict.fromkeys(("partial", "drawn"), (bool, False)) | {"split_folders": (dict[str, str], {})},
+    **dict.fromkeys(("partial", "drawn", "test_only"), (bool, False)),
+    "split_folders": (dict[str, str], {}),
     **{"bytes": (PositiveInt, 1), "fingerprint": (Sha256, "")},
 }
 
@@ -42,7 +43,8 @@ SET: Any = {
 def load_cards() -> dict[str, Card]:
     """Every card by its name. Fields of all: `name`, `title`, `task`, `classes` (each `name` in English,
     `spanish`, and `folder` where that differs), `source`, `homepage`, `licence`, `citation`, and `photos`
-    (how many there are). Those of the sets that the library draws also have `drawn`, true, and `seed`.
+    (how many there are). Those of the sets that the library draws also have `drawn`, true, and `seed`; those
+    of sets that nothing is to learn from `test_only`, true.
     """
     files = sorted(paths.CARDS.glob("*.yml"), key=lambda file: file.stem)
     return {card["name"]: card for card in (read_card(file, SET) for file in files)}

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,7 +13,7 @@ import requests
 from filelock import FileLock
 
 from wastebook import paths
-from wastebook.cache import cache_folder, make_read_only
+from wastebook.cache import cache_folder, fill_once, make_read_only
 from wastebook.data.cards import Card, load_cards
 from wastebook.data.copies import SEARCH_DEPTH, Copy, find_copy, unpacked, walk_files
 from wastebook.data.sample import draw_sample
@@ -29,7 +31,7 @@ def fetch(name: str) -> Path:
         return draw_sample(name, seed=card["seed"])
     copy, doubts = find_copy(card, paths.own_copies("WASTEBOOK_DATA"))
     if copy is None:
-        bring = (lambda card: download_file(card["files"][0])) if card.get("files") else _from_kaggle
+        bring = _download if card.get("files") else _from_kaggle
         try:
             place = _kept(card) or bring(card)
         except (requests.RequestException, ValueError) as error:
@@ -69,8 +71,24 @@ def _kept(card: Card) -> Path | None:
         cache = os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub"
         folder = Path(cache, "datasets", card["kaggle"])
         return folder if (folder.parents[1] / f"{folder.name}.complete").exists() else None
-    files = [_place_of(file, source) for file in card.get("files", []) for source in file["sources"]]
-    return next((file for file in files if file.exists()), None)
+    if len(files := card.get("files", [])) > 1:
+        return folder if (folder := _folder_of(card)).is_dir() else None
+    places = [_place_of(file, source) for file in files for source in file["sources"]]
+    return next((file for file in places if file.exists()), None)
+
+
+def _download(card: Card) -> Path:
+    """The zip of a set, or, where its photos lie one by one, the folder of them all."""
+    if len(card["files"]) == 1:
+        return download_file(card["files"][0])
+    return fill_once(_folder_of(card), partial(_gather, card["files"]))
+
+
+def _gather(entries: list[Card], folder: Path) -> None:
+    """Bring the files of a card into a folder, each below it by its name."""
+    for entry in entries:
+        (target := folder / entry["name"]).parent.mkdir(exist_ok=True)
+        shutil.copyfile(download_file(entry), target)
 
 
 def download_file(entry: Card) -> Path:
@@ -97,7 +115,11 @@ def download_file(entry: Card) -> Path:
 
 
 def _place_of(entry: Card, source: Card) -> Path:
-    return cache_folder("downloads") / f"{source['sha256'][:8]}-{entry['name']}"
+    return cache_folder("downloads") / f"{source['sha256'][:8]}-{Path(entry['name']).name}"
+
+
+def _folder_of(card: Card) -> Path:
+    return cache_folder("datasets") / f"{card['name']}-{card['fingerprint'][:16]}"
 
 
 def _from_kaggle(card: Card) -> Path:

@@ -42,7 +42,7 @@ GREY = ((0.7, 0.7, 0.72), (0.8, 0.79, 0.77))
 FRUIT = ((0.7, 0.1, 0.08), (0.5, 0.6, 0.15), (0.85, 0.7, 0.2), (0.45, 0.28, 0.12))
 
 
-def _noise(random: Random, cells: int) -> Field:
+def make_noise(random: Random, cells: int) -> Field:
     """A smooth random field, -1 to 1, with about `cells` bumps along the canvas."""
     grid = random.uniform(-1, 1, (cells * V.shape[0] // V.shape[1] + 2, cells + 2))
     return cv2.resize(grid, V.shape[::-1], interpolation=cv2.INTER_CUBIC)
@@ -66,7 +66,7 @@ def _form(random: Random, round_: float, edges: float, necked: bool) -> tuple[Fi
     x, y = along * along, (V / wide) ** 2
     for _ in range(0 if round_ > 0.5 and not necked else 2):  # to the eighth power: corners
         x, y = x * x, y * y
-    outwards = np.sqrt(x + y) + edges * _noise(random, 6) + edges / 6 * _noise(random, 24)
+    outwards = np.sqrt(x + y) + edges * make_noise(random, 6) + edges / 6 * make_noise(random, 24)
     leaning = round_ * np.clip(outwards, 0, 1)
     return (1 - outwards) * wide, leaning * U * (not necked), leaning * np.clip(V / wide, -1, 1)
 
@@ -99,7 +99,7 @@ def _draw(form: tuple[float, float, bool], stuff: Stuff, random: Random, light: 
         shine *= shine
     tone = np.array(stuff.tones[int(random.integers(len(stuff.tones)))])
     tone = np.clip(tone * random.uniform(0.85, 1.12) + random.uniform(-0.03, 0.03, 3), 0.02, 0.97)
-    colour = tone * (1 + 0.07 * (_noise(random, 70) + 2 * _noise(random, 12)))[..., None]
+    colour = tone * (1 + 0.07 * (make_noise(random, 70) + 2 * make_noise(random, 12)))[..., None]
     place = random.uniform(-0.7, -0.3)
     label = stuff.printed * ((place < U) & (place + random.uniform(0.5, 1.2) > U))[..., None]
     clear = stuff.clear * (1 - label) * np.exp(np.log(tone) * (0.5 + np.abs(across)[..., None]))

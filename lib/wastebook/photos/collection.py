@@ -11,6 +11,7 @@ from wastebook.data.cards import Card
 from wastebook.data.datasets import draw_per_class, fingerprint, open_dataset
 from wastebook.data.sample import true_boxes
 from wastebook.data.splits import FEWEST, count_things, has_official_split
+from wastebook.errors import WastebookError
 from wastebook.photos.duplicates import find_duplicates, group_photos, pairs_among
 from wastebook.photos.quality import check_photos, readable_photos
 
@@ -35,7 +36,11 @@ class Collection(NamedTuple):
 
     def for_learning(self, scheme: str) -> "Collection":
         """What can be dealt out by a scheme: without the classes of which there is too little to be in train,
-        validation and test; `grouped` in place of an `official` split that is not there, or has a hole."""
+        validation and test; `grouped` in place of an `official` split that is not there, or has a hole.
+        WastebookError for a set that is only to be tested on."""
+        if self.card.get("test_only"):
+            refusal = f"{self.title} is for testing only: nothing learns from it. Choose another set."
+            raise WastebookError(refusal)
         photos, remarks = self.photos, list(self.remarks)
         if scheme == "official" and not has_official_split(photos):
             scheme = "grouped"
