@@ -6,7 +6,7 @@
 
 from wastebook.book.work import end_with_parent
 
-end_with_parent()
+end_with_parent(seconds=10)  # in which it cancels what it has on other machines
 
 
 rule all:
@@ -27,6 +27,5 @@ for chapter, facts in config["chapters"].items():
             **facts["ingredients"],
         priority: sum(chapter in other["needs"] for other in config["chapters"].values())
         threads: config["threads"]
-        retries: 0
         shell:
             "{config[python]:q} -m wastebook.book.execute .build/graph.json {rule:q}"

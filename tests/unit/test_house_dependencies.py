@@ -30,6 +30,8 @@ NOT_IMPORTED = {
     "pytest-xdist": "a plugin of pytest",
     "nbstripout": "`make check`",
     "codespell": "`make check`",
+    "pg8000": "SQLAlchemy speaks to PostgreSQL with it",
+    "snakemake-executor-plugin-slurm": "a plugin of Snakemake's",
 }
 
 

@@ -14,7 +14,7 @@ from wastebook.errors import WastebookError
 from wastebook.learning import heads
 from wastebook.learning.heads import head_probabilities, predict_head, solve_head, train_head
 from wastebook.learning.predictions import HISTORY, Model
-from wastebook.learning.search import SPACE, search_head
+from wastebook.learning.search import search_head
 
 CLASSES = ["glass", "metal", "paper"]
 MODEL = Model("resnet18", "224x224")
@@ -143,6 +143,9 @@ def test_predictions_are_a_table_of_probabilities():
     assert (told["predicted"] == told[["p_glass", "p_metal", "p_paper"]].idxmax(axis=1).str[2:]).all()
 
 
+PARAMETERS = ["learning_rate", "weight_decay", "batch_size", "step_size", "gamma"]
+
+
 def search(file, trials, seed=0, epochs=3):
     views, plain, photos = made_up(count=150)
     return search_head(views, plain, photos, CLASSES, MODEL, file, trials, seed, epochs)
@@ -169,7 +172,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
     resumed = search(tmp_path / "cut.log", 14)
     assert len(calls) == 15  # eleven, the one cut off, and three more: no trial lost
     assert told(resumed) == told(whole)
-    assert list(resumed.best_params) == list(SPACE)
+    assert list(resumed.best_params) == PARAMETERS
     assert all(trial.user_attrs["seconds"] > 0 for trial in resumed.trials)
 
 

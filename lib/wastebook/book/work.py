@@ -6,8 +6,10 @@ the other end of the stdin of all that it started, and ends them by closing it, 
 
 import os
 import shutil
+import signal
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -104,13 +106,16 @@ def remove(place: Path) -> None:
     shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
 
 
-def end_with_parent() -> None:
+def end_with_parent(seconds: float = 0) -> None:
     """End this process once nobody holds the other end of its stdin, where that is a pipe: on other machines
-    it is none, and what started the process there ends it."""
+    it is none, and what started the process there ends it. It is asked to, and has `seconds` for that."""
 
     def wait() -> None:
         while os.read(0, 1):
             pass
+        if seconds:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(seconds)
         os._exit(1)
 
     if stat.S_ISFIFO(os.fstat(0).st_mode):

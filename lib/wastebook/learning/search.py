@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import os
 import time
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from sklearn.metrics import f1_score
@@ -20,14 +23,20 @@ from wastebook.learning.predictions import Model, class_numbers
 from wastebook.learning.study import Deals, Study, study_deals
 
 BATCH_SIZES = (16, 32, 64)
-# Their five, in ranges with room on all sides of what they found best.
-SPACE = {
-    "learning_rate": FloatDistribution(1e-4, 2e-2, log=True),
-    "weight_decay": FloatDistribution(1e-6, 1e-2, log=True),
-    "batch_size": CategoricalDistribution(BATCH_SIZES),
-    "step_size": IntDistribution(3, 10),
-    "gamma": FloatDistribution(0.1, 0.9),
-}
+HEARTBEAT = (
+    30  # seconds between two signs of life that a worker leaves in a database; after two without, it is dead
+)
+
+
+def suggest_parameters(trial: optuna.Trial, batch_sizes: Sequence[int]) -> dict[str, float]:
+    """FIUBA's five, in ranges with room on all sides of what they found best."""
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 2e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", batch_sizes),
+        "step_size": trial.suggest_int("step_size", 3, 10),
+        "gamma": trial.suggest_float("gamma", 0.1, 0.9),
+    }
 
 
 def search_heads(
@@ -84,41 +93,63 @@ def search_head(
 ) -> optuna.Study:
     """Look for the parameters of `train_head` with the best validation macro F1, by Optuna's TPE; other
     arguments are that function's. The journal `file` keeps the search: called again it goes on from the
-    trials completed there, and being killed changes nothing of what is found. Gives the first `trials`, with
-    the user attribute `seconds`. WastebookError for fewer than one."""
+    trials completed there, and being killed changes nothing of what is found. Where `OPTUNA_STORAGE` names a
+    database, it is kept there instead, and whoever asks the same at the same time shares the work. Gives
+    the `trials` completed first, with the user attribute `seconds`. WastebookError for fewer than one."""
     if trials < 1:
         raise WastebookError(f"trials={trials} searches nothing: ask for one or more.")
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
     wanted, largest = class_numbers(photos.loc[validation, "label"], classes), int(train.sum())
     sizes = [size for size in BATCH_SIZES if size <= largest] or [largest]
-    space = SPACE | {"batch_size": CategoricalDistribution(sizes)}
-    facts = [photos.loc[rows, ["sha256", "label"]].to_csv(index=False) for rows in (train, validation)]
-    told = hashlib.sha256(features[:, train].tobytes() + plain[validation].tobytes())
-    told.update(repr((epochs, classes, *facts)).encode())  # other data or epochs are another study
-    study = _open_study(file, f"{model.id}, seed {seed}, {told.hexdigest()[:16]}")
-    while (done := len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))) < trials:
-        # A sampler of its own per trial: one that is resumed draws what it would have drawn.
-        study.sampler = optuna.samplers.TPESampler(seed=1000 * seed + done)
-        trial, started = study.ask(space), time.perf_counter()
-        head = train_head(features, plain, photos, classes, model, seed, epochs=epochs, **trial.params)
+    name = _name_study(model, seed, epochs, classes, photos, features[:, train], plain[validation])
+    shared = os.environ.get("OPTUNA_STORAGE", "")
+    study = _open_study(shared or file, name)
+
+    def score(trial: optuna.Trial) -> float:
+        values, started = suggest_parameters(trial, sizes), time.perf_counter()
+        head = train_head(features, plain, photos, classes, model, seed, epochs=epochs, **values)
         guessed = head_probabilities(head, plain[validation]).argmax(axis=1)
         trial.set_user_attr("seconds", time.perf_counter() - started)
-        study.tell(trial, float(f1_score(wanted, guessed, average="macro")))
-    # A journal may hold more, from a longer search before.
+        return float(f1_score(wanted, guessed, average="macro"))
+
+    while len(done := study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < trials:
+        # Seeded for each trial, so that a resumed search draws what it would have drawn; several draw freely.
+        drawn = None if shared else 1000 * seed + len(done)
+        study.sampler = optuna.samplers.TPESampler(seed=drawn, constant_liar=bool(shared))
+        study.optimize(score, n_trials=1)
     first = optuna.create_study(direction="maximize")
-    first.add_trials(study.get_trials(states=(TrialState.COMPLETE,))[:trials])
+    first.add_trials(sorted(done, key=lambda trial: str(trial.datetime_complete))[:trials])
     return first
 
 
-def _open_study(file: Path, name: str) -> optuna.Study:
-    """The study of that name in a journal, made where it is not there or is not whole; trials cut off in it
-    have failed."""
+def _name_study(
+    model: Model, seed: int, epochs: int, classes: list[str], photos: pd.DataFrame, *given
+) -> str:
+    """A name for a study: other data or epochs are another one."""
+    told = hashlib.sha256(repr((epochs, classes)).encode())
+    learned = photos.loc[photos["split"].isin(["train", "validation"]), ["sha256", "label", "split"]]
+    told.update(learned.to_csv(index=False).encode())
+    for array in given:
+        told.update(array.tobytes())
+    return f"{model.id}, seed {seed}, {told.hexdigest()[:16]}"
+
+
+def _open_study(place: str | Path, name: str) -> optuna.Study:
+    """The study of that name in a journal, or in the database at an address; made where it is not there or is
+    not whole. Trials cut off have failed; in a database, others try again what a silent worker has begun."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if file.exists() and not _is_whole(file):
-        file.unlink()
-    storage = JournalStorage(JournalFileBackend(str(file)))
-    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    if isinstance(place, str):
+        with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
+            again = RetryHeartbeatStaleTrialCallback(max_retry=2)
+            storage = RDBStorage(place, heartbeat_interval=HEARTBEAT, heartbeat_stale_trial_callback=again)
+        return optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True
+        )
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists() and not _is_whole(place):
+        place.unlink()
+    journal = JournalStorage(JournalFileBackend(str(place)))
+    study = optuna.create_study(storage=journal, study_name=name, direction="maximize", load_if_exists=True)
     for stale in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(stale.number, state=TrialState.FAIL)
     return study
