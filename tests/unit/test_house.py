@@ -23,14 +23,14 @@ BUDGETS = {
     GROUND: (477, 330),
     "data": (1227, 1200),
     "photos": (839, 620),
-    "learning": (2421, 1750),
+    "learning": (2452, 1750),
     "evaluation": (779, 680),
     "report": (2237, 1250),
     "answers": (626, 560),
-    "book": (1893, 1350),
+    "book": (1898, 1350),
     CLI: (300, 270),
 }
-TOTAL = (10798, 8000)
+TOTAL = (10834, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

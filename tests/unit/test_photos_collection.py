@@ -24,7 +24,7 @@ def test_photos_are_readable_drawn_and_grouped(tmp_path):
     assert not load_photos(root, 3, seed=2).photos.equals(data.photos)
 
 
-@pytest.mark.fault("data sets", "learning from a set that is only to be tested on", "refused in a line")
+@pytest.mark.fault("own folders", "learning from a set that is only to be tested on", "refused in a line")
 def test_nothing_learns_from_a_set_for_testing(tmp_path):
     own = load_photos(shutil.copytree(draw_sample(photos=30), tmp_path / "own"))
     tests = [card for card in load_cards().values() if card.get("test_only")]
