@@ -123,34 +123,31 @@ def _servers(at_hand: frozenset[str]) -> dict[str, bool]:
 
 
 def decorate(run: Path) -> None:
-    """Write the page on the library, what the front page includes and what brings "Try it" to life."""
+    """Write the page on the library, and what the front page includes."""
     from wastebook.report.front import write_front_page  # slow: not before there is something to show
 
     write_text(run / "_front.md", write_front_page(run))
-    write_text(run / "_try.md", '```{=html}\n<script src="try-it/try.js" defer></script>\n```\n')
     write_api_page(run / "api.qmd")
 
 
 def describe(run: Path) -> str:
     """Which run a deck tells of, on which data, and what must be known before its numbers are believed."""
-    from wastebook.report.front import read_values
+    from wastebook.report.chapter import read_values
+    from wastebook.report.front import describe_copy
 
     record = paths.read_record(run)
-    data = record.get("data", {})
     made = f" of {record['written'][:10]}" if "written" in record else ""
-    sets = " and ".join(as_written(facts["title"]) for facts in data.values())
-    told = f"The run {as_written(run.name)}{made}{', on ' * bool(data)}{sets}."
-    if drawn := " and ".join(as_written(facts["title"]) for facts in data.values() if facts["drawn"]):
-        told += f" Drawn, not photographed: {drawn}. There it shows that the method works, not how well."
-    if any(values.get("weights") == "random" for values in read_values(run).values()):
-        told += " Some of its networks have random weights: they have never learned to see."
-    return told
+    sets = " and ".join(as_written(facts["title"]) for facts in record.get("data", {}).values())
+    told, informative = describe_copy(record, read_values(run))
+    return f"The run {as_written(run.name)}{made}{', on ' * bool(sets)}{sets}. {'' if informative else told}"
 
 
 def finish(run: Path, site: Path) -> None:
-    """Put the page "Try it" to work, and the deck beside the pages."""
+    """Put the pages "The photos" and "Try it" to work, and the deck beside them."""
     from wastebook.answers.browser import write_try_it  # slow: not before there is a site
+    from wastebook.report.gallery import write_gallery
 
+    write_gallery(run, site)
     write_try_it(run, site)
     if (run / "slides").is_dir():
         shutil.copytree(run / "slides", site / "slides")

@@ -22,7 +22,7 @@ def test_a_photo_on_a_phone(browser: Browser, app_address: str, kept_runs: Path,
     page.goto(app_address)
     expect(page.get_by_role("heading", name="¿De qué es esto?")).to_be_visible(timeout=60_000)
     page.locator("input[type=file]").set_input_files(file)
-    answer = f"{predictor.facts['spanish'][best]} · {100 * probabilities[best]:.0f} %"
+    answer = f"{predictor.facts['spanish'][best]} ({100 * probabilities[best]:.0f} %)"
     expect(page.get_by_role("heading", name=answer)).to_be_visible(timeout=30_000)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     context.close()

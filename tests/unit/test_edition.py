@@ -98,7 +98,11 @@ def test_what_a_deck_says_of_its_run(tmp_path):
     (tmp_path / "run.yml").write_text(yaml.safe_dump(record))
     told = edition.describe(tmp_path)
     assert told.startswith(f"The run {tmp_path.name} of 2026-11-25, on Six materials.")
-    assert "Drawn, not photographed: Six materials." in told and "random weights" in told
+    assert "built on drawn pictures, with networks that never learned to see." in told
+    record["data"]["sample"]["drawn"] = False
+    (tmp_path / "run.yml").write_text(yaml.safe_dump(record))
+    (tmp_path / "results" / "02-baseline.json").write_text(json.dumps({"weights": "imagenet"}))
+    assert edition.describe(tmp_path).strip() == f"The run {tmp_path.name} of 2026-11-25, on Six materials."
 
 
 def test_every_chapter_of_the_book_has_its_room():

@@ -28,7 +28,6 @@ TEXTS = {
     "Use the camera": "Usar la cámara",
     "Take a photo": "Haz una foto",
     "Show why": "Mostrar por qué",
-    "not sure": "no es seguro",
     "perhaps": "quizá",
     "What glows speaks for the answer (Grad-CAM).": "Lo que brilla habla a favor de la respuesta (Grad-CAM).",
     "Only the first 20 photos are answered.": "Solo las primeras 20 fotos reciben respuesta.",
@@ -105,9 +104,7 @@ def show_answer(photo: Any, predictor: Predictor, names: list[str], texts: dict[
         st.error(f"{as_written(photo.name)}: {texts['cannot be read']} ({answer.note})")
         return
     names, best = [*map(as_written, names)], int(answer.probabilities.argmax())  # they are read as Markdown
-    said = f"{names[best]} · {100 * answer.probabilities[best]:.0f} %"
-    sure = answer.probabilities[best] >= predictor.threshold
-    st.subheader(said if sure else f"{texts['not sure']}: {texts['perhaps']} {said}")
+    st.subheader(predictor.describe(answer._replace(note=""), 1, names, texts["perhaps"]))
     if answer.note:
         st.info(texts[answer.note])
     left, right = st.columns(2)

@@ -18,6 +18,7 @@ from wastebook.answers.predictor import DRAWN, Predictor, find_model
 from wastebook.data.download import download_file
 from wastebook.errors import WastebookError
 from wastebook.files import file_hash, write_text
+from wastebook.report.gallery import pick_examples
 
 FOLDER = "try-it"  # in the site
 VERSION = "1.30.0"
@@ -55,7 +56,7 @@ def write_try_it(run: Path, site: Path) -> None:
         write_text(folder / "model.js", _as_script({"model": model.file.read_bytes()}))
         size = sum(file.stat().st_size for file in folder.iterdir())
         about = {"classes": model.classes, "threshold": model.threshold, "note": DRAWN if model.drawn else ""}
-        told = {"model": about, "megabytes": round(size / 1e6), "parts": {}}
+        told = {"model": about, "megabytes": round(size / 1e6), "parts": {}, "examples": pick_examples(run)}
     elif model:
         told["reason"] = NO_ENGINE
     script = Path(__file__).with_name("try.js").read_text(encoding="utf-8")

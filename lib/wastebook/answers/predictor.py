@@ -5,7 +5,7 @@ browser.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -123,14 +123,17 @@ class Predictor:
             row |= {f"p_{name}": share for name, share in shares.items()}
         return row
 
-    def describe(self, answer: Answer, top: int = 3) -> str:
-        """An answer in words: `glass 91 %, plastic 6 %, metal 2 %`, `not sure: ...`, or why there is none."""
+    def describe(
+        self, answer: Answer, top: int = 3, names: Sequence[str] = (), perhaps: str = "perhaps"
+    ) -> str:
+        """An answer in words, with so many classes: `glass (91 %)`; below the threshold with two at least,
+        `perhaps glass (29 %), paper (24 %)` (the page "Try it" has the same rule); or why there is none."""
         if answer.probabilities is None:
             return answer.note
-        order = np.argsort(-answer.probabilities, kind="stable")[:top]
-        named = ", ".join(f"{self.classes[at]} {100 * answer.probabilities[at]:.0f} %" for at in order)
-        doubt = "" if answer.probabilities.max() >= self.threshold else "not sure: "
-        return f"{doubt}{named}" + (f" ({answer.note})" if answer.note else "")
+        sure, names = answer.probabilities.max() >= self.threshold, names or self.classes
+        order = np.argsort(-answer.probabilities, kind="stable")[: top if sure else max(top, 2)]
+        named = ", ".join(f"{names[at]} ({100 * answer.probabilities[at]:.0f} %)" for at in order)
+        return ("" if sure else f"{perhaps} ") + named + (f" ({answer.note})" if answer.note else "")
 
 
 def overlay(photo: np.ndarray, evidence: np.ndarray) -> np.ndarray:

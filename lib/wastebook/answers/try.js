@@ -1,7 +1,7 @@
 // The page "Try it": a photo is answered by the book's model within this browser. Nothing is sent anywhere.
 // What is large (the engine, the model) lies in scripts of its own, as text, so that a page opened as a file may
 // load it as well as one from a host; it is loaded when the first photo is chosen.
-// `tryIt` (what there is to load, the classes, the threshold) is written above this by the build.
+// `tryIt` (what there is to load, the classes, the threshold, examples) is written above this by the build.
 "use strict";
 
 (() => {
@@ -14,12 +14,15 @@
   const home = document.currentScript.src.replace(/[^/]*$/, "");
   const { classes, threshold, note } = tryIt.model;
   // Names of files and classes become text, never markup.
-  const make = (tag, text = "", properties = {}) =>
-    Object.assign(document.createElement(tag), { textContent: text }, properties);
+  const make = (tag, properties, ...children) => {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  };
 
   const load = (name) => new Promise((resolve, reject) => {
     const onerror = () => reject(new Error(`${name} could not be loaded`));
-    document.head.append(make("script", "", { src: home + name, onload: resolve, onerror }));
+    document.head.append(make("script", { src: home + name, onload: resolve, onerror }));
   });
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
@@ -38,7 +41,7 @@
     const picture = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
     const { width, height } = picture;
     if (width * height > MOST_PIXELS) throw new Error("it is too large for a browser");
-    const canvas = make("canvas", "", { width, height });
+    const canvas = make("canvas", { width, height });
     const context = canvas.getContext("2d", { willReadFrequently: true });
     context.fillStyle = "white";
     context.fillRect(0, 0, width, height);
@@ -49,16 +52,20 @@
     return { canvas, photo: new ort.Tensor("uint8", rgb, [height, width, 3]) };
   };
 
-  // Where the evidence lies, laid over the picture: dark where there is none.
-  const shade = (canvas, evidence, rows, columns) => {
-    const small = make("canvas", "", { width: columns, height: rows });
-    const most = Math.max(...evidence, 1e-9);
-    const pixels = new ImageData(columns, rows);
-    evidence.forEach((value, at) => { pixels.data[4 * at + 3] = 190 * (1 - value / most); });
-    small.getContext("2d").putImageData(pixels, 0, 0);
-    const context = canvas.getContext("2d");
-    context.imageSmoothingQuality = "high";
-    context.drawImage(small, 0, 0, canvas.width, canvas.height);
+  // Where the evidence for a class lies, a pixel per field: the page stretches it over the photo.
+  const heat = ({ data, dims: [, , rows, columns] }, at) => {
+    const fields = data.slice(at * rows * columns, (at + 1) * rows * columns), most = Math.max(...fields, 1e-9);
+    const canvas = make("canvas", { width: columns, height: rows, className: "heat" }), pixels = new ImageData(columns, rows);
+    fields.forEach((value, field) => pixels.data.set([255, 220 * (1 - value / most), 0, 255 * value / most], 4 * field));
+    canvas.getContext("2d").putImageData(pixels, 0, 0);
+    return canvas;
+  };
+
+  // The same rule as the library's `Predictor.describe`.
+  const tell = (shares, order) => {
+    const sure = shares[order[0]] >= threshold;
+    const told = order.slice(0, sure ? 1 : 2).map((at) => `${classes[at]} (${Math.round(100 * shares[at])} %)`).join(", ");
+    return sure ? told : `perhaps ${told}`;
   };
 
   const answer = async (file, session) => {
@@ -68,52 +75,56 @@
     const milliseconds = Math.round(performance.now() - started);
     const shares = Array.from(probabilities.data);
     const order = [...shares.keys()].sort((a, b) => shares[b] - shares[a]);
-    const [best] = order;
-    if (evidence) {
-      const [, , rows, columns] = evidence.dims;
-      shade(canvas, evidence.data.slice(best * rows * columns, (best + 1) * rows * columns), rows, columns);
-    }
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${file.name}; bright where the evidence for ${classes[best]} lies`);
-    const list = make("ul");
+    canvas.setAttribute("aria-label", file.name);
+    const seen = make("div", { className: "seen" }, canvas);
+    if (evidence) seen.append(heat(evidence, order[0]));
+    const list = make("ul", { className: "shares" });
     for (const at of order) {
-      list.append(make("li", `${classes[at]} ${(100 * shares[at]).toFixed(1)} %`));
+      list.append(make("li", {}, `${classes[at]} ${(100 * shares[at]).toFixed(1)} %`));
       list.lastChild.style.setProperty("--share", `${100 * shares[at]}%`);
     }
-    const sure = shares[best] >= threshold ? "" : "Not sure: perhaps ";
-    const heading = make("h2", `${sure}${classes[best]}, ${Math.round(100 * shares[best])} %`);
-    const article = make("article");
-    article.append(heading, canvas, list, make("p", `${file.name}, answered in ${milliseconds} ms on this device`));
-    Object.assign(article.dataset, { label: classes[best], probabilities: JSON.stringify(shares) });
+    const told = `${file.truth ? `In truth: ${file.truth}` : file.name}; answered in ${milliseconds} ms on this device.`;
+    const article = make("article", {}, make("h2", {}, tell(shares, order)), seen, make("p", {}, told), list);
+    Object.assign(article.dataset, { label: classes[order[0]], probabilities: JSON.stringify(shares) });
+    place.querySelector(".results").append(article);
     return article;
   };
 
   const status = place.querySelector("[role=status]");
-  let session; // a promise: opened once
+  let session, last; // promises: the model is opened once, and looks at one photo after the other
   const take = async (files) => {
-    if (!files.length) return;
     if (!session) status.textContent = `Loading the model (${tryIt.megabytes} MB, once) …`;
     session ??= open();
     session.catch(() => { session = undefined; });
-    let bad = "";
+    let bad = "", first;
     for (const file of files) {
       try {
         const opened = await session;
         status.textContent = `Looking at ${file.name} …`;
-        place.querySelector(".results").prepend(await answer(file, opened));
+        const article = await answer(file, opened);
+        first ??= article;
       } catch (error) {
         bad += ` ${file.name} cannot be read (${error.message}).`;
       }
     }
-    status.textContent = `Done.${bad}`;
+    status.textContent = bad;
+    first?.scrollIntoView({ block: "nearest" });
   };
+  const queue = (files) => { last = Promise.resolve(last).then(() => take(files)); };
 
   place.querySelector(".missing").remove();
   place.querySelector(".note").textContent = note;
+  place.querySelector(".size").textContent = `The first answer brings the model and its engine here, ${tryIt.megabytes} MB; all after it come at once.`;
+  for (const [at, [truth, picture]] of tryIt.examples.entries()) {
+    const image = make("img", { src: `data:image/webp;base64,${picture}`, alt: `A photo of ${truth}` });
+    const file = Object.assign(new File([bytes(picture)], `example ${at + 1}`), { truth });
+    place.querySelector(".pictures").append(make("button", { type: "button", onclick: () => queue([file]) }, image));
+  }
   for (const input of place.querySelectorAll("input[type=file]")) {
-    input.addEventListener("change", () => { take([...input.files]); input.value = ""; });
+    input.addEventListener("change", () => { queue([...input.files]); input.value = ""; });
   }
   place.addEventListener("dragover", (event) => event.preventDefault());
-  place.addEventListener("drop", (event) => { event.preventDefault(); take([...event.dataTransfer.files]); });
-  place.querySelector(".ready").hidden = false;
+  place.addEventListener("drop", (event) => { event.preventDefault(); queue([...event.dataTransfer.files]); });
+  for (const part of place.querySelectorAll("[hidden]")) part.hidden = false;
 })();

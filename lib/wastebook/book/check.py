@@ -74,6 +74,8 @@ def _links(file: Path, site: Path, soup: BeautifulSoup, anchors: dict[Path, set[
         target = target / "index.html" if target.is_dir() else target
         if not target.exists() or not target.is_relative_to(site.resolve()):
             yield f"broken link to {address.geturl()}"
+        elif "=" in address.fragment:
+            continue  # what is chosen on a page, not a place on it
         elif address.fragment and target in anchors and unquote(address.fragment) not in anchors[target]:
             yield f"broken link: {target.name} has no place {address.fragment}"
 

@@ -27,7 +27,7 @@ class _Class(_Form):
     folder: Text = ""
 
 
-OWN: Any = dict.fromkeys(TEXTS, (Text, "")) | {"classes": (list[_Class], [])}
+OWN: Any = dict.fromkeys((*TEXTS, "rights"), (Text, "")) | {"classes": (list[_Class], [])}
 FILES = list[dict[Literal["name", "size", "sources", "split"], Any]]
 SET: Any = {
     **dict.fromkeys(("name", *TEXTS), Text) | {"classes": list[_Class], "photos": PositiveInt},
@@ -35,7 +35,7 @@ SET: Any = {
     **dict.fromkeys(("per_class", "splits"), (dict[str, int], {})) | {"label_numbers": (dict[int, str], {})},
     **dict.fromkeys(("partial", "drawn", "test_only"), (bool, False)),
     "split_folders": (dict[str, str], {}),
-    **{"bytes": (PositiveInt, 1), "fingerprint": (Sha256, "")},
+    **{"bytes": (PositiveInt, 1), "fingerprint": (Sha256, ""), "rights": (Text, "")},
 }
 
 
@@ -44,7 +44,7 @@ def load_cards() -> dict[str, Card]:
     """Every card by its name. Fields of all: `name`, `title`, `task`, `classes` (each `name` in English,
     `spanish`, and `folder` where that differs), `source`, `homepage`, `licence`, `citation`, and `photos`
     (how many there are). Those of the sets that the library draws also have `drawn`, true, and `seed`; those
-    of sets that nothing is to learn from `test_only`, true.
+    of sets that nothing is to learn from `test_only`, true; of photos not to be shown on `rights`: why.
     """
     files = sorted(paths.CARDS.glob("*.yml"), key=lambda file: file.stem)
     return {card["name"]: card for card in (read_card(file, SET) for file in files)}

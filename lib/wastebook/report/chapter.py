@@ -142,6 +142,12 @@ def open_chapter(name: str, needs: Iterable[str] = ()) -> Chapter:
     return chapter
 
 
+def read_values(run: Path) -> dict[str, Any]:
+    """The single values that the chapters of a run recorded, by chapter."""
+    files = sorted(run.glob("results/*.json"))
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
 def show(figure: Figure, alt: str) -> None:
     """Show a figure once, sharp, with `alt` saying its finding to those who cannot see it.
 

@@ -1,8 +1,5 @@
 """The front page: what the reference found, and what this copy of the book was built from."""
 
-import base64
-import io
-import json
 from datetime import date
 from itertools import product
 from pathlib import Path
@@ -12,27 +9,18 @@ import jinja2
 import nbformat
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from wastebook import __version__, paths
-from wastebook.errors import WastebookError
 from wastebook.files import as_written, write_text
-from wastebook.photos.decode import read_photo
 from wastebook.report import findings
-from wastebook.report.chapter import Chapter
+from wastebook.report.chapter import read_values
 from wastebook.report.figures.style import network_colours
+from wastebook.report.gallery import pick_examples
 from wastebook.report.published import published_for
 from wastebook.report.sentences import format_count, name_network, plain_name
 
-PICTURES, SIZE = 6, (240, 180)  # of the run's own photos, in pixels
 TICK = 0.05  # of accuracy, on the figure's axis
 MARK = "<!-- What the reference found, by `wastebook reference`. -->"  # before and after it in the README
-
-
-def read_values(run: Path) -> dict[str, Any]:
-    """The single values that the chapters of a run recorded, by chapter."""
-    files = run.glob("results/*.json")
-    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
 def write_front_page(run: Path) -> str:
@@ -44,7 +32,7 @@ def write_front_page(run: Path) -> str:
     page = {
         "version": __version__,
         "written": f"{date.fromisoformat(written):%-d %B %Y}" if written else "",
-        "pictures": _pictures(run) if "drawn" in values.get("01-exploration", {}) else [],
+        "pictures": pick_examples(run),
         "chapters": [file.stem for file in files],
         "slides": (run / "slides").is_dir(),
         "status": status,
@@ -88,7 +76,6 @@ def results() -> pd.DataFrame:
     networks = [findings.OLD, findings.NEW]
     rows["change"] = rows.set_index(["image_size", "transform", "head"]).index.map(changes)
     rows = rows.dropna(subset="change").set_index(["network", "change"])
-    networks = [findings.OLD, findings.NEW]
     shown = [key for key in product(networks, changes.values()) if key in rows.index]
     rows = rows.loc[shown].reset_index()
     published = published_for(findings.MATERIALS).query("statistic == 'accuracy' and head == 'recipe'")
@@ -107,22 +94,6 @@ def describe_copy(record: dict[str, Any], values: dict[str, Any]) -> tuple[str, 
     parts = ["on drawn pictures"] * drawn + ["with networks that never learned to see"] * random
     told = f"This copy was built {', '.join(parts)}. It shows that every step runs"
     return f"{told}; its own scores say nothing about waste.", False
-
-
-def _pictures(run: Path) -> list[tuple[str, str]]:
-    """A photo of each of the first classes, as its label and a JPEG in base64; none where the run's photos
-    are not at hand, or not to be shown to others."""
-    chapter, pictures = Chapter("front", run, run), []
-    try:
-        data = chapter.load_photos("01-exploration")
-    except WastebookError:
-        return []
-    for label, part in data.photos.groupby("label") if "kaggle" not in data.card else ():
-        picture, file = Image.fromarray(read_photo(data.root / part["path"].iloc[0])), io.BytesIO()
-        picture.thumbnail((SIZE[0] * 2, SIZE[1] * 2))
-        picture.save(file, "jpeg", quality=80)
-        pictures.append((str(label), base64.b64encode(file.getvalue()).decode()))
-    return pictures[:PICTURES]
 
 
 def _title(file: Path) -> str:
