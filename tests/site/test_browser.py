@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,13 +103,30 @@ def test_dark_follows_the_system_until_the_reader_chooses_and_is_remembered(page
 def test_code_unfolds_and_is_copied(page: Page, address: str) -> None:
     page.goto(f"{address}/chapters/01-first.html")
     folded = page.locator("details.code").first
-    expect(folded.locator("code")).to_be_hidden()
+    expect(folded.locator("code").first).to_be_hidden()
     folded.locator("summary").click()
-    folded.locator(".copy").click()
-    expect(folded.locator(".copy")).to_have_text("Copied")
+    folded.locator(".copy").first.click()
+    expect(folded.locator(".copy").first).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()").startswith("photos_per_class: int = 40")
     page.get_by_role("button", name="Show all code").click()
     assert page.locator("details.code:not([open])").count() == 0
+
+
+def test_folds_are_named_after_what_they_make_and_none_stands_by_another(page: Page, address: str) -> None:
+    page.goto(f"{address}/chapters/01-first.html")
+    names = [name.replace("\u00a0", " ") for name in page.locator("details.code summary").all_text_contents()]
+    assert names[0] == "Code to set up the chapter"
+    assert {"Code for Figure 1.1", "Code for Table 1.1", "Code for Table 1.2"} <= {*names}
+    assert any(name.startswith("Code for “1.") for name in names)
+    assert page.locator("details.code + details.code").count() == 0
+
+
+def test_tables_scroll_as_regions_named_by_their_captions(page: Page, address: str) -> None:
+    page.goto(f"{address}/chapters/01-first.html")
+    for number, table in enumerate(page.locator("main figure table").all(), 1):
+        region = page.get_by_role("region", name=f"Table 1.{number}")
+        assert region.get_attribute("tabindex") == "0" and region.locator("table").count() == 1
+        expect(table).to_have_accessible_name(re.compile(f"^Table.1.{number}"))
 
 
 def test_figures_open_large_and_close(page: Page, address: str) -> None:

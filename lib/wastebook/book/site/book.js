@@ -33,7 +33,17 @@ for (const code of navigator.clipboard ? findAll("div.sourceCode") : []) {
   });
   code.append(button);
 }
+// Folds with nothing between them are one; a fold is named after what it makes, or the section that it works for.
+for (const fold of findAll("details.code + details.code")) {
+  fold.previousElementSibling.append(...findAll("div.sourceCode", fold));
+  fold.remove();
+}
 const folded = findAll("details.code");
+for (const fold of folded) {
+  const [label] = fold.matches(":has(+ figure)") ? find("figcaption", fold.nextElementSibling).textContent.split(":") : [];
+  const section = find("h2, h3", fold.closest("section.level2, section.level3") ?? fold)?.textContent;
+  find("summary", fold).textContent = `Code ${label ? `for ${label}` : section ? `for “${section}”` : "to set up the chapter"}`;
+}
 if (folded.length > 1) {
   const button = element("button", { className: "unfold" }, "Show all code");
   button.addEventListener("click", () => {
@@ -41,9 +51,15 @@ if (folded.length > 1) {
     for (const details of folded) details.open = open;
     button.textContent = open ? "Hide all code" : "Show all code";
   });
-  find("main h1").before(button);
+  find("main h1").after(button);
 }
 for (const box of findAll("main :is(.scroll, .scroll > div, pre, math[display=block]), .picture .scroll")) box.tabIndex = 0;
+for (const table of findAll("main figure table")) {
+  const figure = table.closest("figure"), box = table.closest("[tabindex]");
+  find("figcaption", figure).id = `${figure.id}-caption`;
+  box.setAttribute("role", "region");
+  for (const named of [table, box]) named.setAttribute("aria-labelledby", `${figure.id}-caption`);
+}
 
 // Figures that open large.
 const picture = find("dialog.picture");
