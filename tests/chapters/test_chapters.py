@@ -29,8 +29,8 @@ from wastebook.edition import BOOK
 
 CHAPTERS = chapter_names(BOOK)
 LIBRARY = Path(paths.__file__).parent
-EXAMPLE = "../docs/11-neighbours"  # the chapter that CONTRIBUTING.md has its reader copy
-LONGEST_CELL, MOST_CELLS, MOST_NAMES = 12, 40, 90
+EXAMPLE = "../docs/09-neighbours"  # the chapter that CONTRIBUTING.md has its reader copy
+LONGEST_CELL, MOST_CELLS, MOST_NAMES, MOST_COLUMNS = 12, 40, 90, 6
 VAGUE = {"told", "said", "lines", "ours", "theirs", "here", "own", "both", "some"}  # names that say nothing
 USUAL = {"numpy": "np", "pandas": "pd", "seaborn": "sns", "matplotlib.pyplot": "plt", "wastebook": "wb"}
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -269,6 +269,13 @@ def test_references_lead_to_what_is_there(notebook):
         assert set(re.findall(r"@((?:sec|fig|tbl)-[\w-]+)", cell.source)) <= there, cell.id
 
 
+@pytest.mark.parametrize(("name", "key"), [("FIUBA", "fiuba"), ("TFM", "tfm")])
+@each_chapter
+def test_the_works_that_the_book_starts_from_are_cited_where_they_are_named(notebook, name, key):
+    told = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert name not in told or f"@{key}" in told
+
+
 def prose_of(notebook):
     """What a reader reads that is not made from results: Markdown, captions, the fixed parts of f-strings."""
     for cell in notebook.cells:
@@ -328,6 +335,9 @@ def test_by_wastebook(chapter, run):
     executed = nbformat.read(run(chapter) / "chapters" / f"{chapter}.ipynb", as_version=4)
     for cell in code_cells(executed):
         options, _ = cell_options(cell.source)
+        for output in cell.outputs:
+            for table in re.findall(r"<thead.*?</thead>", output.get("data", {}).get("text/html", ""), re.S):
+                assert table.count("<th") <= MOST_COLUMNS + table.count("<thead"), f"columns of {cell.id}"
         bare = [output.data for output in cell.outputs if output.output_type == "execute_result"]
         assert not any({*data} == {"text/plain"} for data in bare), f"{cell.id} leaves a value on the page"
         if options.get("label", "").startswith("fig-"):

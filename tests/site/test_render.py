@@ -134,14 +134,8 @@ def test_the_run_is_a_quarto_project_that_executes_nothing(example: Path) -> Non
     write_project(BOOK, example)
     config = yaml.safe_load((example / "_quarto.yml").read_text(encoding="utf-8"))
     chapters = ["chapters/01-first.ipynb", "chapters/02-second.ipynb"]
-    assert config["book"]["chapters"] == [
-        "index.qmd",
-        *chapters,
-        "photos.qmd",
-        "try.qmd",
-        "api.qmd",
-        "run.qmd",
-    ]
+    pages = ["scores.qmd", "photos.qmd", "try.qmd", "api.qmd", "run.qmd"]
+    assert config["book"]["chapters"] == ["index.qmd", *chapters, *pages]
     assert config["execute"]["enabled"] is False
     assert config["project"]["resources"] == ["/downloads/**"]
 

@@ -41,7 +41,7 @@ def test_differences_that_hold_zero_are_hollow_and_long_names_are_broken():
     rows = [(long, 1.0, 0.5, 1.5), ("search", 0.1, -0.4, 0.6)]
     table = pd.DataFrame(rows, columns=["step", "difference", "low", "high"])
     table = table.assign(scheme="grouped", metric="macro_f1")
-    axes = figures.intervals(table, "step", "difference", hue="scheme", zero=True).axes[0]
+    axes = figures.intervals(table, "step", "difference", zero=True).axes[0]
     assert [face == "white" for face in faces(axes)] == [False, True]
     assert "\n" in axes.get_yticklabels()[0].get_text()
 
@@ -51,6 +51,29 @@ def test_curves_are_drawn_by_x_whatever_the_tables_order():
     axes = figures.curves(curve.assign(**ONE.columns), "photos", logarithmic=True).axes[0]
     assert list(axes.lines[0].get_ydata()) == [0.7, 0.8]
     assert {"100", "200"} <= {label.get_text() for label in axes.get_xticklabels()}
+
+
+def test_a_dot_alone_in_its_row_stands_at_its_name_and_published_is_hollow_in_the_legend():
+    rows = [("a", "grouped", 0.5), ("a", "official", 0.6), ("b", "published", np.nan)]
+    table = pd.DataFrame(rows, columns=["step", "scheme", "low"]).assign(value=0.7, high=0.9, metric="f1")
+    figure = figures.intervals(table, "step")
+    first, second, alone = (float(dot[0].get_ydata()[0]) for dot in figure.axes[0].containers)
+    assert first < 0 < second and alone == 1
+    faces = [line.get_markerfacecolor() for line in figure.legends[0].get_lines()]
+    assert faces == [figures.style.INK, figures.style.INK, "white"]
+    assert {dot[0].get_color() for dot in figure.axes[0].containers} == {figures.style.INK}
+
+
+@pytest.mark.parametrize("by", ["model", "dataset"])
+def test_lines_of_one_network_share_its_colour_and_differ_in_dashes(by):
+    table = pd.DataFrame([ONE.columns, ONE._replace(head="exact").columns, OTHER.columns])
+    table["dataset"] = list("abc")
+    colours, dashes = figures.line_styles(table, by)
+    known = figures.network_colours(["resnet18", "xception"])
+    assert list(colours.values()) == [known["resnet18"]] * 2 + [known["xception"]]
+    assert len(set(list(dashes.values())[:2])) == 2 and list(dashes.values())[2] == "-"
+    colours, dashes = figures.line_styles(table[["dataset"]], "dataset")
+    assert {*colours.values()} == {figures.style.INK} and len({*map(str, dashes.values())}) == 3
 
 
 def test_curves_have_a_panel_per_kind():

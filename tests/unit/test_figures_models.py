@@ -39,7 +39,9 @@ def test_curves_have_a_line_per_model_and_split_with_the_mean_of_the_seeds():
     loss, accuracy = figures.training_curves(pd.DataFrame(rows)).axes
     assert len(loss.lines) == len(accuracy.lines) == 4
     assert np.allclose(accuracy.lines[0].get_ydata(), 0.55)
-    assert len({line.get_color() for line in loss.lines}) == 2
+    assert {line.get_color() for line in loss.lines} == {figures.network_colours(["resnet18"])["resnet18"]}
+    looks = [(line.get_linestyle(), line.get_linewidth()) for line in loss.lines]
+    assert looks == [("-", 0.8), ("-", 2), ("--", 0.8), ("--", 2)]
 
 
 def test_one_confusion_matrix_shows_shares_and_counts():
@@ -60,15 +62,15 @@ def test_many_confusion_matrices_are_named_and_grow_with_the_classes():
     assert wide.get_figwidth() > 12 and len(wide.axes) == 2
 
 
-def test_recall_changes_clear_of_zero_are_bold():
+def test_recall_changes_are_told_where_they_are_clear_of_zero():
     nothing = {"change": np.nan, "low": np.nan, "high": np.nan}
     rows = [{**PLAIN.columns, "label": label, "recall": 0.5, **nothing} for label in CLASSES]
     for label, low in zip(CLASSES, (-0.1, 0.02, -0.3), strict=True):
         change = {"change": low + 0.1, "low": low, "high": low + 0.2}
         rows.append({**MIXED.columns, "label": label, "recall": 0.5, **change})
     texts = figures.recall_changes(pd.DataFrame(rows), CLASSES).axes[0].texts
-    bold = [text.get_text() for text in texts if text.get_fontweight() == "bold"]
-    assert bold == ["0.50\n+12 [+2, +22]", "0.50\n-20 [-30, -10]"]
+    told = [text.get_text() for text in texts]
+    assert told == ["0.50"] * 4 + ["0.50\n+12 [+2, +22]", "0.50\n−20 [−30, −10]"]
 
 
 def test_a_reliability_diagram_shows_what_share_of_photos_a_bin_holds():
@@ -91,3 +93,8 @@ def test_a_search_is_drawn_without_a_warning_and_leaves_the_pages_look(draw):
     before = dict(plt.rcParams)
     figure = figures.search_figure(draw, study, target_name="loss")
     assert dict(plt.rcParams) == before and figure.axes
+    assert not [
+        axes
+        for axes in figure.axes
+        if axes.get_legend() and axes.get_legend().get_window_extent().overlaps(axes.bbox)
+    ]

@@ -43,10 +43,11 @@ def test_rows_are_named_and_may_differ_in_length():
 
 
 def test_pairs_are_named_and_none_is_said(root):
-    pairs = pd.DataFrame(
-        {"path_a": ["0.png", "1.png"], "path_b": ["2.png", "3.png"], "kind": ["near", "object"]}
-    )
-    assert texts(figures.photo_pairs(pairs, root)) == ["0, near:", "2", "1, object:", "3"]
+    rows = [("0.png", "2.png", "near", True, pd.NA), ("1.png", "3.png", "object", False, False)]
+    pairs = pd.DataFrame(rows, columns=["path_a", "path_b", "kind", "same_label", "same_split"])
+    pairs["same_split"] = pairs["same_split"].astype("boolean")
+    told = ["0 and 2", "the same shot", "1 and 3", "the same thing, two\nlabels, two sides"]
+    assert texts(figures.photo_pairs(pairs, root)) == told
     assert figures.photo_pairs(pairs[:0], root).texts[0].get_text() == "There are none."
 
 

@@ -139,11 +139,12 @@ def test_modules_are_told_stage_by_stage():
     network.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     backbone = Backbone("tiny", network.eval(), (16, 32), 8, "random", "", mean=(0, 0, 0), std=(1, 1, 1))
     told = list_modules(backbone, class_count=3).set_index("module")
-    assert list(told.index) == ["stem", "blocks.0", "blocks.1", "pool", "head"]
+    assert list(told.index) == ["photo", "stem", "blocks.0", "blocks.1", "pool", "head"]
+    assert told["kind"].tolist() == ["", "convolution", "1 block", "1 block", "pooling", "3 classes"]
     assert told.loc["stem", ["channels", "height", "width", "parameters"]].tolist() == [4, 8, 16, 112 + 8]
-    assert told.loc["head", ["channels", "height", "parameters", "learns"]].tolist() == [3, 1, 27, True]
+    assert told.loc["head", ["channels", "height", "parameters", "state"]].tolist() == [3, 1, 27, "learns"]
     assert told["parameters"].sum() == sum(p.numel() for p in network.parameters()) + 27
-    assert told["learns"].sum() == 1
+    assert told["state"].tolist() == ["given", *["frozen"] * 4, "learns"]
     assert torch.is_grad_enabled()
 
 

@@ -1,5 +1,7 @@
 """Published figures beside ours, matched on network and head."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -34,9 +36,19 @@ def test_every_published_figure_is_of_a_model_or_of_photos():
     assert {"base_cnn", "optimised_cnn", "xception", "resnet18"} <= set(table["network"].dropna())
 
 
+def test_published_works_are_cited_with_authors_and_address_or_what_is_not_known_of_them():
+    entries = (paths.PROJECT / "references.bib").read_text(encoding="utf-8").split("\n@")
+    entries = {re.sub(r"^\w+\{|,$", "", entry.split("\n")[0]): entry for entry in entries}
+    for key in pd.read_csv(paths.CARDS / "published.csv")["source"].unique():
+        unknown = re.findall(r"[^;]*are not known to us", entries[key])
+        assert "  author " in entries[key] or "author" in unknown[0], key
+        assert re.search(r"  (doi|url) ", entries[key]) or "address" in unknown[0], key
+
+
 def test_networks_are_told_as_text():
     told = pd.read_csv(paths.CARDS / "backbones.csv", dtype=str).set_index("network")
-    assert told.loc["resnet18", "year"] == "2015" and "efficientnet_b0" in told.index
+    assert told.loc["resnet18", "year"] == "2015" and told.notna().all(axis=None)
+    assert {"efficientnet_b0", "tf_efficientnet_lite0", "mobilenetv2_100"} <= set(told.index)
 
 
 def test_only_what_has_the_same_classes_compares(fiuba):

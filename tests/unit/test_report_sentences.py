@@ -155,3 +155,11 @@ def test_caveats_name_the_sample_random_weights_and_notes(sample):
     assert sentences.caveats(part).startswith("Only 50 of 72 photos of this collection are at hand")
     assert "A note on ResNet18: random weights" in sentences.caveats(real, Network)
     assert "A note on ResNet18: weaker than the official weights" in sentences.caveats(real, Noted)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [(0.0, 0.0, "0.000"), (0.1, 0.4, "0.00 [0.10,\u202f0.40]"), (None, None, "0.000")],
+)
+def test_an_interval_without_width_is_none(low, high, told):
+    assert sentences.format_score(pd.Series({"value": 0.0, "low": low, "high": high}, dtype=float)) == told

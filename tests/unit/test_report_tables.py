@@ -7,7 +7,7 @@ from bs4 import BeautifulSoup
 
 from wastebook.learning.predictions import Model
 from wastebook.report.sentences import format_points
-from wastebook.report.tables import list_scores, table, tabulate_scores
+from wastebook.report.tables import add_weighted_average, list_scores, table, tabulate_scores
 
 FRAME = pd.DataFrame(
     {
@@ -27,6 +27,14 @@ def test_numbers_are_set_right_and_rounded_and_the_missing_is_a_dash() -> None:
     assert rows == [["glass", "1,501", "0.500", "3", "True"], ["—", "410", "—", "—", "False"]]
     sides = ["gt_right" in cell["class"] for cell in soup.select("tbody tr:first-child td")]
     assert sides == [False, True, True, True, False]
+
+
+def test_the_average_over_classes_is_weighted_by_their_photos_and_passes_over_what_is_missing() -> None:
+    rows = [("a", "f1", 1.0, 30), ("b", "f1", 0.5, 10), ("a", "recall", 0.2, 30), ("b", "recall", None, 10)]
+    by_class = pd.DataFrame(rows, columns=["label", "metric", "value", "support"])
+    means = add_weighted_average(by_class).tail(2)
+    assert means["label"].tolist() == ["weighted average"] * 2 and means["support"].tolist() == [40, 30]
+    assert means["value"].tolist() == [0.875, 0.2]
 
 
 def test_no_colour_is_laid_over_the_page() -> None:

@@ -11,13 +11,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from wastebook.learning.backbones import prepare_forward
 from wastebook.learning.features import BATCH_SIZE, Backbone, time_forward
 
+MODULES = ["module", "kind", "channels", "height", "width", "parameters", "state"]
+
 
 def list_modules(backbone: Backbone, class_count: int) -> pd.DataFrame:
-    """A row per stage of the network, photo to answer, the new head of `class_count` outputs last.
+    """A row per stage of the network, from the photo to the new head of `class_count` outputs.
 
-    `module` (its name), `channels, height, width` of what it gives (1 x 1 once pooled), `parameters`,
-    `learns` (only the head does where the backbone is frozen). Layers that only normalise or activate are
-    counted with the stage before them.
+    `module` (its name), `kind` (what it is, in words), `channels, height, width` of what it gives (1 x 1 once
+    pooled), `parameters`, `state` (of a frozen backbone only the head learns). Layers that only normalise or
+    activate are counted with the stage before them.
     """
     names = {module: name for name, module in _stages(backbone.network).items()}
     shapes: dict[nn.Module, torch.Size] = {}
@@ -28,18 +30,22 @@ def list_modules(backbone: Backbone, class_count: int) -> pd.DataFrame:
 
     with nn.modules.module.register_module_forward_hook(watch), torch.inference_mode():
         backbone.network(torch.zeros(1, 3, *backbone.image_size))
-    rows: list[dict[str, Any]] = []
+    rows: list[list[Any]] = [["photo", "", 3, *backbone.image_size, 0, "given"]]
     for module, shape in shapes.items():
-        size = dict(zip(("channels", "height", "width"), (*shape[1:], 1, 1), strict=False))
-        parameters = sum(tensor.numel() for tensor in module.parameters())
-        only_adjusts = not any(isinstance(layer, nn.Conv2d) for layer in module.modules())
-        if rows and only_adjusts and size.items() <= rows[-1].items():
-            rows[-1]["parameters"] += parameters
+        parameters, blocks = sum(tensor.numel() for tensor in module.parameters()), len([*module.children()])
+        only_adjusts, size = not any(map(_is_convolution, module.modules())), [*shape[1:], 1, 1][:3]
+        kind = "convolution" if _is_convolution(module) else f"{blocks} block{'s' * (blocks > 1)}"
+        if only_adjusts and rows[-1][2:5] == size:
+            rows[-1][5] += parameters
         else:
-            rows.append({"module": names[module], **size, "parameters": parameters, "learns": False})
+            rows.append([names[module], "pooling" if only_adjusts else kind, *size, parameters, "frozen"])
     weights = (backbone.feature_width + 1) * class_count
-    head = ("head", class_count, 1, 1, weights, True)
-    return pd.DataFrame([*rows, dict(zip(rows[0], head, strict=True))])
+    rows.append(["head", f"{class_count} classes", class_count, 1, 1, weights, "learns"])
+    return pd.DataFrame(rows, columns=MODULES)
+
+
+def _is_convolution(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d)
 
 
 def _stages(network: nn.Module) -> dict[str, nn.Module]:

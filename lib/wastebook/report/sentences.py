@@ -255,8 +255,9 @@ def caveats(data: Any, *backbones: Any) -> str:
 
 
 def _with_interval(row: pd.Series, value: str, decimals: int, unit: str = "") -> str:
-    """The value and, where there is one, its interval; of a score that is not known well one digit less."""
+    """The value, and its interval where that has two ends; of a score not known well one digit less."""
     wide = value == "value" and row["high"] - row["low"] > 10 ** (2 - decimals)
     form = f"{{:{'' if value == 'value' else '+z'}.{decimals - wide}f}}"
     told, low, high = (form.format(row[name]).replace("-", "−") for name in (value, "low", "high"))
-    return f"{told}{unit}" if pd.isna(row["low"]) else f"{told}{unit} [{low},{NARROW}{high}]"
+    told += unit
+    return f"{told} [{low},{NARROW}{high}]" if row["low"] < row["high"] else told

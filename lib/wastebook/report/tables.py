@@ -81,6 +81,15 @@ def tabulate_scores(
     return wide.reset_index().rename_axis(columns=None)
 
 
+def add_weighted_average(by_class: pd.DataFrame) -> pd.DataFrame:
+    """The scores of classes under one model, of `score_classes`, with one more row per metric, labelled
+    `weighted average`: their mean, each class by its photos (`support`)."""
+    known = by_class.dropna(subset="value").assign(photos=lambda rows: rows["value"] * rows["support"])
+    sums = known.groupby("metric", sort=False, as_index=False)[["photos", "support"]].sum()
+    means = sums.assign(label="weighted average", value=sums["photos"] / sums["support"])
+    return pd.concat([by_class, means], ignore_index=True)
+
+
 def list_scores(scores: pd.DataFrame, form: Callable[[pd.Series], str] = format_score) -> str:
     """The models of a table, which has a row per model, each with what `form` tells of its row, as a sentence
     lists them: `ResNet18 0.868 [0.842, 0.893] and EfficientNet-B0 0.913 [0.893, 0.932]`."""

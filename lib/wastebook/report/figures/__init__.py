@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import Any
 
 _PLACES = {
-    "style": "class_styles enlarged make_room model_styles network_colours scheme_markers set_up "
-    "shorten wrap",
+    "style": "class_styles enlarged line_styles make_room network_colours scheme_markers set_up shorten wrap",
     "photos": "draw_box mistakes photo_grid photo_pairs",
-    "models": "confusion_matrices recall_changes reliability_diagram search_figure training_curves",
+    "models": "confusion_matrices network_stages recall_changes reliability_diagram search_figure "
+    "training_curves",
     "comparison": "cost_fronts curves intervals recall_by_number",
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}

@@ -19,14 +19,14 @@ def intervals(
     table: pd.DataFrame,
     y: str = "model",
     value: str = "value",
-    hue: str = "network",
     marker: str = "scheme",
     column: str = "metric",
     label: str = "",
     zero: bool = False,
 ) -> Figure:
     """Values as dots with their 95 % intervals (`low, high`): a row per `y`, in the order of the table, a
-    panel per `column`, a colour per `hue`, and per `marker` a marker, those of a row below one another.
+    panel per `column`, and per `marker` a shape, those of a row below one another; each in the colour of its
+    network, or in ink where the table has none.
 
     Hollow where there is no interval, as for what others published; with `zero`, as for differences, where
     the interval holds zero. `label` names the axis of values.
@@ -35,22 +35,23 @@ def intervals(
         return style.nothing()
     names = name_models(table) if y == "model" else {row: str(row) for row in table[y].unique()}
     rows, markers = list(names), style.scheme_markers(table[marker].unique())
-    colours = style.network_colours(table[hue]) if hue == "network" else style.in_turn(table[hue])
-    parts, count = dict(list(table.groupby(column, sort=False))), len(markers)
+    colours = style.network_colours(table["network"]) if "network" in table else {}
+    beside, count = table[marker].map(list(markers).index).groupby(table[y]), len(markers)
+    shift = (beside.rank("dense") - (beside.transform("nunique") + 1) / 2) * 0.7 / count
+    parts = dict(list(table.assign(place=table[y].map(rows.index) + shift).groupby(column, sort=False)))
     size = (style.WIDE / len(parts), 1.2 + 0.17 * len(rows) * (count + 0.7))
     figure, panels = style.panels(len(parts), len(parts), size, sharey=True)
     for axes, (title, part) in zip(panels, parts.items(), strict=True):
         for row in part.to_dict("records"):
-            place = rows.index(row[y]) + (list(markers).index(row[marker]) - (count - 1) / 2) * 0.7 / count
-            look = {"color": colours[row[hue]], "marker": markers[row[marker]]}
-            _draw_interval(axes, row, value, place, zero, look)
+            look = {"color": colours.get(str(row.get("network")), style.INK), "marker": markers[row[marker]]}
+            _draw_interval(axes, row, value, zero, look)
         title = plain_name(str(title)) if len(parts) > 1 else ""
         axes.set(title=title, xlabel=label, yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
         axes.set_yticklabels([style.wrap(name, 36) for name in names.values()], fontsize=9)
         axes.grid(axis="y", visible=False)
     if count > 1:
-        shades = colours if hue == marker else dict.fromkeys(markers, style.GREY)
-        dots = [Line2D([], [], linestyle="", marker=markers[name], color=shades[name]) for name in markers]
+        faces = {"published": "white"}
+        dots = [_dot(markers[name], faces.get(name, style.INK)) for name in markers]
         style.legend(figure, dots, markers)
     return figure
 
@@ -65,14 +66,11 @@ def curves(
     logarithmic: bool = False,
 ) -> Figure:
     """Lines of `value` over `x` with bands for their 95 % intervals (`low, high`, where the table has them):
-    a line per `hue`, a panel per `column`. `label` names the axis of values."""
+    a line per `hue` (see `line_styles`), a panel per `column`. `label` names the axis of values."""
     if table.empty:
         return style.nothing()
-    if hue == "model":
-        names, (colours, markers) = name_models(table), style.model_styles(table)
-    else:
-        names = {name: str(name) for name in table[hue].unique()}
-        colours, markers = style.in_turn(names), style.scheme_markers(names)
+    names = name_models(table) if hue == "model" else {name: str(name) for name in table[hue].unique()}
+    colours, dashes = style.line_styles(table, hue)
     parts = dict(list(table.groupby(column, sort=False))) if column else {"": table}
     across = 1 if len(parts) == 1 else 2 if len(parts) in (2, 4) else 3
     size = (style.WIDE / across, 3.8 if across == 1 else 2.6)
@@ -80,8 +78,8 @@ def curves(
     for axes, (title, part) in zip(panels, parts.items(), strict=True):
         for line in names:
             rows = part[part[hue] == line].sort_values(x)
-            axes.plot(rows[x], rows[value], color=colours[line], marker=markers[line], label=names[line])
-            axes.lines[-1].set_markevery(1 + len(rows) // 20)
+            look = {"color": colours[line], "linestyle": dashes[line], "label": names[line]}
+            axes.plot(rows[x], rows[value], marker="." if len(rows) <= 20 else "", **look)
             if "low" in rows:
                 axes.fill_between(rows[x], rows["low"], rows["high"], color=colours[line], alpha=0.15)
         axes.set(title=style.wrap(title, 75 // across), xlabel=plain_name(x))
@@ -141,11 +139,15 @@ def recall_by_number(predictions: pd.DataFrame) -> Figure:
     return grid.set_titles("{col_name}").set_axis_labels("number in the file name", "share recognised").figure
 
 
-def _draw_interval(axes: Axes, row: Any, value: str, place: float, zero: bool, look: Any) -> None:
+def _dot(marker: str, face: str) -> Line2D:
+    return Line2D([], [], linestyle="", marker=marker, color=style.INK, markerfacecolor=face)
+
+
+def _draw_interval(axes: Axes, row: Any, value: str, zero: bool, look: Any) -> None:
     low, high = row["low"], row["high"]
     if pd.isna(low) or (zero and low <= 0 <= high):
         look = look | {"markerfacecolor": "white"}
     if zero:
         axes.axvline(0, color=style.GREY, linewidth=1)
     spread = None if pd.isna(low) else np.fmax([[row[value] - low], [high - row[value]]], 0)
-    axes.errorbar(row[value], place, xerr=spread, markersize=6, capsize=2, **look)
+    axes.errorbar(row[value], row["place"], xerr=spread, markersize=6, capsize=2, **look)

@@ -1,6 +1,5 @@
 """Figures of networks and of what they learned: curves, confusion, recall, calibration, anatomy, search."""
 
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,31 +15,41 @@ from optuna.exceptions import ExperimentalWarning
 
 from wastebook.report.figures import style
 from wastebook.report.figures.comparison import curves
-from wastebook.report.sentences import name_models
+from wastebook.report.sentences import name_models, plain_name
 
+THIN, THICK = 0.8, 2  # lines of what was learned from, and of what was not
 CHANGES = "PuOr"  # of what went down (orange) or up (purple): told apart by the colour-blind too
 
 
+def network_stages(modules: pd.DataFrame) -> Figure:
+    """A network as the stack of its stages (see `list_modules`), the photo at the top: how many pixels their
+    maps have along a side, the larger the square the more channels."""
+    stages = modules.assign(stage=modules["module"] + "  " + modules["kind"])
+    look: Any = {"hue": "state", "size": "channels", "sizes": (40, 400), "marker": "s", "aspect": 1.5}
+    grid = sns.relplot(stages, x="height", y="stage", height=4.5, **look)
+    return grid.set(xscale="log", xlabel="pixels along a side", ylabel="").figure
+
+
 def training_curves(history: pd.DataFrame) -> Figure:
-    """Loss and accuracy by epoch, a colour per model: train dashed, validation with markers.
+    """Loss and accuracy by epoch, a line per model on validation, and a thin one on train.
 
     `history` has the model's columns and `seed, epoch, split, loss, accuracy`. The line is the mean over the
     seeds, the band reaches from the lowest seed to the highest.
     """
     if history.empty:
         return style.nothing()
-    names, (colours, markers) = name_models(history), style.model_styles(history)
+    names, (colours, dashes) = name_models(history), style.line_styles(history)
     figure, axes_of = style.panels(2, 2, (style.WIDE / 2, 3.6))
     for axes, measure in zip(axes_of, ("loss", "accuracy"), strict=True):
         for (model, split), rows in history.groupby(["model", "split"], sort=False):
-            look: dict[str, Any] = {"color": colours[str(model)], "legend": False}
-            look |= {"linestyle": "--"} if split == "train" else {"marker": markers[str(model)]}
+            look: Any = {"color": colours[str(model)], "linestyle": dashes[str(model)], "legend": False}
+            look["linewidth"] = THIN if split == "train" else THICK
             sns.lineplot(rows, x="epoch", y=measure, errorbar=("pi", 100), ax=axes, **look)
         axes.set(title=measure, ylabel="")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    lines = [Line2D([], [], color=colours[model], marker=markers[model]) for model in names]
-    train = Line2D([], [], color=style.GREY, linestyle="--")
-    style.legend(figure, [*lines, train], [*names.values(), "dashed: on train"])
+    lines = [Line2D([], [], color=colours[model], linestyle=dashes[model]) for model in names]
+    train = Line2D([], [], color=style.INK, linewidth=THIN)
+    style.legend(figure, [*lines, train], [*names.values(), "thin: on train"])
     return figure
 
 
@@ -80,7 +89,7 @@ def recall_changes(recalls: pd.DataFrame, classes: list[str]) -> Figure:
     """Recall of each class (across) under each model (down), coloured by the `change` against a reference.
 
     `recalls` has the model's columns and `label, recall, change, low, high` (0 to 1; the 95 % interval of the
-    change); the reference's own rows have no change. What lies clear of zero is in bold.
+    change); the reference's own rows have no change. What lies clear of zero has its change in points below.
     """
     if recalls.empty:
         return style.nothing()
@@ -89,16 +98,14 @@ def recall_changes(recalls: pd.DataFrame, classes: list[str]) -> Figure:
     changes = 100 * cells["change"].to_numpy(float).reshape(len(names), len(classes))
     texts = np.reshape([_change(cell) for cell in cells.to_dict("records")], changes.shape)
     reach = max(5.0, np.nanmax(np.abs(changes), initial=0))
-    size = (max(style.WIDE, 2.4 + 1.02 * len(classes)), 0.8 + 0.5 * len(names))
+    size = (max(style.WIDE, 2.4 + 1.02 * len(classes)), 1.6 + 0.45 * len(names))
     figure, axes = plt.subplots(figsize=size, layout="constrained")
-    look: dict[str, Any] = {"cmap": CHANGES, "vmin": -reach, "vmax": reach, "annot_kws": {"fontsize": 7.5}}
-    look["cbar_kws"] = {"format": "{x:+.0f}", "label": "change, points", "aspect": 30, "pad": 0.01}
+    look: dict[str, Any] = {"cmap": CHANGES, "vmin": -reach, "vmax": reach, "annot_kws": {"fontsize": 9}}
+    look["cbar_kws"] = {"format": "{x:+.0f}", "label": "change in points", "location": "bottom", "aspect": 50}
     look["xticklabels"] = style.shorten(classes, 12)
     look["yticklabels"] = [style.wrap(name, 32) for name in names.values()]
     sns.heatmap(np.nan_to_num(changes), annot=texts, fmt="", ax=axes, **look)
     axes.tick_params(labelsize=8, rotation=0)
-    for text, low, high in zip(axes.texts, cells["low"], cells["high"], strict=True):
-        text.set_fontweight("bold" if low > 0 or high < 0 else "normal")
     return figure
 
 
@@ -109,7 +116,7 @@ def reliability_diagram(bins: pd.DataFrame) -> Figure:
     high, photos`. On the diagonal a model means what it says.
     """
     figure = curves(bins, "confidence", "accuracy", label="share right")
-    colours, _ = style.model_styles(bins)
+    colours, _ = style.line_styles(bins)
     for axes in figure.axes:
         axes.plot([0, 1], [0, 1], color=style.GREY, linestyle=":")
         counts = axes.twinx()
@@ -131,13 +138,17 @@ def search_figure(draw: Callable[..., Any], study: Any, **options: Any) -> Figur
     figure.suptitle("")
     for axes in figure.axes:
         axes.set(title="", facecolor="white")
+        if axes.get_legend():
+            sns.move_legend(axes, "upper center", bbox_to_anchor=(0.5, -0.15), ncols=3)
         axes.tick_params(which="both", labelsize=8)
+        axes.set_xlabel(plain_name(axes.get_xlabel()))
+        for label in axes.get_yticklabels():  # lines cross them
+            label.set_bbox({"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1})
         axes.grid(visible=False)
     return figure
 
 
 def _change(cell: Mapping[Any, Any]) -> str:
-    if math.isnan(cell["change"]):
-        return f"{cell['recall']:.2f}"
     change, low, high = (100 * cell[name] for name in ("change", "low", "high"))
-    return f"{cell['recall']:.2f}\n{change:+.0f} [{low:+.0f}, {high:+.0f}]"
+    told = f"\n{change:+.0f} [{low:+.0f}, {high:+.0f}]".replace("-", "−") if low > 0 or high < 0 else ""
+    return f"{cell['recall']:.2f}{told}"

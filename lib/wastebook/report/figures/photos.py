@@ -13,6 +13,7 @@ from wastebook.photos.decode import read_photo
 from wastebook.report.figures import style
 from wastebook.report.sentences import name_models
 
+SAME = {"exact": "file", "near": "shot", "object": "thing"}  # of a pair, by how it was found
 LETTERS, LINE = 11, 0.17  # letters of a caption in an inch, and inches that a line of them takes
 
 
@@ -55,11 +56,15 @@ def photo_grid(
 
 
 def photo_pairs(pairs: pd.DataFrame, root: Path) -> Figure:
-    """Pairs of `find_duplicates` (`path_a, path_b, kind`) side by side, two pairs in a row."""
-    paths = [Path(path) for path in pairs[["path_a", "path_b"]].to_numpy().ravel()]
-    kinds = [told for kind in pairs["kind"] for told in (f", {kind}:", "")]
-    captions = [path.stem + kind for path, kind in zip(paths, kinds, strict=True)]
-    return photo_grid([read_photo(root / path) for path in paths], captions)
+    """Pairs of `find_duplicates` side by side, two pairs in a row: which photos, and what they share; also if
+    they stand under two labels, or on two sides of the official split."""
+    pictures, captions = [], []
+    for pair in pairs.to_dict("records"):
+        paths = [Path(pair["path_a"]), Path(pair["path_b"])]
+        apart = ", two labels" * (not pair["same_label"]) + ", two sides" * (pair["same_split"] is False)
+        captions += [" and ".join(path.stem for path in paths), f"the same {SAME[pair['kind']]}{apart}"]
+        pictures += [read_photo(root / path) for path in paths]
+    return photo_grid(pictures, captions)
 
 
 def draw_box(photo: np.ndarray, box: Sequence[float], colour: str = style.ORANGE) -> np.ndarray:

@@ -1,7 +1,6 @@
-"""How the book looks: a colour per class and per network, a marker per split scheme, from this one place;
-and room, and letters, for whatever names there are."""
+"""How the book looks: a colour per class and per network, a shape per split, hollow for what others
+published, from this one place; and room, and letters, for whatever names there are."""
 
-import itertools
 import textwrap
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -24,7 +23,8 @@ from matplotlib.ticker import FixedFormatter, LogFormatter, LogLocator, NullForm
 # Okabe and Ito (2008), safe for the colour-blind; black and yellow left out, grey for what is neither.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#56B4E9", "#E69F00", "#7F7F7F")
-GREY = COLOURS[-1]
+GREY, INK = COLOURS[-1], "#333333"  # ink: of what is no network's
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # A dozen of each, no two alike: the rest of the colours are of Tol's muted scheme.
 CLASS_COLOURS = (*COLOURS, "#332288", "#882255", "#999933", "#661100", "#DDCC77")
@@ -32,7 +32,7 @@ CLASS_MARKERS = (*MARKERS, "p", "<", "*", ">", "h")
 HUES = tuple(colour for colour in CLASS_COLOURS if colour != GREY)
 LINE = 0.2  # inches that a name on an axis takes
 FONT = "DejaVu Sans"  # matplotlib brings it along
-WIDE = 8.0  # inches, the width of a page
+WIDE, NARROW = 8.0, 2.0  # inches, the width of a page, and that of a panel with room for few numbers
 SLIDE = (1152, 452)  # pixels of a slide that a figure may take
 CLASS_ORDER = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 BINARY_ORDER = ("organic", "recyclable")
@@ -74,15 +74,15 @@ def network_colours(networks: Iterable[str]) -> dict[str, str]:
     return in_turn(sorted({*networks}), HUES, [*NETWORK_ORDER, *STAND_INS])
 
 
-def model_styles(table: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
-    """The colours and the markers of a table's models: the first of a network has the network's colour, its
-    others have free ones, so that their lines can be told apart."""
-    models = table.drop_duplicates("model")
-    known, repeated = network_colours(models["network"]), models["network"].duplicated()
-    free = itertools.cycle([colour for colour in COLOURS if colour not in known.values()] or COLOURS)
-    rows = zip(models["model"], models["network"], repeated, strict=True)
-    colours = {model: next(free) if again else known[network] for model, network, again in rows}
-    return colours, in_turn(colours, MARKERS)
+def line_styles(table: pd.DataFrame, by: str = "model") -> tuple[dict[str, str], dict[str, Any]]:
+    """The colours and the dashes of lines, one per value of the column `by`: each in its network's colour, or
+    in ink where the table has no networks, and lines of one colour told apart by their dashes."""
+    lines = table.drop_duplicates(by).set_index(by)
+    networks = lines.get("network", pd.Series("", index=lines.index))
+    known = network_colours(networks) | {"": INK}
+    places = networks.groupby(networks).cumcount()
+    colours = {str(line): known[network] for line, network in networks.items()}
+    return colours, {str(line): DASHES[place % len(DASHES)] for line, place in places.items()}
 
 
 def scheme_markers(schemes: Iterable[str]) -> dict[str, str]:
@@ -135,7 +135,8 @@ def _letters(file: str) -> set[int]:
 
 def number_logarithms(axis: Axis) -> None:
     """Plain numbers on a logarithmic axis, where matplotlib's own are formulas: none is read in this book."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+    narrow = axis.axes.bbox.width < NARROW * axis.axes.figure.dpi
+    axis.set_major_locator(LogLocator(numticks=3) if narrow else LogLocator(subs=(1, 2, 5), numticks=6))
     axis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
     axis.set_minor_formatter(NullFormatter())
 
