@@ -4,6 +4,8 @@ BIN := .venv/bin
 
 # Compiled modules are kept even where the environment says not to: without them each chapter takes ten seconds to start.
 export PYTHONDONTWRITEBYTECODE =
+# Threads that wait for one another sleep: two test workers share the cores.
+export OMP_WAIT_POLICY = PASSIVE
 
 # Its package downloads Quarto itself while it installs: tried once, for a minute and a half at most.
 BRING_QUARTO := import subprocess, sys; \

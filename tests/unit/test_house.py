@@ -22,15 +22,15 @@ GROUND, EDITION, CLI = "ground floor", "edition", "cli"  # the rooms that are mo
 BUDGETS = {
     GROUND: (474, 330),
     "data": (1227, 1200),
-    "photos": (839, 620),
+    "photos": (838, 620),
     "learning": (2458, 1750),
     "evaluation": (779, 680),
     "report": (2482, 1250),
     "answers": (638, 560),
-    "book": (1917, 1350),
-    CLI: (300, 270),
+    "book": (1919, 1350),
+    CLI: (299, 270),
 }
-TOTAL = (11112, 8000)
+TOTAL = (11114, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

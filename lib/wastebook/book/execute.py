@@ -32,13 +32,15 @@ CODE_OR_TAG = re.compile(
     r"(?P<code>(`+)[^`].*?(?<!`)\2(?!`))(?:\{=\w+\})?|<(?=[a-z/!?])(?!https?:)", re.I | re.S
 )
 # A page must not depend on the order of a set, nor hold a line for each step of a progress bar. Compiled
-# modules are kept whatever the environment says: without them a chapter takes ten seconds more to start.
+# modules are kept whatever the environment says: without them a chapter takes ten seconds more to start. And
+# threads that wait sleep: where they spin, two at work on the same cores each take many times as long.
 KERNEL = {
     "PYTHONHASHSEED": "0",
     "TQDM_DISABLE": "1",
     "PYTHONDONTWRITEBYTECODE": "",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "JUPYTER_PREFER_ENV_PATH": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 State = dict[str, Any]
