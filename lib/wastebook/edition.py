@@ -79,11 +79,11 @@ def _describe(data: Any) -> dict[str, Any]:
 
 def unsuited(values: Values, asks: Mapping[str, str]) -> str:
     """Which of the things that a chapter asks of its photos (in words, and as an expression of the number of
-    `classes` that can be dealt out, and of `photos`) is not so; empty where all are."""
+    `classes` that can be dealt out, of their `labels`, and of `photos`) is not so; empty where all are."""
     if not asks:
         return ""
     data = _load(values).for_learning(values.get("scheme", "random"))
-    facts = {"classes": len(data.classes), "photos": len(data.photos)}
+    facts = {"classes": len(data.classes), "labels": {*data.classes}, "photos": len(data.photos)}
     for told, asked in asks.items():
         if not eval(asked, {}, facts):
             lacking = f"it takes {told}, and {data.title} has {facts['classes']}."

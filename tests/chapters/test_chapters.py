@@ -29,7 +29,7 @@ from wastebook.edition import BOOK
 
 CHAPTERS = chapter_names(BOOK)
 LIBRARY = Path(paths.__file__).parent
-EXAMPLE = "../docs/09-neighbours"  # the chapter that CONTRIBUTING.md has its reader copy
+EXAMPLE = "../docs/11-neighbours"  # the chapter that CONTRIBUTING.md has its reader copy
 LONGEST_CELL, MOST_CELLS, MOST_NAMES, MOST_COLUMNS = 12, 40, 90, 6
 VAGUE = {"told", "said", "lines", "ours", "theirs", "here", "own", "both", "some"}  # names that say nothing
 USUAL = {"numpy": "np", "pandas": "pd", "seaborn": "sns", "matplotlib.pyplot": "plt", "wastebook": "wb"}

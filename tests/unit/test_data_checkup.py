@@ -45,7 +45,8 @@ def test_counts_and_remarks(folder):
     "known_set, told",
     [
         ("trashnet", "5 of your 12 photos are TrashNet's, byte for byte: do not test on it"),
-        ("household", "5 of your 12 photos are Household's, byte for byte: do not learn from them"),
+        ("household", "5 of your 12 photos are Household's, byte for byte: do not learn from it"),
+        ("some+set", "5 of your 12 photos are some/set's, byte for byte: do not test on it"),
     ],
 )
 def test_photos_of_a_known_set_are_told(folder, monkeypatch, tmp_path_factory, known_set, told):

@@ -112,14 +112,34 @@ def test_the_threshold_is_the_third_least_of_twenty_nine(predictions):
     assert table["threshold"].item() == truth[2]  # (29 + 1) / 10, whatever the floating point makes of it
 
 
-def test_a_learning_curve_is_drawn_on_by_its_law():
-    photos = np.array([100, 200, 400, 800])
-    value = 1 - 0.05 - 2 * photos**-0.5
-    curve = pd.DataFrame({"photos": photos, "value": value, "low": value - 0.01, "high": value + 0.01})
-    more = trust.project_curve(curve, 800)
-    assert more["photos"] == 800
-    assert more["then"] == pytest.approx(1 - 0.05 - 2 * 1600**-0.5, abs=2e-3)
-    assert more["low"] < more["gain"] < more["high"] and more["low"] >= 0
+def noisy_curve(law, seed, noise=0.006):
+    photos = np.array([500, 1000, 2000, 4000])
+    value = law(photos) + noise * np.random.default_rng(seed).normal(size=4)
+    return pd.DataFrame({"photos": photos, "value": value, "low": value - 0.01, "high": value + 0.01})
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        lambda photos: 0.95 - 2 * photos**-0.5,  # what errors mostly follow
+        lambda photos: 0.9 + 0 * photos,
+        lambda photos: 0.9 - 0.01 * np.log2(photos / 500),  # more photos of another kind: each doubling harms
+        lambda photos: 0.9 - 0.02 * np.maximum(np.log2(photos / 2000), 0),  # and only of late
+    ],
+)
+def test_a_projection_holds_what_came_as_often_as_it_says(law):
+    came = law(8000) - law(4000)
+    told = [trust.project_curve(noisy_curve(law, seed), 4000) for seed in range(200)]
+    assert np.mean([one["low"] <= came <= one["high"] for one in told]) >= 0.93
+    assert all(one["photos"] == 4000 and one["low"] <= one["gain"] <= one["high"] for one in told)
+
+
+def test_a_projection_can_be_a_gain_or_a_loss():
+    for rise in (0.02, -0.02):
+        more = trust.project_curve(
+            noisy_curve(lambda n, rise=rise: 0.8 + rise * np.log2(n / 500), 0, 1e-4), 12_000
+        )
+        assert more["gain"] == pytest.approx(2 * rise, abs=2e-3) and more["low"] * more["high"] > 0
 
 
 def test_a_flat_learning_curve_promises_nothing():

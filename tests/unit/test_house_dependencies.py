@@ -143,7 +143,7 @@ def test_the_hooks_run_the_versions_of_the_lock():
 
 def test_cleaning_leaves_a_notebook_as_it_is_committed(tmp_path):
     """What JupyterLab, VS Code, nbconvert and papermill add to a chapter goes with the hook's arguments."""
-    source = paths.PROJECT / "docs" / "09-neighbours.ipynb"
+    source = paths.PROJECT / "docs" / "11-neighbours.ipynb"
     saved = nbformat.read(source, as_version=4)
     language = {"codemirror_mode": {"name": "ipython"}, "file_extension": ".py", "mimetype": "text/x-python"}
     language |= {"nbconvert_exporter": "python", "pygments_lexer": "ipython3", "version": "3.11.7"}

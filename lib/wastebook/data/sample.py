@@ -29,16 +29,8 @@ WIDTH, HEIGHT = 512, 384
 Y, X = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
 
 
-class Place(NamedTuple):
-    """Where things are photographed: on a board of a colour, so rough, under a light so much warmer."""
-
-    board: tuple[float, float, float]
-    rough: float
-    warmth: float
-
-
-STUDIO, FLOOR = Place((0.83, 0.82, 0.80), 0.0, 0.0), Place((0.46, 0.45, 0.44), 0.12, 0.1)
-PLACES = {"sample-elsewhere": FLOOR}  # of the drawn sets that do not lie on the studio's board
+# The board's tones, how rough it is, and how much warmer the light there.
+STUDIO, FLOOR = (0.83, 0.82, 0.80, 0.0, 0.0), (0.46, 0.45, 0.44, 0.12, 0.1)
 
 
 class Shot(NamedTuple):
@@ -50,7 +42,7 @@ class Shot(NamedTuple):
     same_view: bool  # as in the first take: only the exposure is another
 
 
-def _photograph(shot: Shot, seed: int, place: Place = STUDIO) -> tuple[bytes, list[int]]:
+def _photograph(shot: Shot, seed: int, place: tuple[float, ...] = STUDIO) -> tuple[bytes, list[int]]:
     """A shot as a JPEG, with the thing's box: x, y, width, height in pixels."""
     parts = ((0,), (1,), (2, shot.take))
     make, scene, take = (np.random.default_rng((seed, shot.thing, *part)) for part in parts)
@@ -73,15 +65,16 @@ def _photograph(shot: Shot, seed: int, place: Place = STUDIO) -> tuple[bytes, li
 
     rows, columns = (np.flatnonzero((cover > 0.5).any(axis=axis)) for axis in (1, 0))
     box = [int(side) for side in (columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1)]
-    board = np.array(place.board) + scene.uniform(-0.025, 0.025, 3)
-    if place.rough:
+    *tones, rough, warmth = place
+    board = np.array(tones) + scene.uniform(-0.025, 0.025, 3)
+    if rough:
         coarse, fine = (np.random.default_rng((seed, shot.thing, 3, cells)) for cells in (9, 120))
         grain = cv2.resize(make_noise(coarse, 9) + make_noise(fine, 120), (WIDTH, HEIGHT))
-        board = board + place.rough * grain[..., None]
+        board = board + rough * grain[..., None]
     slope = scene.uniform(0.03, 0.12) * (X * np.cos(sun) + Y * np.sin(sun))
     light_there = (1 + slope) * (1 - scene.uniform(0.02, 0.08) * (X * X + Y * Y))
     picture = board + cover[..., None] * (colour + board * through - board)
-    warm = 1 + place.warmth * np.array((1, 0, -1))
+    warm = 1 + warmth * np.array((1, 0, -1))
     pixels = _expose(picture * light_there[..., None] * warm, scene, take)
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "JPEG", quality=int(take.integers(84, 94)))
@@ -133,7 +126,7 @@ def _write_sample(card: Card, seed: int, photos: int, near: int, folder: Path) -
     """The photos, their boxes, and a split of their names."""
     plan, boxes = _plan(card, np.random.default_rng(seed), photos, near), []
     with ThreadPoolExecutor(joblib.cpu_count()) as pool:
-        place = PLACES.get(card["name"], STUDIO)
+        place = FLOOR if card["name"] == "sample-elsewhere" else STUDIO
         drawn = pool.map(lambda shot: _photograph(shot, seed, place), plan.values())
         progress = tqdm(drawn, desc="Drawing the sample", total=len(plan), disable=None)
         for path, (content, box) in zip(plan, progress, strict=True):

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar, nnls
+from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from scipy.stats import t as student
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -24,8 +25,6 @@ from wastebook.photos.augment import KINDS, corrupt
 from wastebook.photos.decode import parallel_map
 
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)  # of the photos, that a cautious model answers
-EXPONENTS = np.linspace(0.05, 1.0, 20)  # of learning curves; outside these nothing has been observed
-PROJECTIONS = 500
 FITTED = ["model", "scheme", "seed"]  # what has a temperature, and a threshold of sets, of its own
 SURE = 0.9
 
@@ -124,22 +123,15 @@ def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFram
 
 
 def project_curve(curve: pd.DataFrame, more: int) -> dict[str, float]:
-    """What `more` photos would bring to a learning curve (`photos, value, low, high`), by the law that errors
-    mostly follow: floor + a times photos to the power of -b (Hestness et al. 2017), all three positive. The
-    law's score `now` and `then`, the `gain`, and `low, high`, between which lie 95 % of the gains of curves
-    drawn within the intervals: no confidence interval, for such a law, through few points, always gains."""
-    curve, random = curve.sort_values("photos"), np.random.default_rng(0)
-    photos, values = (curve[name].to_numpy(dtype=float) for name in ("photos", "value"))
-    deviation = np.maximum((curve["high"] - curve["low"]).to_numpy() / 3.92, 1e-6)
-    ends = np.array([photos[-1], photos[-1] + more])
-    # The points share their test photos, so much of what chance does to one it does to all.
-    drawn = values + deviation * random.normal(size=(PROJECTIONS, 1)) * np.sqrt(0.5)
-    drawn += deviation * random.normal(size=drawn.shape) * np.sqrt(0.5)
-    fits = np.array([_follow_law(photos, 1 - points, 1 / deviation, ends) for points in [values, *drawn]])
-    gains = fits[:, 1] - fits[:, 0]
-    low, high = np.percentile(gains[1:], LEVEL)
-    now, then = fits[0]
-    return {"photos": photos[-1], "now": now, "then": then, "gain": gains[0], "low": low, "high": high}
+    """What `more` photos would bring to a learning curve (`photos, value`) of three points or more: the
+    `photos` there are, the `gain`, or loss, at what the last doubling of them brought, and its 95 % interval
+    `low, high`, by how much that has changed from one doubling to the next (Student's t)."""
+    curve = curve.sort_values("photos")
+    steps = np.diff(curve["value"]) / np.diff(np.log2(curve["photos"].to_numpy(dtype=float)))
+    sway = student.ppf(0.975, len(steps) - 1) * np.sqrt((np.diff(steps) ** 2).mean())
+    most = float(curve["photos"].max())
+    gain, low, high = np.log2(1 + more / most) * (steps[-1] + np.array([0, -sway, sway]))
+    return {"photos": most, "gain": gain, "low": low, "high": high}
 
 
 def suspect_labels(photos: pd.DataFrame, features: np.ndarray, classes: list[str]) -> pd.DataFrame:
@@ -230,13 +222,3 @@ def _with_interval(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the 95 % interval `low, high` of its `accuracy` on so many `photos`."""
     low, high = share_interval(table["accuracy"] * table["photos"], table["photos"])
     return table.assign(low=low, high=high)
-
-
-def _follow_law(photos: np.ndarray, errors: np.ndarray, weights: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """The score at `ends` under the law fitted to `errors` by weighted least squares."""
-    laws = []
-    for exponent in EXPONENTS:
-        design = np.stack([np.ones_like(photos), photos**-exponent], axis=1)
-        found, residual = nnls(design * weights[:, None], np.clip(errors, 0, None) * weights)
-        laws.append((residual, 1 - (found[0] + found[1] * ends**-exponent)))
-    return min(laws, key=lambda law: law[0])[1]

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.photos.scenes import SCENES, change_scene
 
 TRANSFORMS = (  # the first row is the study of FIUBA; `mild` is what fine-tuning sees
     *("none", "rotation", "horizontal_flip", "vertical_flip", "colour_jitter", "geometric"),
@@ -28,22 +29,25 @@ _DRAWING = threading.Lock()  # torchvision draws from torch's one global generat
 
 
 def check_transform(name: str) -> None:
-    """WastebookError, with the nearest names, where there is no transform `name`."""
-    if name not in TRANSFORMS:
-        raise WastebookError(f"There is no transform {name!r}. {did_you_mean(name, TRANSFORMS)}")
+    """WastebookError, with the nearest names, where there is no transform or scene `name`."""
+    if name not in (*TRANSFORMS, *SCENES):
+        raise WastebookError(f"There is no transform {name!r}. {did_you_mean(name, [*TRANSFORMS, *SCENES])}")
 
 
 def transform_photo(photo: np.ndarray, name: str, key: str) -> np.ndarray:
-    """A random copy of `photo`, (H, W, 3) uint8 in and out, under the transform `name`; the same for the same
-    `key`, whatever the threads, batches or order."""
+    """A random copy of `photo`, (H, W, 3) uint8 in and out, under the transform or scene `name`; the same
+    for the same `key`, whatever the threads, batches or order."""
     check_transform(name)
     if name == "none":
         return photo
+    seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7])
+    if name in SCENES:
+        return change_scene(photo, name, seed)
     transform = _make_transform(name, photo.shape[:2])
     import torch
 
     with _DRAWING, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:7]))
+        torch.manual_seed(seed)
         return np.asarray(transform(Image.fromarray(photo)))
 
 
