@@ -1,6 +1,5 @@
 """The command line. Each command imports what it needs when it is called, so that help comes at once."""
 
-import errno
 import io
 import os
 import shutil
@@ -22,6 +21,7 @@ from wastebook import paths
 from wastebook.errors import WastebookError
 
 data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
+PLACES = "Free some room there or name another place: WASTEBOOK_CACHE for what is cached, --run for a run."
 TITLE = "A reproducible report book on telling waste apart in photos."
 commands = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
 commands.add_typer(data, name="data")
@@ -50,8 +50,7 @@ def main() -> None:
     except WastebookError as error:
         message = str(error)
     except OSError as error:
-        full = " Free some where the runs and the cache are." if error.errno == errno.ENOSPC else ""
-        message = f"{type(error).__name__}: {error}.{full}"
+        message = f"{type(error).__name__}: {error}. {PLACES if error.filename else ''}".strip()
     except SystemExit as end:
         if end.code in (130, 143):
             console.print("Interrupted: the same command carries on from here.", highlight=False)
@@ -59,16 +58,17 @@ def main() -> None:
     _say(message)
     if "--json" in sys.argv:
         print_json(data={"errors": [message]})
-    sys.exit(2 if sys.argv[1:2] == ["compare"] else 1)  # 1 says there that runs differ
+    where = ("compare" in sys.argv[1:2], sys.argv[1:3] == ["data", "check"], "--from" in sys.argv)
+    sys.exit(2 if any(where) else 1)  # 2 where 1 says something else
 
 
 def _say(error: str) -> None:
     console.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_table(rows: Sequence[Mapping[Any, Any]]) -> None:
-    """Rows as a table on stdout, its columns the rows' keys."""
-    if rows:
+def _print_tables(*tables: Sequence[Mapping[Any, Any]]) -> None:
+    """Tables of rows on stdout, their columns the rows' keys."""
+    for rows in filter(None, tables):
         table = Table(*(Column(name.replace("_", " "), overflow="fold") for name in rows[0]), box=None)
         for row in rows:
             cells = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values())
@@ -79,6 +79,7 @@ def _print_table(rows: Sequence[Mapping[Any, Any]]) -> None:
 @commands.command(epilog="Example: wastebook build --run mine --set '*.dataset=/path/to/photos'")
 def build(
     profile: Annotated[str, typer.Option(help="quick, full, or a file of parameters by chapter.")] = "quick",
+    from_: Annotated[str | None, typer.Option("--from", help="Repeat the run of this run.yml.")] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run (default: the profile's).")] = None,
     chapter: Annotated[list[str] | None, typer.Option(help="Only this and what it needs. Repeats.")] = None,
     set_: Annotated[list[str] | None, Setting("--set", metavar="CHAPTER.PARAMETER=VALUE")] = None,
@@ -90,8 +91,11 @@ def build(
     from wastebook.book.build import build as build_book
     from wastebook.edition import BOOK
 
-    folder = paths.run_folder(run or Path(profile).stem)
-    outcome = build_book(BOOK, folder, profile, set_ or [], chapter or [], jobs, renderer)
+    name = run or (f"{Path(from_).resolve().parent.name}-again" if from_ else Path(profile).stem)
+    if from_:  # whether servers of weights answer goes by what was found then
+        os.environ["WASTEBOOK_RUN"] = str(Path(from_).parent)
+    asked = (from_ or profile, set_ or [], chapter or [], jobs, renderer, bool(from_))
+    outcome = build_book(BOOK, paths.run_folder(name), *asked)
     for error in outcome["errors"]:
         _say(error)
     if as_json:
@@ -160,24 +164,24 @@ def predict(
 
 @commands.command(epilog="Example: wastebook compare full again --json")
 def compare(
-    first: Annotated[str, typer.Argument(metavar="RUN", help="A run, a name under runs/ or a folder.")],
-    second: Annotated[str, typer.Argument(metavar="[RUN]", help="Another, or `reference`.")] = "reference",
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Names under runs/, or folders.")],
     as_json: Json = False,
 ) -> None:
-    """Say which scores of two runs differ beyond their intervals. The exit code is 1 where some do."""
+    """Say which scores of runs differ from the first's beyond their intervals, and which parameters; of one,
+    from the reference's. Exit code 0: none, 1: some, 2: they cannot be compared."""
     from wastebook.report.reference import compare_runs, find_results
 
-    outcome = compare_runs(*map(find_results, (first, second)))
+    compared = runs if len(runs) > 1 else [*runs, "reference"]
+    outcome = compare_runs({name: find_results(name) for name in compared})
     if as_json:
         print_json(data=outcome)
     else:
-        _print_table(outcome["differ"])
+        _print_tables(outcome["unlike"], outcome["differ"])
         count = f"{len(outcome['differ']):,} of {outcome['shared']:,}"
         print(f"{count} shared scores differ beyond their intervals; the largest difference:")
-        _print_table([outcome["largest"]])
-        only = {first: outcome["only_first"], second: outcome["only_second"]}
-        notes = [f"Only in {where}: {', '.join(models)}" for where, models in only.items() if models]
-        console.print(*notes, *outcome["notes"], sep="\n", highlight=False, markup=False)
+        _print_tables([outcome["largest"]])
+        notes = [f"Not in {run}: {', '.join(models)}" for run, models in outcome["lacking"].items() if models]
+        console.print(*notes, sep="\n", highlight=False, markup=False)
     raise typer.Exit(1 if outcome["differ"] else 0)
 
 
@@ -215,7 +219,7 @@ def data_list(as_json: Json = False) -> None:
     from wastebook.data.datasets import describe_datasets
 
     rows = describe_datasets().to_dict("records")
-    print_json(data=rows) if as_json else _print_table(rows)
+    print_json(data=rows) if as_json else _print_tables(rows)
 
 
 @data.command("fetch", epilog="Example: wastebook data fetch trashnet")
@@ -235,19 +239,14 @@ def data_check(
     from wastebook.data.checkup import examine
     from wastebook.photos.collection import load_photos
 
-    try:
-        with console.status("Reading and comparing the photos"):
-            found = examine(load_photos(name))
-    except WastebookError as error:
-        found = {"errors": [str(error)], "remarks": []}
-        _say(str(error))
+    with console.status("Reading and comparing the photos"):
+        found = examine(load_photos(name))
     if as_json:
         print_json(data=found)
-    elif "errors" not in found:
-        for rows in (found["problems"], found["duplicates"], found["classes"]):
-            _print_table(rows)
+    else:
+        _print_tables(found["problems"], found["duplicates"], found["classes"])
         print(*found["told"], *found["remarks"], sep="\n")
-    raise typer.Exit(2 if "errors" in found else 1 if found["remarks"] else 0)
+    raise typer.Exit(1 if found["remarks"] else 0)
 
 
 @data.command("sample", epilog="Example: wastebook data sample --photos 120 --seed 7")
@@ -290,7 +289,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         print_json(data={"ready": not missing, "found": table})
     else:
-        _print_table(table)
+        _print_tables(table)
         print("The book cannot be built: see what is missing." if missing else "The book can be built.")
     raise typer.Exit(1 if missing else 0)
 

@@ -36,22 +36,24 @@ def prepare(parameters: Parameters) -> Prepared:
     from wastebook.data.copies import walk_files  # slow: not before all is checked
 
     sets: dict[str, Any] = {}
+    facts: dict[str, dict[str, Any]] = {}
     tables, hashes = {}, {}
     for chapter, values in parameters.items():
+        found = weights_found(values.get(WEIGHTS, "random"))
+        facts[chapter] = {"data": {}, "servers": {name: up for name, up in found.items() if "://" in name}}
         if DATASET in values:
             data = _load(values)
             other = sets.setdefault(data.name, data)
             if other.root != data.root:
                 both = f"{other.root} and {data.root}"
                 raise WastebookError(f"Two data sets are called {data.name}, {both}: rename one folder.")
+            facts[chapter]["data"] = {data.name: _describe(data)}
             tables[chapter] = hashlib.sha256(data.files.to_csv(index=False).encode()).hexdigest()
         files = walk_files(Path(values[PHOTOS]))[0] if values.get(PHOTOS) else {}
         stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
         hashes[chapter] = repr((tables.get(chapter), stamps))
     _load_once.cache_clear()  # by the next time they may be others
-    asked = any(values.get(WEIGHTS) == "auto" for values in parameters.values())
-    servers = {name: up for name, up in weights_found().items() if "://" in name} if asked else {}
-    return {"data": {name: _describe(data) for name, data in sets.items()}, "servers": servers}, hashes
+    return facts, hashes
 
 
 def _load(values: Values) -> Any:

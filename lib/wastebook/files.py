@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 
 from wastebook.errors import WastebookError
@@ -43,6 +44,11 @@ def write_text(file: Path, text: str) -> None:
     """Write `text` to `file` in UTF-8, whole or not at all."""
     with atomic_write(file) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def write_yaml(file: Path, content: Any) -> None:
+    """Write plain values to `file` as YAML, in their order."""
+    write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def as_written(name: Any) -> str:

@@ -57,7 +57,24 @@ def find_run(name: str, part: str) -> Path:
     return folder
 
 
+def read_yaml(file: Path) -> dict[str, Any]:
+    """What a file holds by name; nothing where it is not there. WastebookError where it cannot be read."""
+    try:
+        return {**(yaml.safe_load(file.read_text(encoding="utf-8")) or {})} if file.exists() else {}
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+        raise WastebookError(
+            f"{file} is not YAML of names and values: {' '.join(str(error).split())}"
+        ) from error
+
+
 def read_record(run: Path) -> dict[str, Any]:
-    """What `run.yml` says of a run; empty where there is none yet."""
-    file = run / "run.yml"
-    return (yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else None) or {}
+    """What a run (or the reference) is: what `run.yml` says that was asked for, and over it what each chapter
+    says that it was made of; of what they all say, the newest."""
+    made = [(file.stem, read_yaml(file)) for file in sorted(run.glob("chapters/*.yml"))]
+    made += [(file.parent.name, read_yaml(file)) for file in sorted(run.glob("*/*/run.yml"))]
+    record = read_yaml(run / "run.yml")
+    parameters, data = record.get("parameters", {}), {} if made else record.get("data", {})
+    for chapter, one in sorted(made, key=lambda each: str(each[1].get("written"))):
+        parameters, data = parameters | {chapter: one.get("parameters", {})}, data | one.get("data", {})
+        record |= one
+    return record | {"parameters": parameters, "data": data}

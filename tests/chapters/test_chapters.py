@@ -320,7 +320,7 @@ def run(tmp_path_factory):
     def run_up_to(chapter):
         for name, values in plan(BOOK, "quick", wanted=[chapter]).items():
             if name not in done:
-                done[name] = run_chapter(read(name), name, values, folder, paths.CHAPTERS)
+                done[name] = run_chapter(read(name), name, {"parameters": values}, folder, paths.CHAPTERS)
         return folder
 
     return run_up_to

@@ -1,7 +1,6 @@
 """A chapter executed, on tiny notebooks: what it leaves when whole, and when it fails."""
 
 import errno
-import json
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from wastebook import paths
 from wastebook.book import execute, work
 from wastebook.errors import WastebookError
 from wastebook.files import exclusive_lock
@@ -46,7 +46,7 @@ def run_chapter(run, *sources, parameters=None, follow=lambda state: None):
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
     given = {"count": 3, "name": None} | (parameters or {})
-    return execute.run_chapter(notebook, "01-first", given, run, run.parent, follow)
+    return execute.run_chapter(notebook, "01-first", {"parameters": given}, run, run.parent, follow)
 
 
 def cell(notebook: Path, label: str) -> nbformat.NotebookNode:
@@ -182,7 +182,7 @@ def test_no_space_left(book, monkeypatch):
     with pytest.raises(WastebookError, match="no space left"):
         run_chapter(run, "1")
     assert not list((run / work.BUILD).rglob(f"{work.STAGE}*"))
-    assert json.loads((run / work.BUILD / "01-first.json").read_text())["state"] == "failed"
+    assert paths.read_yaml(run / work.BUILD / "01-first.yml")["state"] == "failed"
 
 
 def test_one_process_a_chapter(book, monkeypatch):
@@ -211,7 +211,7 @@ def test_the_python_at_hand_runs_a_notebook(book, metadata):
         new_code_cell("import sys\nprint(sys.executable)", id="b"),
     ]
     notebook = new_notebook(cells=cells, metadata=metadata)
-    executed = execute.run_chapter(notebook, "01-first", {}, book / "run", book)
+    executed = execute.run_chapter(notebook, "01-first", {"parameters": {}}, book / "run", book)
     assert cell(executed, "sys").outputs[0].text.strip() == sys.executable
     assert nbformat.read(executed, as_version=4).metadata.kernelspec.name == "python3"
 

@@ -112,7 +112,8 @@ def test_what_is_wrong_is_said_before_anything_starts(book, profile, settings, w
     ("text", "message"),
     [
         ("a: [", "is not YAML"),
-        ("- a", "parameters by chapter"),
+        ("- a", "is not YAML of names and values"),
+        ("a: 1", "parameters by chapter"),
         ("02-baseline: {rate: fast}", "02-baseline.rate = 'fast'"),
         ("05-xception: {}", "No chapter is called '05-xception'"),
     ],
@@ -121,6 +122,22 @@ def test_a_bad_profile(book, tmp_path, text, message):
     (tmp_path / "mine.yml").write_text(text)
     with pytest.raises(WastebookError, match=re.escape(message)):
         project.plan(book, "mine.yml")
+
+
+@pytest.mark.fault("disk and places", "a run.yml that is damaged", "a line names it")
+@pytest.mark.parametrize("text", ["a: [", "- a", "- ab", "\0", "text", "parameters: {a: 1}"])
+def test_a_damaged_run(book, tmp_path, text):
+    (tmp_path / "run.yml").write_text(text)
+    with pytest.raises(WastebookError, match=re.escape(f"{tmp_path / 'run.yml'} ")) as error:
+        project.load_profile(book, str(tmp_path / "run.yml"))
+    assert len(str(error.value).split("\n")) == 1
+
+
+def test_a_run_is_a_profile_too(book, tmp_path):
+    (tmp_path / "run.yml").write_text("parameters: {01-exploration: {photos: 2}, 02-baseline: {rate: 0.5}}")
+    (tmp_path / "chapters" / "02-baseline.yml").write_text("parameters: {rate: 0.25}")
+    planned = project.plan(book, "run.yml")
+    assert (planned["01-exploration"]["photos"], planned["02-baseline"]["rate"]) == (2, 0.25)
 
 
 def test_needs_that_are_not_there_or_go_round(book):

@@ -28,7 +28,8 @@ from wastebook.book.plan import Book
 from wastebook.errors import WastebookError
 
 def prepare(parameters):
-    return {"data": {"rain": {"name": "rain", "days": 3}}}, dict.fromkeys(parameters, "rain")
+    facts = {"data": {"rain": {"name": "rain", "days": 3}}}
+    return dict.fromkeys(parameters, facts), dict.fromkeys(parameters, "rain")
 
 def finish(run, site):
     (site / "finished.txt").write_text("yes")
@@ -157,8 +158,8 @@ def main_of(page):
 
 def test_an_interrupted_build_leaves_nothing_running(weather):
     process = weather.start("rain.wait=100")
-    state = weather.run / ".build" / "01-rain.json"
-    while not state.exists() or json.loads(state.read_text()).get("cell") != 3:
+    state = weather.run / ".build" / "01-rain.yml"
+    while not state.exists() or yaml.safe_load(state.read_text()).get("cell") != 3:
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
     family = psutil.Process(process.pid).children(recursive=True)
@@ -208,6 +209,28 @@ def test_a_failed_chapter_fails_the_build_and_nothing_else(weather):
     assert "AssertionError: no rain below zero" in error and outcome["page"] is None
     assert json.loads((weather.run / "results" / "01-rain.json").read_text()) == {"days": 4}
     assert (weather.run / "site" / "index.html").exists()
+    asked = yaml.safe_load((weather.run / "run.yml").read_text())["parameters"]["01-rain"]["days"]
+    made = paths.read_record(weather.run)["parameters"]["01-rain"]["days"]
+    assert (asked, made) == (-1, 4)  # what a run says of itself is what its results are of
+
+
+@pytest.mark.fault("kills", "a chapter that fails", "a page in its place says why, the others are there")
+def test_what_is_whole_is_printed_beside_what_failed(weather):
+    weather.write_sun("assert False, 'no <b>sun</b> {{< x >}}'")
+    states, outcome, _ = weather.print("rain.days=5")
+    assert states == {"01-rain": "done", "02-sun": "failed"} and len(outcome["errors"]) == 1
+    site = Path(outcome["page"]).parent
+    assert "rained for 5 days" in str(main_of(site / "chapters" / "01-rain.html"))
+    sun = main_of(site / "chapters" / "02-sun.html")
+    assert sun.h1.get_text().endswith("Sun (not made)")
+    assert "AssertionError: no <b>sun</b> {{< x >}}" in sun.get_text() and "logs/02-sun.log" in sun.get_text()
+    assert f"wastebook chapter 02-sun --run '{weather.run}'" in sun.get_text()
+    contents = BeautifulSoup((site / "index.html").read_text(), "html.parser").select_one("nav").get_text()
+    assert "Sun (not made)" in contents
+    weather.write_sun()
+    states, outcome, _ = weather.print("rain.days=5")
+    assert states == {"01-rain": "reused", "02-sun": "done"}
+    assert "not made" not in (Path(outcome["page"]).parent / "chapters" / "02-sun.html").read_text()
 
 
 def test_a_deck_of_what_was_kept(tmp_path):

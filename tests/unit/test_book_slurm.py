@@ -1,7 +1,6 @@
 """The graph of chapters on Slurm: two nodes on this machine, by Snakemake's plugin, as docs/slurm has it."""
 
 import getpass
-import json
 import os
 import shutil
 import socket
@@ -162,8 +161,8 @@ def gated(root):
 
 def waiting(book, chapter):
     """Whether a chapter waits for its file."""
-    state = book.run / ".build" / f"{chapter}.json"
-    return state.exists() and json.loads(state.read_text()).get("name") == "import pathlib, time"
+    state = book.run / ".build" / f"{chapter}.yml"
+    return paths.read_yaml(state).get("name") == "import pathlib, time"
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Processes that are killed or stopped at work on a run: nothing goes on, and the next makes it good."""
 
 import itertools
-import json
 import os
 import random
 import signal
@@ -16,6 +15,7 @@ import psutil
 import pytest
 from test_book_press import Weather
 
+from wastebook import paths
 from wastebook.book import work
 from wastebook.book.render import replace_site
 from wastebook.errors import WastebookError
@@ -198,6 +198,7 @@ def made_by(weather):
     parts = ("results", "chapters", "site/chapters", "site/index.html")
     files = [weather.run / part for part in parts if (weather.run / part).is_file()]
     files += [file for part in parts for file in (weather.run / part).rglob("*") if file.is_file()]
+    files = [file for file in files if file.suffix != ".yml"]  # which say when
     return {file.relative_to(weather.run).as_posix(): file.read_bytes() for file in files}
 
 
@@ -235,6 +236,22 @@ def test_each_kill_is_made_good(weather, record_property):
     kill_often(weather, 50, lambda unbroken: check_unbroken(weather, unbroken))
 
 
+def test_a_run_is_repeated(weather):
+    """It was asked for anew with other parameters, and killed before anything came of that."""
+    first, again = weather.run, weather.root / "again"
+    (weather.root / "_summary.md").write_text("It rained.")
+    weather.print("rain.days=2")
+    asked = (first / "run.yml").read_text()
+    (first / "run.yml").write_text(asked.replace("days: 2", "days: 4"))
+    done = run_command(weather, "build", "--from", str(first / "run.yml"), "--run", str(again))
+    _, said = done.communicate(timeout=120)
+    assert done.returncode == 0 and "days: 2" in asked, said
+    for part in ("results/01-rain.json", "chapters/01-rain.ipynb", "chapters/02-sun.ipynb"):
+        assert (again / part).read_bytes() == (first / part).read_bytes()
+    record = paths.read_record(again)
+    assert record["parameters"] == {"01-rain": {"days": 2, "wait": 0.0}, "02-sun": {}}
+
+
 def run_command(weather, *arguments):
     command = [sys.executable, "-c", COMMAND, str(weather.root), *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -252,8 +269,8 @@ def test_signals_end_all(weather, command, number):
     for folder in ("chapters", "results"):
         (weather.run / folder).mkdir(parents=True)
     process = run_command(weather, command, "--run", str(weather.run), *waits)
-    state = weather.run / work.BUILD / "01-rain.json"
-    while not state.exists() or json.loads(state.read_text()).get("cell") != 3:
+    state = weather.run / work.BUILD / "01-rain.yml"
+    while not state.exists() or paths.read_yaml(state).get("cell") != 3:
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
     for other in ("render", "slides") if number == "SIGHUP" else ():

@@ -55,6 +55,7 @@ def test_starting_imports_nothing_heavy():
         (("render", "never-built"), "never-built"),
         (("chapter", "99"), "No chapter is called '99'"),
         (("compare", "never-built"), "'never-built'"),
+        (("build", "--from", "pyproject.toml"), "pyproject.toml is not a run's"),
         (("reference", "never-built"), "'never-built'"),
         (("data", "fetch", "trashnets"), "Did you mean trashnet?"),
     ],
@@ -62,7 +63,7 @@ def test_starting_imports_nothing_heavy():
 def test_a_mistake_is_an_error_of_a_line_or_two(call, monkeypatch, tmp_path, arguments, message):
     monkeypatch.setattr(paths, "RUNS", tmp_path)
     code, stdout, stderr = call(*arguments)
-    assert (code, stdout) == (2 if arguments[0] == "compare" else 1, "")
+    assert (code, stdout) == (2 if {"compare", "--from"} & {*arguments} else 1, "")
     assert message in stderr and len(stderr.strip().split("\n")) <= 2
     assert not list(tmp_path.iterdir())
 
@@ -80,6 +81,25 @@ def test_no_space_left_is_said_in_a_line(call, monkeypatch):
     code, _, stderr = call("build")
     assert code == 1 and len(stderr.split("\n")) == 2
     assert "No space left on device: '/runs/sample'. Free some" in stderr
+
+
+@pytest.mark.fault(
+    "disk and places", "a cache or a run where nothing can be written", "a line names it, and the way out"
+)
+@pytest.mark.parametrize("place", ["a file", "below a file/more"])
+@pytest.mark.parametrize("command", ["data check", "build --chapter exploration --run"])
+def test_a_place_that_cannot_be_written_to(call, monkeypatch, tmp_path, sample, command, place):
+    for name in ("a file", "below a file"):
+        (tmp_path / name).touch()
+    if command == "data check":
+        monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / place))
+        given = ["data", "check", str(sample.root)]
+    else:
+        given = [*command.split(), str(tmp_path / place)]
+    code, _, stderr = call(*given)
+    assert code in (1, 2) and len(stderr.strip().split("\n")) == 1
+    assert str(tmp_path / place) in stderr and "WASTEBOOK_CACHE" in stderr and "--run" in stderr
+    assert (tmp_path / "a file").read_bytes() == b""
 
 
 @pytest.mark.fault("disk and places", "output in an encoding that lacks a name's letters", "nothing is lost")
@@ -106,7 +126,8 @@ def test_an_interruption_says_how_to_go_on(call, monkeypatch):
 def test_data_list(call):
     code, stdout, _ = call("data", "list", "--json")
     sets = {entry["name"]: entry for entry in json.loads(stdout)}
-    assert code == 0 and set(sets) == {"sample", "sample-binary", "trashnet", "waste-classification"}
+    names = {"sample", "sample-binary", "sample-elsewhere", "trashnet", "waste-classification", "household"}
+    assert code == 0 and set(sets) == names
     assert sets["sample"]["where"] == "drawn when needed"
     assert call("data", "list")[0] == 0
 
@@ -143,7 +164,10 @@ def test_chapter_takes_the_parameters_of_its_run(call, monkeypatch, tmp_path):
     known = {"dataset": plan.Parameter(str, "sample"), "count": plan.Parameter(int, 1)}
     monkeypatch.setattr(plan, "parameters_of", lambda notebook: known)
     ran = []
-    monkeypatch.setattr("wastebook.book.build.run_chapter", lambda *arguments: ran.append(arguments[1:4]))
+    monkeypatch.setattr(
+        "wastebook.book.build.run_chapter",
+        lambda *arguments: ran.append((arguments[1], arguments[2]["parameters"], arguments[3])),
+    )
     monkeypatch.setattr(edition, "BOOK", edition.BOOK._replace(prepare=lambda parameters: ({}, {})))
     record = {"parameters": {"01-exploration": {"count": 7, "gone": 1}}}
     write_text(tmp_path / "mine" / "run.yml", yaml.safe_dump(record))
@@ -196,7 +220,8 @@ def test_compare_says_what_differs(call, monkeypatch, tmp_path):
         row = ("sample", *model, "grouped", "test", "accuracy", value, value - 0.02, value + 0.02)
         pd.DataFrame([row], columns=columns).to_parquet(folder / "scores.parquet")
     code, stdout, _ = call("compare", "one", "two")
-    assert code == 1 and "1 of 1 shared scores differ" in stdout and "-0.200" in stdout
+    assert code == 1 and "1 of 1 shared scores differ" in stdout and "0.700" in stdout
+    assert "0.890" in call("compare", "one", "two", "three")[1]
     assert call("compare", "one", "three")[0] == 0
     code, stdout, _ = call("compare", "one", "two", "--json")
     assert code == 1 and json.loads(stdout)["differ"][0]["model"] == "resnet18"

@@ -46,8 +46,9 @@ def test_weights_that_come_within_reach_make_chapters_stale(hub):
 def test_what_auto_comes_to_is_decided_once_for_all_chapters(hub, tmp_path, monkeypatch, up):
     hub["up"] = up
     facts, _ = edition.prepare({"02": {"weights": "auto"}, "03": {"weights": "imagenet"}})
-    assert edition.HUB in facts["servers"] and set(facts["servers"].values()) == {up}
-    (tmp_path / "run.yml").write_text(yaml.safe_dump(facts))
+    assert edition.HUB in facts["02"]["servers"] and set(facts["02"]["servers"].values()) == {up}
+    assert facts["03"]["servers"] == {}
+    (tmp_path / "run.yml").write_text(yaml.safe_dump(facts["02"]))
     monkeypatch.undo()
     monkeypatch.setenv("WASTEBOOK_RUN", str(tmp_path))
 
@@ -64,7 +65,7 @@ def test_what_auto_comes_to_is_decided_once_for_all_chapters(hub, tmp_path, monk
 
 def test_no_server_is_asked_where_no_chapter_leaves_weights_open(hub):
     facts, _ = edition.prepare({"02-baseline": {"weights": "random"}, "01-exploration": {}})
-    assert facts["servers"] == {}
+    assert all(one["servers"] == {} for one in facts.values())
 
 
 def test_weights_are_known_by_their_content(hub, tmp_path, monkeypatch):
@@ -84,7 +85,7 @@ def test_data_sets_are_prepared_once_and_known_by_their_photos(sample, tmp_path)
     values = {"dataset": str(sample.root), "photos_per_class": 3}
     parameters = {"01": values, "02": values | {"photos_dir": str(tmp_path)}, "03": {"seed": 1}}
     facts, hashes = edition.prepare(parameters)
-    assert facts["data"][sample.root.name]["photos"] == len(sample.photos)
+    assert facts["01"]["data"][sample.root.name]["photos"] == len(sample.photos)
     assert len(set(hashes.values())) == 3
     photo.write_bytes(b"another")
     _, again = edition.prepare(parameters)

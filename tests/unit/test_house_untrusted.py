@@ -80,7 +80,7 @@ def go_on_in_keras(file):
 
 
 def read_run(file):
-    with pytest.raises(yaml.YAMLError):
+    with pytest.raises(WastebookError, match="is not YAML"):
         paths.read_record(file.parent)
 
 

@@ -279,6 +279,25 @@ def test_input_is_normalised_as_the_weights_want(few):
     torch.testing.assert_close(as_input(backbone, pixels), expected, check_stride=False)
 
 
+@pytest.mark.fault(
+    "weights and caches", "a damaged zip in WASTEBOOK_WEIGHTS", "a line names it, and the way out"
+)
+@pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:-7], lambda whole: whole[7:99]])
+def test_a_damaged_zip_of_weights(damage, weights, monkeypatch, tmp_path):
+    file, _ = weights
+    with zipfile.ZipFile(tmp_path / "weights.ZIP", "w") as archive:
+        archive.write(file, file.name)
+    whole = bytearray((tmp_path / "weights.ZIP").read_bytes())
+    (tmp_path / "weights.ZIP").write_bytes(damage(whole))
+    monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(tmp_path / "weights.ZIP"))
+    with pytest.raises(WastebookError, match=r"weights\.ZIP is broken or half copied"):
+        load_backbone("test_resnet", "imagenet")
+    whole[len(whole) // 2] ^= 255  # what only its checksum finds
+    (tmp_path / "weights.ZIP").write_bytes(whole)
+    with pytest.raises(WastebookError, match=r"weights\.ZIP is broken or half copied \(Bad CRC"):
+        load_backbone("test_resnet", "imagenet")
+
+
 @pytest.mark.fault("weights and caches", "weights unpacked from a zip damaged in the cache", "unpacked anew")
 @pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:-7], lambda whole: whole[::-1]])
 def test_unpacked_weights_that_are_damaged_are_unpacked_anew(damage, weights, monkeypatch, tmp_path):

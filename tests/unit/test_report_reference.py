@@ -1,6 +1,5 @@
 """Two runs held against one another, and the reference that a run leaves."""
 
-import json
 import re
 
 import pandas as pd
@@ -38,10 +37,16 @@ def write_run(folder, scores, data=("trashnet",), drawn=False):
     record = {"written": "2026", "commit": "abc", "hardware": {"cores": 2}, "versions": {"python": "3.11"}}
     facts = {"photos": 400, "fingerprint": "f" * 64, "drawn": drawn}
     record["data"] = {name: {"name": name, **facts} for name in data}
-    record["parameters"] = {"04-efficientnet": {"dataset": "trashnet"}}
-    write_text(folder / "run.yml", yaml.safe_dump(record))
-    write_text(folder / ".build" / "04-efficientnet.json", json.dumps({"seconds": 12.3}))
+    write_text(folder / "run.yml", yaml.safe_dump({"parameters": {"04-efficientnet": {"seeds": [9]}}}))
+    record |= {"seconds": 12.3, "parameters": {"dataset": "trashnet", "seeds": [0, 1]}}
+    write_text(folder / "chapters" / "04-efficientnet.yml", yaml.safe_dump(record))
     return folder
+
+
+def change_record(run, **changes):
+    """Change what the chapter of a run says that it was made of."""
+    file = run / "chapters" / "04-efficientnet.yml"
+    write_text(file, yaml.safe_dump(yaml.safe_load(file.read_text()) | changes))
 
 
 @pytest.fixture
@@ -56,9 +61,11 @@ def empty_reference(tmp_path, monkeypatch):
 
 
 def test_a_run_does_not_differ_from_itself(run):
-    outcome = reference.compare_runs(run, run)
-    assert outcome["differ"] == [] and outcome["notes"] == []
-    assert outcome["shared"] == 4 and outcome["largest"]["difference"] == 0
+    outcome = reference.compare_runs({"one": run, "again": run})
+    assert outcome["differ"] == outcome["unlike"] == []
+    assert outcome["shared"] == 4 and outcome["largest"]["one"] == outcome["largest"]["again"] == 0.8
+    with pytest.raises(WastebookError, match="itself"):
+        reference.compare_runs({"one": run})
 
 
 def test_what_differs_beyond_its_interval_is_said(run, tmp_path):
@@ -66,11 +73,16 @@ def test_what_differs_beyond_its_interval_is_said(run, tmp_path):
     changed.loc[0, ["value", "low", "high"]] += 0.3
     changed.loc[1, ["value", "low", "high"]] += 0.005
     other = write_run(tmp_path / "other", changed[changed["network"] == "resnet18"])
-    outcome = reference.compare_runs(run, other)
+    change_record(other, commit="def", parameters={"dataset": "trashnet", "seeds": [0], "views": 2})
+    outcome = reference.compare_runs({"one": run, "again": run, "other": other})
     (differs,) = outcome["differ"]
     assert (differs["network"], differs["metric"]) == ("resnet18", "accuracy")
-    assert differs["difference"] == pytest.approx(0.3)
-    assert outcome["only_first"] == [f"trashnet/{LARGE.id}"] and outcome["only_second"] == []
+    assert (differs["one"], differs["again"], differs["other"]) == (0.8, 0.8, pytest.approx(1.1))
+    assert outcome["largest"] == differs and outcome["shared"] == 4
+    assert outcome["lacking"] == {"one": [], "again": [], "other": [f"trashnet/{LARGE.id}"]}
+    commit = {"what": "commit", "one": "abc", "again": "abc", "other": "def"}
+    seeds = {"what": "parameters.04-efficientnet.seeds", "one": "[0, 1]", "again": "[0, 1]", "other": "[0]"}
+    assert outcome["unlike"] == [commit, seeds]  # as it says that it was made, whatever was asked for since
 
 
 def test_models_are_told_apart_by_every_column_and_scores_without_an_interval_never_differ():
@@ -83,21 +95,22 @@ def test_models_are_told_apart_by_every_column_and_scores_without_an_interval_ne
 def test_runs_without_a_score_in_common_cannot_be_compared(run, tmp_path):
     other = write_run(tmp_path / "other", scores_table(dataset="another"))
     with pytest.raises(WastebookError, match="no score in common"):
-        reference.compare_runs(run, other)
+        reference.compare_runs({"run": run, "other": other})
     with pytest.raises(WastebookError, match="no scores in"):
-        reference.compare_runs(run, tmp_path / "nothing")
+        reference.compare_runs({"run": run, "nothing": tmp_path / "nothing"})
 
 
 def test_the_reference_is_what_the_run_found(run, empty_reference):
     with pytest.raises(WastebookError, match="no scores in"):
-        reference.compare_runs(run, reference.find_results("reference"))
+        reference.compare_runs({"run": run, "reference": reference.find_results("reference")})
     (folder,) = reference.write_reference(run)
     assert folder == empty_reference / "trashnet" / "04-efficientnet"
     assert {file.name for file in folder.iterdir()} == {"scores.csv", "values.json", "run.yml"}
     facts = yaml.safe_load((folder / "run.yml").read_text())
     assert (facts["seconds"], facts["versions"]["python"]) == (12.3, "3.11")
     assert facts["data"]["trashnet"]["photos"] == 400
-    assert reference.compare_runs(run, reference.find_results("reference"))["differ"] == []
+    places = {"run": run, "reference": reference.find_results("reference")}
+    assert reference.compare_runs(places)["differ"] == []
     assert len(reference.reference_scores("trashnet", "f" * 64)) == 4
     assert reference.reference_scores("sample", "f" * 64).empty
 
@@ -114,18 +127,14 @@ def test_a_table_goes_to_the_data_sets_of_its_rows(tmp_path, empty_reference):
 
 def test_other_photos_and_versions_are_noted(run, empty_reference):
     reference.write_reference(run)
-    record = yaml.safe_load((run / "run.yml").read_text())
-    record["data"]["trashnet"]["fingerprint"] = "0" * 64
-    record["versions"]["python"] = "3.12"
-    write_text(run / "run.yml", yaml.safe_dump(record))
-    notes = reference.compare_runs(run, empty_reference)["notes"]
-    assert notes == ["Not the same photos of trashnet.", "Not the same versions."]
+    change_record(run, data={"trashnet": {"fingerprint": "0" * 64}}, versions={"python": "3.12"})
+    unlike = reference.compare_runs({"run": run, "kept": empty_reference})["unlike"]
+    assert {row["what"] for row in unlike} == {"versions.python", "data.trashnet.fingerprint"}
 
 
 def test_data_sets_of_one_name_are_not_mixed(run, empty_reference):
     reference.write_reference(run)
-    text = (run / "run.yml").read_text().replace("f" * 64, "0" * 64)
-    write_text(run / "run.yml", text)
+    change_record(run, data={"trashnet": {"fingerprint": "0" * 64}})
     with pytest.raises(WastebookError, match="of other photos"):
         reference.write_reference(run)
     assert reference.reference_scores("trashnet", "0" * 64).empty

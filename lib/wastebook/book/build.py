@@ -12,8 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,17 +20,16 @@ from typing import Any
 
 import joblib
 import psutil
-import yaml
 
 from wastebook.book import plan
 from wastebook.book.deck import make_slides
-from wastebook.book.execute import State, follower, run_chapter
+from wastebook.book.execute import Record, State, follower, run_chapter
 from wastebook.book.plan import Book, Parameters
 from wastebook.book.render import find_renderer, make_site
-from wastebook.book.work import BUILD, at_work, remove_chapter
+from wastebook.book.work import BUILD, NOT_MADE, at_work, remove_chapter
 from wastebook.errors import WastebookError
-from wastebook.files import write_text
-from wastebook.paths import read_record
+from wastebook.files import write_text, write_yaml
+from wastebook.paths import read_record, read_yaml
 
 
 def build(
@@ -42,32 +40,33 @@ def build(
     wanted: Sequence[str] = (),
     jobs: int | None = None,
     renderer: str = "auto",
+    repeat: bool = False,
 ) -> dict[str, Any]:
     """Build the book in the folder `run`: `run`, `chapters` (state and seconds of each), `left_out` (why,
-    by chapter), `errors` and `page`, the page to open (None where a chapter failed: the site then stays as it
-    was).
+    by chapter), `errors` and `page`, the page to open (None where no chapter is whole or no site could be
+    made: the last one stays). To `repeat` a run, its `run.yml` is the profile: the same chapters and photos.
 
     WastebookError, before anything starts, for whatever is wrong with what was asked.
     """
     find_renderer(renderer)
+    repeated = read_record(Path(profile).parent) if repeat else {}
+    wanted = wanted or list(repeated.get("parameters", {}))
+    if repeat and (Path(profile).name != "run.yml" or not wanted):
+        raise WastebookError(f"{profile} is not a run's: name the run.yml of one.")
     asked = plan.plan(book, profile, settings, wanted)
     with at_work(run):
         left_out = plan.leave_out(book, asked)
         for chapter, why in left_out.items():
             print(f"{chapter} is left out: {why}.", file=sys.stderr)
             remove_chapter(run, chapter)
-        parameters = {name: values for name, values in asked.items() if name not in left_out}
-        data = prepare(book, run, parameters, afresh=not wanted, left_out=left_out)
-        began = time.time()
-        ended = _run_snakemake(book, run, parameters, data, jobs or 2)
-        states = _outcome(book, run, parameters, began)
+        records, data = prepare(book, run, asked, left_out, repeated)
+        before = {chapter: read_yaml(run / BUILD / f"{chapter}.yml") for chapter in records}
+        ended = _run_snakemake(book, run, records, data, jobs or 2)
+        states = _outcome(book, run, before)
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
         if ended and not errors:
             raise WastebookError(f"Snakemake failed, and no chapter did. What says why: {ended}")
-        ran = any(state["state"] == "done" for state in states.values())
-        if not errors and (book.chapters / "slides").is_dir() and (ran or not (run / "slides").exists()):
-            _bring_deck(book, run, renderer)
-        page = None if errors else str(make_site(book, run, renderer))
+        page = _make_pages(book, run, renderer, {state["state"] for state in states.values()}, errors)
     chapters = {
         name: {"state": state["state"], "seconds": round(state.get("seconds", 0), 1)}
         for name, state in sorted(states.items())
@@ -75,13 +74,22 @@ def build(
     return {"run": str(run), "chapters": chapters, "left_out": left_out, "errors": errors, "page": page}
 
 
-def _bring_deck(book: Book, run: Path, renderer: str) -> None:
-    """Make the deck that the site brings along; where that fails, say so and go on without."""
+def _make_pages(book: Book, run: Path, renderer: str, ended: set[str], errors: list[str]) -> str | None:
+    """Make the site and, where a chapter has run, the deck that it brings along; gives the page to open, None
+    where none is whole. What fails is told: of the site among the `errors`, without the deck it goes on."""
+    if ended <= {*NOT_MADE}:
+        return None
+    if (book.chapters / "slides").is_dir() and ("done" in ended or not (run / "slides").exists()):
+        try:
+            make_slides(book, run, renderer)
+        except WastebookError as error:
+            print(f"No slides: {error}", file=sys.stderr)
+            shutil.rmtree(run / "slides", ignore_errors=True)
     try:
-        make_slides(book, run, renderer)
+        return str(make_site(book, run, renderer))
     except WastebookError as error:
-        print(f"No slides: {error}", file=sys.stderr)
-        shutil.rmtree(run / "slides", ignore_errors=True)
+        errors.append(str(error))
+        return None
 
 
 def execute_chapter(book: Book, run: Path, name: str, given: Sequence[str]) -> Path:
@@ -89,7 +97,7 @@ def execute_chapter(book: Book, run: Path, name: str, given: Sequence[str]) -> P
     run; gives the executed notebook. Says on stderr where it stands."""
     chapter = plan.find_chapter(book, name)
     source = plan.read_chapter(book, chapter)
-    recorded = read_record(run).get("parameters", {}).get(chapter, {})
+    recorded = read_yaml(run / "run.yml").get("parameters", {}).get(chapter, {})
     values = {name: value for name, value in recorded.items() if name in plan.parameters_of(source)}
     for text in given:
         name, equals, value = text.partition("=")
@@ -98,31 +106,37 @@ def execute_chapter(book: Book, run: Path, name: str, given: Sequence[str]) -> P
         values[name] = plan.Text(value)
     complete = plan.check_parameters(book, chapter, values)
     with at_work(run):
-        if complete != recorded:
-            prepare(book, run, {chapter: complete}, afresh=False)
-        return run_chapter(source, chapter, complete, run, book.chapters, follower(chapter))
+        records, _ = prepare(book, run, {chapter: complete}, {}, {})
+        return run_chapter(source, chapter, records[chapter], run, book.chapters, follower(chapter))
 
 
 def prepare(
-    book: Book, run: Path, parameters: Parameters, afresh: bool, left_out: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """Make ready what chapters are made from, and keep in `run.yml` what the run is (over what is there
-    already, unless `afresh`). Gives the hash of each chapter's data."""
+    book: Book, run: Path, asked: Parameters, left_out: Mapping[str, str], repeated: Record
+) -> tuple[dict[str, Record], dict[str, str]]:
+    """Make ready what chapters are made from, and keep in `run.yml` what is asked of the run. Gives the
+    record of what each is to be made of, and the hash of its data. WastebookError where its data is not that
+    of the run to be `repeated`."""
+    parameters = {name: values for name, values in asked.items() if name not in left_out}
     facts, hashes = book.prepare(parameters)
-    earlier = {} if afresh else read_record(run)
-    for chapter in parameters:
-        earlier.get("left_out", {}).pop(chapter, None)
-    record = {
+    earlier = read_yaml(run / "run.yml")
+    record: Record = {
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
         "commit": commit(book.root),
         "hardware": hardware(),
         "versions": {"python": platform.python_version(), **plan.versions(declared_packages(book))},
-        **{name: {**earlier.get(name, {}), **one} for name, one in facts.items()},
-        "parameters": {**earlier.get("parameters", {}), **parameters},
-        "left_out": {**earlier.get("left_out", {}), **(left_out or {})},
     }
-    write_text(run / "run.yml", yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
-    return hashes
+    records = {name: record | facts.get(name, {}) | {"parameters": parameters[name]} for name in parameters}
+    for kind, one in (pair for found in facts.values() for pair in found.items()):
+        record[kind] = record.get(kind, {}) | one
+    for name, photos in record.get("data", {}).items():
+        if repeated.get("data", {}).get(name, photos) != photos:
+            raise WastebookError(f"What is here as {name} is not what that run was made of: bring it back.")
+    gone = {name: why for name, why in earlier.get("left_out", {}).items() if name not in asked} | {
+        **left_out
+    }
+    record |= {"parameters": earlier.get("parameters", {}) | asked, "left_out": gone}
+    write_yaml(run / "run.yml", record)
+    return records, hashes
 
 
 def declared_packages(book: Book) -> set[str]:
@@ -132,16 +146,16 @@ def declared_packages(book: Book) -> set[str]:
     return declared | {*book.computes} | ({book.distribution} if book.distribution else set())
 
 
-def _run_snakemake(book: Book, run: Path, parameters: Parameters, data: Mapping[str, str], jobs: int) -> str:
+def _run_snakemake(book: Book, run: Path, records: dict[str, Record], data: dict[str, str], jobs: int) -> str:
     """Have Snakemake run the chapters, and leave nothing running, however it ends: empty where it went well,
     otherwise the command that says what was wrong."""
     chapters = {
         name: {
-            "needs": [each for each in plan.read_by(book, name) if each in parameters],
-            "ingredients": plan.ingredients(book, name, values, data.get(name, "")),
-            "parameters": values,
+            "needs": [each for each in plan.read_by(book, name) if each in records],
+            "ingredients": plan.ingredients(book, name, record["parameters"], data.get(name, "")),
+            "record": record,
         }
-        for name, values in parameters.items()
+        for name, record in records.items()
     }
     cores = joblib.cpu_count()
     jobs = min(jobs, len(chapters), cores)
@@ -159,20 +173,23 @@ def _run_snakemake(book: Book, run: Path, parameters: Parameters, data: Mapping[
         return shlex.join(command) if process.wait() else ""
 
 
-def _outcome(book: Book, run: Path, chapters: Iterable[str], began: float) -> dict[str, State]:
-    """What became of each chapter (each after those it needs) of a build: done, failed, reused or skipped."""
+def _outcome(book: Book, run: Path, before: Mapping[str, State]) -> dict[str, State]:
+    """What became of each chapter (each after those it needs) of a build, by how it stood `before`: done,
+    failed, reused or skipped."""
     states: dict[str, State] = {}
-    for chapter in chapters:
-        file = run / BUILD / f"{chapter}.json"
-        state = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"started": 0}
-        if state["started"] < began:
-            needed = (states[need]["state"] for need in plan.read_by(book, chapter) if need in states)
-            lacking = {"failed", "skipped"}.intersection(needed)
-            there = (run / BUILD / f"{chapter}.done").exists()
-            state = {"state": "reused" if there and not lacking else "skipped"}
+    for chapter, earlier in before.items():
+        state = read_yaml(run / BUILD / f"{chapter}.yml")
+        if state == earlier:  # no clock is asked, which may have been set back
+            lacking = [
+                one for one in plan.read_by(book, chapter) if states.get(one, {}).get("state") in NOT_MADE
+            ]
+            there = (run / BUILD / f"{chapter}.done").exists() and not lacking
+            why = f"It reads {' and '.join(lacking)}, which could not be made."
+            state = {"state": "reused"} if there else {"state": "skipped", "message": why}
         elif state["state"] == "running":
             why = f"Chapter {chapter} was ended from outside, as when the memory is full. Try --jobs 1."
             state |= {"state": "failed", "message": why}
+        write_yaml(run / BUILD / f"{chapter}.yml", state)
         states[chapter] = state
     return states
 

@@ -19,9 +19,10 @@ from wastebook.book.execute import run_chapter
 from wastebook.book.pandoc import TEMPLATES, cells_as_markdown, run_pandoc
 from wastebook.book.plan import Book, chapter_names, check_parameters, read_chapter, without
 from wastebook.book.render import find_renderer, render_with_quarto, replace_site, write_config
-from wastebook.book.work import at_work
+from wastebook.book.work import BUILD, NOT_MADE, at_work
 from wastebook.errors import WastebookError
 from wastebook.files import write_text
+from wastebook.paths import read_yaml
 
 DECK = "slides/index"  # the deck's notebook, named as chapters are
 STYLE = "deck.css"
@@ -41,7 +42,8 @@ def make_slides(book: Book, run: Path, renderer: str) -> Path:
     """`render_slides` for who holds the run's lock."""
     chosen, folder = find_renderer(renderer), book.chapters / "slides"
     notebook = _for_results(book, run)
-    executed = run_chapter(notebook, DECK, check_parameters(book, DECK, {}), run, folder)
+    record = {"parameters": check_parameters(book, DECK, {})}
+    executed = run_chapter(notebook, DECK, record, run, folder)
     config = yaml.safe_load((folder / "_quarto.yml").read_text(encoding="utf-8"))
     config["subtitle"] = book.describe(run)
     write_config(config, executed.parent)
@@ -60,10 +62,11 @@ def make_slides(book: Book, run: Path, renderer: str) -> Path:
 
 def _for_results(book: Book, run: Path) -> NotebookNode:
     """The deck's notebook without the cells that show results of chapters which have not run."""
-    missing = {name for name in chapter_names(book) if not (run / "results" / f"{name}.json").exists()}
-    if missing == set(chapter_names(book)):
+    kept = {name for name in chapter_names(book) if (run / "results" / f"{name}.json").exists()}
+    kept = {name for name in kept if read_yaml(run / BUILD / f"{name}.yml").get("state") not in NOT_MADE}
+    if not kept:
         raise WastebookError(f"There are no results in {run}: build it first.")
-    return without(read_chapter(book, DECK), missing)
+    return without(read_chapter(book, DECK), {*chapter_names(book)} - kept)
 
 
 def _render_with_pandoc(program: str, executed: Path, stage: Path, config: dict[str, Any]) -> None:

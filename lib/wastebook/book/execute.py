@@ -19,7 +19,7 @@ from wastebook.book import work
 from wastebook.book.check import check_notebook
 from wastebook.book.plan import READS, STATED, annotated, cell_options, stated, without
 from wastebook.errors import WastebookError
-from wastebook.files import exclusive_lock, write_text
+from wastebook.files import exclusive_lock, write_text, write_yaml
 
 LONGEST_SOCKET = 90  # characters of a path; with what is added to it macOS takes 104, Linux 107
 # What a terminal takes for colours, links and moves.
@@ -44,25 +44,26 @@ KERNEL = {
 }
 
 State = dict[str, Any]
+Record = dict[str, Any]  # of a chapter, what it is made of: its `parameters`, and whatever else is known
 
 
 def run_chapter(
     source: NotebookNode,
     chapter: str,
-    parameters: Mapping[str, Any],
+    record: Record,
     run: Path,
     folder: Path,
     follow: Callable[[State], None] = lambda state: None,
 ) -> Path:
-    """Execute a chapter's notebook from `folder`, with all its parameters, into the folder `run`; without
-    the cells tagged with a chapter that it reads and that has left nothing there. Where it
+    """Execute a notebook from `folder` into the folder `run`, with the parameters of its `record`, which is
+    kept too; without the cells tagged with a chapter that it reads and that has left nothing there. Where it
     fails, the run keeps what it had, `logs/` gets notebook and traceback, a WastebookError says why."""
     state: State = {"state": "running", "started": time.time()}
-    log = run / "logs" / f"{chapter}.log"
+    log, began = run / "logs" / f"{chapter}.log", time.monotonic()
 
     def tell(**news: Any) -> None:
-        state.update(news, seconds=time.time() - state["started"])
-        write_text(run / work.BUILD / f"{chapter}.json", json.dumps(state))
+        state.update(news, seconds=time.monotonic() - began)
+        write_yaml(run / work.BUILD / f"{chapter}.yml", state)
         follow(state)
 
     with exclusive_lock(run / work.BUILD / f"{chapter}.lock", work.ORPHANS_END):
@@ -70,11 +71,11 @@ def run_chapter(
         written = stage / "chapters" / f"{chapter}.ipynb"
         try:
             tell()
-            written.parent.mkdir(parents=True)
             missing = [name for name in stated(source, READS) if not (run / "results" / name).exists()]
-            source = _with_values(without(source, missing), parameters)
+            source = _with_values(without(source, missing), record["parameters"])
             notebook = _execute(source, run, stage, written, folder, tell)
             _finish(notebook, written, log)
+            write_yaml(written.with_suffix(".yml"), {"seconds": round(state["seconds"], 1), **record})
             work.move_in(stage, run)
         except Exception as error:
             kept = _keep_failure(written, log)
@@ -236,10 +237,10 @@ def main(graph: Path, chapter: str) -> int:
     exit code."""
     work.end_with_parent()
     told = json.loads(graph.read_text(encoding="utf-8"))
-    run, folder, parameters = Path(told["run"]), Path(told["folder"]), told["chapters"][chapter]["parameters"]
+    run, folder, record = Path(told["run"]), Path(told["folder"]), told["chapters"][chapter]["record"]
     try:
         notebook = nbformat.read(folder / f"{chapter}.ipynb", as_version=4)
-        run_chapter(notebook, chapter, parameters, run, folder, follower(chapter))
+        run_chapter(notebook, chapter, record, run, folder, follower(chapter))
     except WastebookError:
         return 1  # the state has the message, for the build to say at the end
     write_text(run / work.BUILD / f"{chapter}.done", str(time.time()))

@@ -68,7 +68,7 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
 def _pages(config: dict[str, Any]) -> Iterator[Page]:
     number = 0
     for source in config["book"]["chapters"]:
-        chapter = source.endswith(".ipynb")
+        chapter = source.startswith("chapters/")
         number += chapter
         address = Path(source).with_suffix(".html").as_posix()
         yield Page(source, address, str(number) if chapter else "", "../" * source.count("/"))

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import file_hash
+from wastebook.paths import read_record, read_yaml
 
 SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 PLAIN = (ast.Constant, ast.UnaryOp, ast.List, ast.Tuple, ast.Dict)  # values of parameters
@@ -30,7 +31,7 @@ NEEDS, READS, ASKS = STATED = ("needs", "reads", "asks")
 
 Values = dict[str, Any]  # parameters of one chapter
 Parameters = dict[str, Values]  # by chapter
-Prepared = tuple[dict[str, Any], dict[str, str]]  # facts for run.yml, and a hash by chapter of its data
+Prepared = tuple[dict[str, dict[str, Any]], dict[str, str]]  # by chapter: facts to record, a hash of its data
 
 
 class Book(NamedTuple):
@@ -198,15 +199,12 @@ def _typed(where: str, type_: Any, value: Any) -> Any:
 
 
 def load_profile(book: Book, name: str) -> Parameters:
-    """The parameters by chapter of a profile: a name in `chapters/profiles/`, or a file's path."""
+    """The parameters by chapter of a profile: a name in `chapters/profiles/`, or a file's path; a run's."""
     kept = {file.stem: file for file in sorted((book.chapters / "profiles").glob("*.yml"))}
     file = kept.get(name, Path(name).expanduser())
     if not file.is_file():
         raise _unknown("profile (or file)", name, kept)
-    try:
-        profile = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise WastebookError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    profile = read_record(file.parent)["parameters"] if file.name == "run.yml" else read_yaml(file)
     if not isinstance(profile, dict) or not all(isinstance(values, dict) for values in profile.values()):
         raise WastebookError(f"{file} must give parameters by chapter, as `01-first:` over `name: value`.")
     return {str(chapter): values for chapter, values in profile.items()}

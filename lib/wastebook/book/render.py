@@ -7,6 +7,7 @@ the one that is there and takes its place once it is whole and checked.
 import html
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,15 +24,23 @@ import yaml
 
 from wastebook.book import pandoc
 from wastebook.book.check import Problem, check_notebook, check_site
-from wastebook.book.plan import Book
-from wastebook.book.work import BESIDE, at_work
+from wastebook.book.plan import Book, chapter_names, read_chapter
+from wastebook.book.work import BESIDE, BUILD, NOT_MADE, at_work
 from wastebook.errors import WastebookError
-from wastebook.files import DATA, as_cell, as_written, write_text
-from wastebook.paths import read_record
+from wastebook.files import DATA, as_cell, as_written, write_text, write_yaml
+from wastebook.paths import RUNS, read_record, read_yaml
 
 OLDEST_QUARTO = (1, 8)
 PAGE, DOWNLOADS = "run.qmd", "downloads"  # what the press adds to every book
 PACKED_FROM = 2000  # rows: longer tables are compressed
+NOT_MADE_PAGE = """{title} (not made) {{{label}
+
+::: {{.callout-important}}
+[{why}]{{.{data}}} More is in `logs/{chapter}.log`. To run it again, and to show it here:
+:::
+
+    wastebook chapter {chapter} --run {run} && wastebook render {run}
+"""
 MOVED = """<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=ADDRESS">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'">
 <title>Moved</title><main><a href="ADDRESS">This page has moved.</a></main>
@@ -78,6 +87,7 @@ def make_site(book: Book, run: Path, renderer: str) -> Path:
     """`render` for who holds the run's lock."""
     chosen = find_renderer(renderer)
     config = write_project(book, run)
+    pages = config["book"]["chapters"]
 
     def make(stage: Path) -> None:
         if chosen.name == "quarto":
@@ -91,7 +101,7 @@ def make_site(book: Book, run: Path, renderer: str) -> Path:
                 write_text(stage / old, MOVED.replace("ADDRESS", target))
         book.finish(run, stage)
 
-    return replace_site(run / "site", _chapters(run), make)
+    return replace_site(run / "site", [run / page for page in pages if page.endswith(".ipynb")], make)
 
 
 def replace_site(site: Path, notebooks: list[Path], make: Callable[[Path], None]) -> Path:
@@ -117,13 +127,17 @@ def replace_site(site: Path, notebooks: list[Path], make: Callable[[Path], None]
 
 def write_project(book: Book, run: Path) -> dict[str, Any]:
     """Make the run folder a Quarto project: the book's own, with the chapters that the run holds, as
-    executed, its pages and a page on the run with what can be taken along. Gives what `_quarto.yml` holds."""
-    chapters = _chapters(run)
+    executed (a page in the place of each that is not made), its pages and a page on the run with what can be
+    taken along. Gives what `_quarto.yml` holds."""
+    not_made = _write_not_made(book, run)
+    executed = (run / "chapters").glob("[!._]*.ipynb")
+    chapters = sorted(file for file in executed if file.with_suffix(".qmd") not in not_made)
     if not chapters:
         raise WastebookError(f"{run} holds no executed chapters: run one there first.")
     config = yaml.safe_load((book.root / "_quarto.yml").read_text(encoding="utf-8"))
     first, *pages = [page for page in config["book"]["chapters"] if not page.endswith(".ipynb")]
-    config["book"]["chapters"] = [first, *(f"chapters/{file.name}" for file in chapters), *pages, PAGE]
+    named = sorted(f"chapters/{file.name}" for file in [*chapters, *not_made])
+    config["book"]["chapters"] = [first, *named, *pages, PAGE]
     config["project"]["resources"] = [f"/{DOWNLOADS}/**"]
     write_config(config, run)
     for name in [first, *pages, config["bibliography"], *book.root.glob("_*.md")]:
@@ -139,12 +153,24 @@ def write_project(book: Book, run: Path) -> dict[str, Any]:
 def write_config(config: dict[str, Any], project: Path) -> None:
     """Write a project's `_quarto.yml`, under which nothing is executed again."""
     config["execute"]["enabled"] = False
-    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-    write_text(project / "_quarto.yml", text)
+    write_yaml(project / "_quarto.yml", config)
 
 
-def _chapters(run: Path) -> list[Path]:
-    return sorted((run / "chapters").glob("[!._]*.ipynb"))
+def _write_not_made(book: Book, run: Path) -> list[Path]:
+    """Write a page for each chapter that the last attempt did not make: why, and how to run it again."""
+    pages = {
+        run / "chapters" / f"{name}.qmd": read_yaml(run / BUILD / f"{name}.yml")
+        for name in chapter_names(book)
+    }
+    for page, state in pages.items():
+        page.unlink(missing_ok=True)
+        if state.get("state") in NOT_MADE:
+            title, _, label = read_chapter(book, page.stem).cells[0].source.partition("\n")[0].partition(" {")
+            why = as_written(state["message"].partition("\n")[0])
+            place = shlex.quote(run.name if run.parent == RUNS else str(run))
+            facts = {"title": title, "label": label, "why": why, "chapter": page.stem, "run": place}
+            write_text(page, NOT_MADE_PAGE.format(**facts, data=DATA))
+    return [page for page in pages if page.exists()]
 
 
 def _write_downloads(run: Path, chapters: list[Path]) -> None:

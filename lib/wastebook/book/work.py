@@ -19,12 +19,13 @@ import psutil
 
 from wastebook.files import exclusive_lock, write_text
 
-BUILD = ".build"  # in a run: what is under way; of a chapter its stages, `.json` (state), `.done`
+BUILD = ".build"  # in a run: what is under way; of a chapter its stages, `.yml` (state), `.done`
 LOCK = f"{BUILD}/lock"  # of a run: whoever builds, executes or renders holds it
-PARTS = ("results/{}", "results/{}.json", "models/{}", "chapters/{}.ipynb")  # what a run has of a chapter
+PARTS = ("results/{}", "results/{}.json", "models/{}", "chapters/{}.yml", "chapters/{}.ipynb")  # of a chapter
 STAGE = ".stage-"  # in the folder of a chapter in `.build`, begins the name of one in which it is under way
 IN_STAGE = "WASTEBOOK_STAGE"  # tells a kernel, and whatever that starts, its stage
 BESIDE = (".{}-new", ".{}-old")  # where a site is made, and where the one goes that it replaces
+NOT_MADE = ("failed", "skipped")  # states of a chapter that a build did not make as it was asked to
 WHOLE = "whole"  # in a stage, once all of it is made: its parts
 ORPHANS_END = 20.0  # seconds, at most, until nothing goes on of a build that was killed
 
@@ -61,6 +62,7 @@ def open_stage(run: Path, chapter: str) -> Path:
     (run / BUILD / chapter).mkdir(parents=True, exist_ok=True)
     stage = Path(mkdtemp(prefix=STAGE, dir=run / BUILD / chapter))
     kernels_folder(stage).mkdir(mode=0o700)
+    (stage / "chapters" / chapter).parent.mkdir(parents=True)
     return stage
 
 
@@ -97,7 +99,7 @@ def move_in(stage: Path, run: Path) -> None:
 
 def remove_chapter(run: Path, chapter: str) -> None:
     """Take what a run has of a chapter out of it."""
-    for part in (*PARTS, f"{BUILD}/{{}}.done", f"{BUILD}/{{}}.json"):
+    for part in (*PARTS, f"{BUILD}/{{}}.done", f"{BUILD}/{{}}.yml"):
         remove(run / part.format(chapter))
 
 

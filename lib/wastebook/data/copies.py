@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -42,6 +43,18 @@ def why_no_photo(path: str) -> str:
 def is_photo(path: str) -> bool:
     """Whether a relative POSIX path names a photo: by its suffix, not hidden, not macOS's own."""
     return not why_no_photo(path)
+
+
+@contextmanager
+def open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip to read from; WastebookError, with the way out, where it or something in it cannot be read."""
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            yield zipped
+    except UNZIPPABLE as error:
+        raise WastebookError(
+            f"{archive} is broken or half copied ({error}): get it anew, or unpack it."
+        ) from error
 
 
 def walk_files(folder: Path, depth: int | None = None) -> tuple[dict[str, os.stat_result], dict[str, str]]:
@@ -127,11 +140,8 @@ def _holders(place: Path, doubts: list[str]) -> Iterator[tuple[Path, dict[str, i
 
 def _zipped(archive: Path) -> tuple[dict[str, zipfile.ZipInfo], dict[str, str]]:
     """The files in a zip by their path there, whichever way its slashes lean; and why others are left out."""
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            entries = [entry for entry in zipped.infolist() if not entry.is_dir()]
-    except UNZIPPABLE as error:
-        raise WastebookError(f"{archive} is broken or half copied ({error}): copy it again.") from error
+    with open_zip(archive) as zipped:
+        entries = [entry for entry in zipped.infolist() if not entry.is_dir()]
     paths = {PurePosixPath(entry.filename.replace("\\", "/")): entry for entry in entries}
     unsafe = {path for path in paths if path.is_absolute() or ".." in path.parts or ":" in str(path)}
     left_out = dict.fromkeys(map(str, unsafe), "its name in the zip leads elsewhere")
@@ -170,7 +180,7 @@ def unpack_zip(archive: Path, root: str = "") -> tuple[Path, dict[str, str]]:
         raise WastebookError(f"{archive} unpacks to over {MOST_BYTES >> 30} GB: unpack it, name the folder.")
 
     def fill(folder: Path) -> None:
-        with explain_full_disk(folder), zipfile.ZipFile(archive) as zipped:
+        with open_zip(archive) as zipped, explain_full_disk(folder):
             for path, entry in tqdm(wanted.items(), desc=f"Unpacking {archive.name}", disable=None):
                 target = folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -180,8 +190,4 @@ def unpack_zip(archive: Path, root: str = "") -> tuple[Path, dict[str, str]]:
     status = archive.stat()
     facts = (str(archive.resolve()), status.st_size, status.st_mtime_ns, root)
     key = hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
-    try:
-        return fill_once(cache_folder("datasets") / key, fill), left_out
-    except UNZIPPABLE as error:
-        message = f"{archive} is broken or half copied, or packed in an unknown way ({error}): "
-        raise WastebookError(f"{message}copy it again, or unpack it and name the folder.") from error
+    return fill_once(cache_folder("datasets") / key, fill), left_out

@@ -20,6 +20,7 @@ import yaml
 
 from wastebook import paths
 from wastebook.cache import cache_folder, fill_once
+from wastebook.data.copies import open_zip
 from wastebook.errors import WastebookError
 from wastebook.files import atomic_write, file_hash
 from wastebook.photos.decode import decode_photos
@@ -173,10 +174,10 @@ def _files_called(name: str, place: Path) -> list[Path]:
     """The files called `name` in a folder, or in a zip (unpacked into the cache), or `place` itself."""
     if place.is_dir():
         return sorted(place.glob(f"**/{name}"))
-    if not zipfile.is_zipfile(place):
+    if place.suffix.lower() != ".zip":
         return [place] if place.name == name else []
     unpacked = cache_folder("weights", file_hash(place)[:16]) / name
-    with zipfile.ZipFile(place) as archive:
+    with open_zip(place) as archive:
         members = [member for member in archive.infolist() if PurePosixPath(member.filename).name == name]
         # Compared by their checksum: the cache may have been damaged since.
         if members and not (unpacked.exists() and zlib.crc32(unpacked.read_bytes()) == members[0].CRC):
@@ -190,7 +191,7 @@ def server_answers(url: str) -> bool:
     """Whether a server of weights answers within five seconds; asked once a process. The chapters of a build
     go by what it found before they started, which `run.yml` keeps: they all get the same weights."""
     run = os.environ.get("WASTEBOOK_RUN")
-    decided = paths.read_record(Path(run)).get("servers", {}) if run else {}
+    decided = paths.read_yaml(Path(run, "run.yml")).get("servers", {}) if run else {}
     if url in decided:
         return decided[url]
     try:

@@ -26,7 +26,8 @@ MARK = "<!-- What the reference found, by `wastebook reference`. -->"  # before 
 def write_front_page(run: Path) -> str:
     """The Markdown of the front page of a run, below its title."""
     record, values = paths.read_record(run), read_values(run)
-    files = sorted((run / "chapters").glob("[!._]*.ipynb"))
+    gone = {file.stem for file in (run / "chapters").glob("*.qmd")}  # a page that says why
+    files = sorted(file for file in run.glob("chapters/[!._]*.ipynb") if file.stem not in gone)
     written, (status, informative) = record.get("written", "")[:10], describe_copy(record, values)
     told = [(file.stem, _title(file), values.get(file.stem, {}).get("headline", "")) for file in files]
     page = {
@@ -38,6 +39,7 @@ def write_front_page(run: Path) -> str:
         "status": status,
         "data": list(record.get("data", {}).values()),
         "left_out": record.get("left_out", {}),
+        "not_made": sorted(gone),
         "found": [(*rest, [one] if isinstance(one, str) else one) for *rest, one in told if informative],
     }
     return _templates().get_template("front.jinja").render(page | _reference())

@@ -3,20 +3,20 @@ run on the real photos, without pictures."""
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from wastebook import paths
 from wastebook.errors import WastebookError
-from wastebook.files import write_text
+from wastebook.files import write_yaml
 from wastebook.learning.predictions import MODEL
 
 SCORE_KEYS = ["dataset", *MODEL, "scheme", "split", "metric"]
 MOST_ROWS = 500  # of a table that is kept
-MADE_WITH = ("commit", "hardware", "versions")
+MADE_OF = r"^(commit|hardware|versions|parameters)\b|^data\..*\.fingerprint$"  # of what a record holds
 TOLERANCE = 1e-5  # what is lost by writing six figures
 
 
@@ -58,26 +58,33 @@ def compare_scores(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return both.sort_values("difference", key=abs, ascending=False, kind="stable", ignore_index=True)
 
 
-def compare_runs(first: Path, second: Path) -> dict[str, Any]:
-    """What two runs (or a run and the reference) say of the same models: `shared` (how many scores),
-    `differ` (those beyond their intervals), `largest` (the most different of all), `only_first` and
-    `only_second` (models that the other lacks) and `notes` on what else is not alike. WastebookError where
-    they share nothing."""
-    tables, facts = list(map(scores_of, (first, second))), list(map(_facts, (first, second)))
-    both = compare_scores(*tables)
-    if both.empty:
-        raise WastebookError(f"{first} and {second} have no score in common: they cannot be compared.")
-    models = [set(table["dataset"] + "/" + table["model"]) for table in tables]
-    unlike = [what for what, found in facts[0].items() if not found <= facts[1].get(what, found)]
+def compare_runs(places: Mapping[str, Path]) -> dict[str, Any]:
+    """What runs (or the reference), by name, say of the same models, each held against the first: how many
+    scores are `shared`, those that `differ` beyond their intervals and the one that does most (`largest`), as
+    `SCORE_KEYS` and the value in each run; which models each is `lacking`; and what they were made of that is
+    `unlike` (see `MADE_OF`). WastebookError where one shares no score with the first."""
+    first, *others = places
+    if not others:
+        raise WastebookError(f"{first} cannot be compared with itself: name another run.")
+    tables = {name: scores_of(place) for name, place in places.items()}
+    pairs = {name: compare_scores(tables[first], tables[name]) for name in others}
+    if apart := [name for name, both in pairs.items() if both.empty]:
+        raise WastebookError(f"{first} and {apart[0]} have no score in common: they cannot be compared.")
+    shared = pd.concat(pairs.values()).sort_values("difference", key=abs, ascending=False, kind="stable")
+    differs = shared.groupby(SCORE_KEYS, sort=False)["differs"].any()
+    values = pd.DataFrame({name: table.set_index(SCORE_KEYS)["value"] for name, table in tables.items()})
+    values = values.astype(object).where(values.notna(), None).loc[differs.index].reset_index()
+    facts = {name: pd.json_normalize(paths.read_record(place)).iloc[0] for name, place in places.items()}
+    alike = pd.DataFrame(facts).filter(regex=MADE_OF, axis=0).dropna().astype(str)
+    unlike = alike[alike.nunique(axis=1) > 1].rename_axis("what").reset_index()
+    models = {name: {*(table["dataset"] + "/" + table["model"])} for name, table in tables.items()}
     return {
-        "first": str(first),
-        "second": str(second),
-        "shared": len(both),
-        "differ": both[both["differs"]].drop(columns="differs").to_dict("records"),
-        "largest": both.drop(columns="differs").iloc[0].to_dict(),
-        "only_first": sorted(models[0] - models[1]),
-        "only_second": sorted(models[1] - models[0]),
-        "notes": [f"Not the same {what}." for what in unlike],
+        "runs": {name: str(place) for name, place in places.items()},
+        "shared": len(differs),
+        "differ": values[differs.to_numpy()].to_dict("records"),
+        "largest": values.iloc[0].to_dict(),
+        "lacking": {name: sorted(set().union(*models.values()) - own) for name, own in models.items()},
+        "unlike": unlike.to_dict("records"),
     }
 
 
@@ -88,11 +95,9 @@ def write_reference(run: Path) -> list[Path]:
     record = paths.read_record(run)
     data, written = _real_data(run, record), []
     for results in sorted(path for path in (run / "results").iterdir() if path.is_dir()):
-        parameters = record["parameters"].get(results.name, {})
-        values, state = results.with_suffix(".json"), run / ".build" / f"{results.name}.json"
+        values = results.with_suffix(".json")
         main = json.loads(values.read_text(encoding="utf-8")).get("dataset", "") if values.exists() else ""
-        facts = {name: record.get(name) for name in ("written", *MADE_WITH)} | {"parameters": parameters}
-        facts["seconds"] = json.loads(state.read_text()).get("seconds") if state.exists() else None
+        facts = paths.read_yaml(run / "chapters" / f"{results.name}.yml")
         tables_of = _small_tables(results, main)
         for dataset in [name for name in tables_of if name in data]:
             folder = paths.REFERENCE / dataset / results.name
@@ -103,7 +108,7 @@ def write_reference(run: Path) -> list[Path]:
             if dataset == main:
                 shutil.copyfile(values, folder / "values.json")
             facts["data"] = {dataset: data[dataset]}
-            write_text(folder / "run.yml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
+            write_yaml(folder / "run.yml", facts)
             written.append(folder)
     return written
 
@@ -137,15 +142,3 @@ def _small_tables(results: Path, main: str) -> dict[str, dict[str, pd.DataFrame]
 def _fingerprint(chapter: Path) -> str:
     """The fingerprint of the data that a chapter of the reference is of."""
     return paths.read_record(chapter)["data"][chapter.parent.name]["fingerprint"]
-
-
-def _facts(place: Path) -> dict[str, set[str]]:
-    """What the records of a run, or of the chapters of the reference, say: the photos of each data set, the
-    commit, the hardware and the versions."""
-    found: dict[str, set[str]] = {}
-    for folder in [place, *sorted(file.parent for file in place.glob("*/*/run.yml"))]:
-        record = paths.read_record(folder)
-        facts = {f"photos of {name}": each["fingerprint"] for name, each in record.get("data", {}).items()}
-        for what, value in (facts | {name: record[name] for name in MADE_WITH if name in record}).items():
-            found.setdefault(what, set()).add(str(value))
-    return found
