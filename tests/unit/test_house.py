@@ -25,12 +25,12 @@ BUDGETS = {
     "photos": (923, 620),
     "learning": (2459, 1750),
     "evaluation": (871, 680),
-    "report": (2482, 1250),
+    "report": (2494, 1250),
     "answers": (638, 560),
     "book": (1966, 1350),
     CLI: (299, 270),
 }
-TOTAL = (11361, 8000)
+TOTAL = (11373, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

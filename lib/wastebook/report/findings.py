@@ -3,7 +3,7 @@ each chapter, in the README and in the deck. Each sentence is read off the table
 
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -28,7 +28,10 @@ from wastebook.report.sentences import (
 
 MATERIALS, BINARY = "trashnet", "waste-classification"  # the data sets of the reference
 OLD, NEW = "resnet18", "efficientnet_b0"
-CARDS = ["07-comparison", "04-efficientnet", "03-augmentation", "01-exploration", "06-trust", "08-new-photos"]
+CARDS = (
+    *("07-comparison", "09-elsewhere", "04-efficientnet", "03-augmentation"),
+    *("01-exploration", "10-leaks", "06-trust", "08-new-photos"),
+)
 CAUTIOUS = 0.8  # the share of photos that a cautious model answers
 
 
@@ -45,8 +48,9 @@ class Finding(NamedTuple):
 
 @cache
 def findings() -> dict[str, Finding]:
-    """What the reference found, by chapter, in the order of the book."""
-    return {chapter: tell() for chapter, tell in TELLERS.items()}
+    """What the reference found, by chapter that it has, in the order of the book."""
+    kept = {folder.name for folder in paths.REFERENCE.glob("*/*")}
+    return {chapter: tell() for chapter, tell in TELLERS.items() if chapter in kept}
 
 
 def verdict() -> str:
@@ -229,6 +233,12 @@ def _new_photos() -> Finding:
     )
 
 
+def _told_by(chapter: str) -> Finding:
+    """What a chapter has itself recorded of what it found."""
+    kept = read_values(MATERIALS, chapter)
+    return Finding(sentences=tuple(kept["headline"]), **kept["finding"])
+
+
 TELLERS: dict[str, Callable[[], Finding]] = {
     "01-exploration": _explore,
     "02-baseline": _baseline,
@@ -238,6 +248,8 @@ TELLERS: dict[str, Callable[[], Finding]] = {
     "06-trust": _trust,
     "07-comparison": _comparison,
     "08-new-photos": _new_photos,
+    "09-elsewhere": partial(_told_by, "09-elsewhere"),
+    "10-leaks": partial(_told_by, "10-leaks"),
 }
 
 
