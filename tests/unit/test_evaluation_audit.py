@@ -66,7 +66,7 @@ def test_oddities_are_listed_with_their_reason(monkeypatch):
     assert found == {
         audit.COPIES["exact"]: {"t2": "a"},
         audit.COPIES["object"]: {"t3": "b", "t4": "b"},
-        "stands in train, any of these": {"t1": "a", "t2": "a", "t3": "b", "t4": "b"},
+        "also in training: any of these": {"t1": "a", "t2": "a", "t3": "b", "t4": "b"},
         "copy on its own side": {"t1": "t2", "t2": "t1", "t3": "t4", "t4": "t3"},
         "under two labels": {"b": "t3", "t3": "t4", "t4": "t3"},
         "file near-blank": {"t4": "values hardly vary"},
@@ -161,11 +161,3 @@ def test_learning_from_ever_more_photos(learned):
     curve = audit.learning_curve(learn, deals, [0.5, 1.0])
     assert curve["photos"].to_list() == [30, 60] and curve["value"].is_monotonic_increasing
     assert curve["value"].iloc[1] == 0.75 and (curve["low"] <= curve["value"]).all()
-
-
-def test_test_is_told_from_train():
-    photos = pd.DataFrame({"path": [f"{at:03}.jpg" for at in range(120)], "label": CLASSES[0]})
-    photos["split"] = np.where(np.arange(120) < 80, "train", "test")
-    features = np.random.default_rng(0).normal(size=(120, 4)) + np.arange(120)[:, None] / 20
-    row = audit.tell_apart(photos, features).iloc[0]
-    assert row["test_from_train"] > 0.9 < row["late_from_early"] and abs(row["random_halves"] - 0.5) < 0.2

@@ -145,3 +145,30 @@ def test_the_interval_of_a_share_holds_it():
         low, high = share_interval(hits, number)
         assert (low <= hits / number).all() and (hits / number <= high).all()
         assert (high - low > 0.009).all()
+
+
+@pytest.mark.parametrize(("right", "share"), [(True, 1.0), (False, 0.0)])
+def test_where_all_are_right_or_none_is_the_interval_is_a_shares(right, share):
+    told = made_up(CLASSES[:2], count=60, group_size=3)
+    other = told["label"].map({"glass": "metal", "metal": "glass"})
+    told["predicted"] = told["label"] if right else other
+    told["p_glass"] = (told["predicted"] == "glass").astype(float)
+    told["p_metal"] = 1 - told["p_glass"]
+    things = told.groupby("label")["group"].nunique()
+    scores = score(told, "made up", draws=20).set_index("metric")
+    assert (scores["value"].drop(["log_loss", "ece"]) == share).all()
+    numbers = {"accuracy": things.sum(), "macro_f1": things.min(), "auc": things.min()}
+    classes = score_classes(told, draws=20).set_index(["label", "metric"])
+    for found, number in [
+        *((scores.loc[metric], number) for metric, number in numbers.items()),
+        (classes.loc[("glass", "recall")], things["glass"]),
+        (classes.loc[("glass", "precision")], things["glass" if right else "metal"]),
+    ]:
+        assert (found["low"], found["high"]) == share_interval(share * number, number)
+        assert found["low"] < found["high"]
+
+
+def test_what_is_never_named_has_no_interval_of_precision():
+    told = made_up(count=60).assign(predicted="glass")
+    row = score_classes(told, draws=20).set_index(["label", "metric"]).loc[("metal", "precision")]
+    assert row["value"] == 0 and np.isnan(row["low"]) and np.isnan(row["high"])

@@ -63,15 +63,6 @@ def test_validation_of_a_session_head_was_left_out():
     assert np.allclose(asked.sum(axis=1), 1) and (sure[:, 1] == asked[3::4, 1]).all()
 
 
-def test_two_collections_are_told_apart():
-    random = np.random.default_rng(0)
-    ours = np.arange(200) < 100
-    features = random.normal(size=(200, 5)).astype(np.float32)
-    assert abs(sessions.domain_auc(features, ours) - 0.5) < 0.15
-    assert sessions.domain_auc(features + 3 * ours[:, None], ours) > 0.99
-    assert np.isnan(sessions.domain_auc(features[95:], ours[95:]))
-
-
 def test_what_cannot_be_solved_is_refused():
     photos = numbered()
     with pytest.raises(WastebookError, match="two classes apart; the data set has 3"):

@@ -9,7 +9,6 @@ from wastebook import paths
 from wastebook.evaluation.comparison import compare_models
 from wastebook.evaluation.metrics import DRAWS, LEVEL, score, seed_means, share_interval, value_and_draws
 from wastebook.learning.predictions import MODEL
-from wastebook.learning.sessions import domain_auc, file_numbers
 from wastebook.photos.collection import Collection
 from wastebook.photos.duplicates import group_photos, pairs_among
 
@@ -17,9 +16,9 @@ Deals = dict[tuple[str, int], pd.DataFrame]  # of `deal_photos`
 Learn = Callable[[Deals], pd.DataFrame]  # the predictions of a head that learns under every deal
 
 COPIES = {
-    "exact": "stands in train, byte for byte",
-    "near": "stands in train, one shot saved again",
-    "object": "stands in train, the same object or print",
+    "exact": "also in training: the same file",
+    "near": "also in training: the same shot",
+    "object": "also in training: the same thing",
 }
 SIGNS = {"overlay": "watermark or text", "drawn": "drawing or chart", "discarded": "thrown away"}
 LOOKED = "looked at"
@@ -70,7 +69,7 @@ def list_oddities(data: Collection, photos: pd.DataFrame) -> pd.DataFrame:
     in_test = (photos["split"] == "test").set_axis(photos["path"])
     own_side = both["path_a"].map(in_test) == both["path_b"].map(in_test)
     found = {name: twins_in_train(photos, pairs[pairs["kind"] == kind]) for kind, name in COPIES.items()}
-    found["stands in train, any of these"] = twins_in_train(photos, pairs)
+    found["also in training: any of these"] = twins_in_train(photos, pairs)
     copies = {"copy on its own side": both[own_side], "under two labels": both[~both["same_label"]]}
     for finding, rows in copies.items():
         found[finding] = photos["path"].map(rows.drop_duplicates("path_a").set_index("path_a")["path_b"])
@@ -164,22 +163,6 @@ def learning_curve(learn: Learn, deals: Deals, shares: Sequence[float]) -> pd.Da
         learned = np.mean([(photos["split"] == "train").sum() for photos in dealt.values()])
         found = scores.loc["accuracy", [*MODEL, "value", "low", "high"]]
         rows.append(found.to_dict() | {"photos": round(learned)})
-    return pd.DataFrame(rows)
-
-
-def tell_apart(photos: pd.DataFrame, features: np.ndarray, seed: int = 0) -> pd.DataFrame:
-    """How well test is told from train by features (N, D), class by class (see `domain_auc`), and two halves
-    of train, by file number and at random: `label, test_from_train, late_from_early, random_halves`."""
-    numbers, coins = file_numbers(photos), np.random.default_rng(seed).random(len(photos)) < 0.5
-    rows = []
-    for label in photos["label"].unique():
-        sides = photos["split"].where(photos["label"] == label)
-        test, train = ((sides == split).to_numpy() for split in ("test", "train"))
-        late, both = numbers > np.median(numbers[train]), test | train
-        cases = {"test_from_train": (both, test), "late_from_early": (train, late)}
-        cases["random_halves"] = (train, coins)
-        found = {name: domain_auc(features[part], side[part], seed) for name, (part, side) in cases.items()}
-        rows.append({"label": label} | found)
     return pd.DataFrame(rows)
 
 

@@ -9,7 +9,15 @@ from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
 from wastebook.errors import WastebookError
-from wastebook.evaluation.metrics import DRAWS, LEVEL, score_classes, seed_means, value_and_draws
+from wastebook.evaluation.metrics import (
+    DRAWS,
+    LEVEL,
+    count_groups,
+    score_classes,
+    seed_means,
+    share_interval,
+    value_and_draws,
+)
 from wastebook.learning.predictions import MODEL, Model, classes_of
 
 Pairs = Iterable[tuple[Model | str, Model | str]]
@@ -140,6 +148,8 @@ def _differences(facts: dict, tables: list[pd.DataFrame], metrics: Metrics, draw
         value, *rest = np.concatenate([part[metric] for part in parts])
         drawn = np.array(rest)[~np.isnan(rest)]
         low, high = np.percentile(drawn, LEVEL)
+        if low == high:  # no draw differs; of other photos so large a share still may
+            low, high = value + share_interval(0, count_groups(tables[0], metric))[1] * np.array([-1, 1])
         tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
         p = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
         yield facts | {"metric": metric, "difference": value, "low": low, "high": high, "p": p}

@@ -161,7 +161,20 @@ def _summary(predictions: pd.DataFrame, draws: int, metrics: Sequence[str]) -> I
         low = high = np.nan
         if metric != "ece":
             low, high = np.nanpercentile(np.concatenate([part[metric] for part in parts]), LEVEL)
-        yield {"metric": metric, "value": float(values[metric][0]), "low": float(low), "high": float(high)}
+        value = float(values[metric][0])
+        if low == high and metric != "log_loss":  # no draw differs, where all are right or none is
+            low, high = share_interval(value * (number := count_groups(predictions, metric)), number)
+        yield {"metric": metric, "value": value, "low": float(low), "high": float(high)}
+
+
+def count_groups(predictions: pd.DataFrame, metric: str) -> float:
+    """How many groups a score is of: all, those of the class, or for a mean of classes of its smallest;
+    missing where there are none."""
+    name, _, label = metric.partition(":")
+    groups = pd.Series(group_numbers(predictions), index=predictions.index)
+    of_class = groups.groupby(predictions["predicted" if name == "precision" else "label"]).nunique()
+    number = groups.nunique() if name == "accuracy" else of_class.get(label, 0) if label else of_class.min()
+    return number or np.nan
 
 
 def _class_values(weights: np.ndarray, labels: np.ndarray, guesses: np.ndarray, count: int) -> Values:

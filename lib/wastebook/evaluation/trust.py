@@ -18,7 +18,15 @@ from threadpoolctl import threadpool_limits
 
 from wastebook.data.datasets import fingerprint
 from wastebook.data.splits import group_numbers
-from wastebook.evaluation.metrics import DRAWS, KEYS, LEVEL, score, share_interval, value_and_draws
+from wastebook.evaluation.metrics import (
+    DRAWS,
+    KEYS,
+    LEVEL,
+    count_groups,
+    score,
+    share_interval,
+    value_and_draws,
+)
 from wastebook.learning.heads import Head, predict_head
 from wastebook.learning.predictions import MODEL, Model, class_numbers, classes_of, probabilities_of
 from wastebook.photos.augment import KINDS, corrupt
@@ -88,6 +96,8 @@ def decision_costs(
         drawn = [rows @ costs.T / rows.sum(axis=1)[:, None] for rows, _ in value_and_draws(part, DRAWS)]
         value, *draws = np.concatenate(drawn)
         low, high = np.percentile(draws, LEVEL, axis=0)
+        none = share_interval(0, count_groups(part, "accuracy"))[1]  # no draw has a mistake; others may
+        high = np.where(low < high, high, high + 100 * max(1, missed_cost) * none)
         facts = dict(zip(KEYS, keys, strict=True)) | {"threshold": lines, "cost": value}
         tables.append(pd.DataFrame(facts | {"low": low, "high": high}))
     return pd.concat(tables, ignore_index=True)

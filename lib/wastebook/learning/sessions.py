@@ -15,9 +15,7 @@ from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_predict, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from threadpoolctl import threadpool_limits
 
 from wastebook.data.splits import group_numbers
@@ -27,7 +25,6 @@ from wastebook.learning.predictions import Model, class_numbers, predictions_tab
 from wastebook.learning.study import Deals, Study
 from wastebook.photos.decode import thread_count
 
-FEWEST = 6  # photos of each side, two per fold, that two sets are told apart by
 PENALTIES = np.logspace(0.5, -2, 6)  # L2, strongest first: each solution starts from the one before
 
 
@@ -137,15 +134,3 @@ def solve_session_heads(
         heads[scheme, seed] = head
     history = head.history.assign(scheme=[])
     return Study(pd.concat(parts, ignore_index=True), history, heads), pd.concat(paths, ignore_index=True)
-
-
-def domain_auc(features: np.ndarray, ours: np.ndarray, seed: int = 0) -> float:
-    """How well a linear model tells the photos `ours` (a bool per row) from the others by their features (N,
-    D): the area under its ROC curve on photos left out. 0.5 is not at all; two random halves of one
-    collection give that. Missing where either has too few photos to ask."""
-    if min(ours.sum(), (~ours).sum()) < FEWEST:
-        return float("nan")
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300, tol=1e-3))
-    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
-    with threadpool_limits(1):
-        return float(cross_val_score(model, features, ours, scoring="roc_auc", cv=folds).mean())

@@ -25,6 +25,7 @@ from wastebook.report.sentences import (
     plain_name,
     select_row,
 )
+from wastebook.report.titles import TITLES, count_clear, weigh
 
 MATERIALS, BINARY = "trashnet", "waste-classification"  # the data sets of the reference
 OLD, NEW = "resnet18", "efficientnet_b0"
@@ -55,10 +56,7 @@ def findings() -> dict[str, Finding]:
 
 def verdict() -> str:
     """What decides how good a model is, as the title of the figure that shows it."""
-    network, *tuning = _clear().values()
-    if any(tuning):
-        return f"The tuning matters; the network does {'too' if network else 'not'}"
-    return "The network matters; the tuning does not" if network else "Neither network nor tuning matters"
+    return weigh(*_clear().values())
 
 
 def lead() -> tuple[str, ...]:
@@ -93,7 +91,7 @@ def _explore() -> Finding:
     share, known_share = format_percent(double / photos), format_percent(known / tested)
     balance = describe_balance(pd.Series(kept["photos_of_class"]))
     return Finding(
-        f"{share} of TrashNet's photos show something that another shows too",
+        TITLES["01-exploration"].format(share=share, title="TrashNet"),
         (
             f"TrashNet has {format_count(photos)} photos. {balance}",
             f"{format_count(double)} of them ({share}) show something that another shows too.",
@@ -110,7 +108,9 @@ def _baseline() -> Finding:
     search = _answer(OLD, OLD, "searched")
     name = name_network(OLD)
     return Finding(
-        f"{name}, frozen, names {format_percent(row['value'])} of unseen objects",
+        TITLES["02-baseline"].format(
+            network=name, share=format_percent(row["value"]), asked="unseen objects"
+        ),
         (
             f"{name}, frozen, is right for {format_share(row)} of the photos of objects new to it.",
             f"In accuracy, a search over its training is {describe_difference(search, 'none')}.",
@@ -121,15 +121,14 @@ def _baseline() -> Finding:
 
 def _augmentation() -> Finding:
     judged = _augmentations()
-    better, worse, all_of_them = list(judged).count("better"), list(judged).count("worse"), len(judged)
-    helps = f"{better} help{'s' * (better == 1)}" if better else "none helps"
+    helps, all_of_them = count_clear(judged), len(judged)
     return Finding(
-        f"{all_of_them} ways to vary or reweigh the photos: {helps} beyond luck",
+        TITLES["03-augmentation"].format(tried=all_of_them, helps=helps),
         (
-            f"Of {all_of_them} ways to vary the photos, weigh the classes or draw them, beyond luck {better} "
-            f"raise{'s' * (better == 1)} macro F1 and {worse} lower{'s' * (worse == 1)} it.",
+            f"Of {all_of_them} ways to vary the photos, weigh the classes or draw them, in macro F1 "
+            f"{helps} beyond luck.",
         ),
-        f"{better} of {all_of_them}",
+        f"{judged.eq('better').sum()} of {all_of_them}",
         "ways to augment or reweigh photos help more than luck would",
         "sec-augmentation",
     )
@@ -142,7 +141,7 @@ def _efficientnet() -> Finding:
     tuned = scores.query("head == 'finetuned' and split == 'test' and metric == 'accuracy'")
     gain, searched = (format_points(row, "").partition(" ")[0] for row in (step, search))
     return Finding(
-        f"From {first} to {second}: {format_points(step)} of accuracy",
+        TITLES["04-efficientnet"].format(verdict=verdict()),
         (
             f"In accuracy on unseen objects {second} is {describe_difference(step, first)}.",
             f"A search over its training is {describe_difference(search, 'none')}.",
@@ -164,11 +163,11 @@ def _xception() -> Finding:
     scores = read_kept("05-xception", BINARY).query("split == 'test' and metric == 'accuracy'")
     official = scores.query("scheme == 'official'").sort_values("value", ascending=False)
     clean = scores.query("scheme == 'clean'").set_index("model")
-    top = official.iloc[0]
+    ends = {name: format_percent(official["value"].iloc[at]) for name, at in (("worst", -1), ("best", 0))}
     told = join_names(f"{name_model(row, size=False)} {format_share(row)}" for _, row in official.iterrows())
     without = join_names(format_percent(clean.loc[name, "value"], 1) for name in official["model"])
     return Finding(
-        f"Organic or recyclable: {name_network(top['network'])} is right for {format_percent(top['value'])}",
+        TITLES["05-xception"].format(classes="Organic or recyclable", **ends),
         (
             f"Right on the authors' own test photos: {told}.",
             f"On those of them that have no copy in training, in the same order: {without}.",
@@ -184,9 +183,9 @@ def _trust() -> Finding:
     gain = read_kept("06-trust", name="gains").iloc[0]
     found = f"{format_count(len(copies))} of {format_count(tested)}"
     return Finding(
-        f"{found} test photos have a copy in training",
+        TITLES["06-trust"].format(copies=format_count(len(copies)), tested=format_count(tested)),
         (
-            f"{found} official test photos of the Waste Classification data have a copy in training.",
+            f"Official test photos of the Waste Classification data with a copy in training: {found}.",
             f"On TrashNet, {name_model(random)} is right for {format_percent(random['value'], 1)} if photos "
             f"are dealt at random, for {format_percent(grouped['value'], 1)} if objects stay together.",
             f"Another 1,000 photos would bring it {format_points(gain.rename({'gain': 'difference'}))}.",
@@ -204,7 +203,7 @@ def _comparison() -> Finding:
     clear = answers.apply(judge_difference, axis=1).ne("undecided").sum()
     left, right = format_percent(1 - CAUTIOUS), format_percent(cautious["accuracy"], 1)
     return Finding(
-        f"The model that validation chose is right for {format_percent(best['value'], 1)}",
+        TITLES["07-comparison"].format(share=format_percent(best["value"], 1)),
         (
             f"On photos of objects new to it {name_model(best)}, which validation chose, is right for "
             f"{format_share(best)}; if it may leave {left} of the photos to people, for {right} of the rest.",
@@ -221,9 +220,9 @@ def _new_photos() -> Finding:
     kept = read_values(MATERIALS, "08-new-photos")
     strange, sure = kept["without_waste"]["pictures"], kept["without_waste"]["sure"]
     return Finding(
-        f"{sure} of {strange} pictures without any waste get a sure answer",
+        TITLES["08-new-photos"].format(**kept["without_waste"]),
         (
-            f"Of {strange} pictures without any waste {sure} get a sure answer all the same.",
+            f"Of {strange} pictures without any waste {sure} get{'s' * (sure == 1)} a sure answer.",
             f"Of what may befall a photo {plain_name(kept['worst'])} is worst: at its strongest "
             f"{format_percent(kept['worst_accuracy'])} are named rightly.",
         ),

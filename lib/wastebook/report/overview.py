@@ -141,7 +141,7 @@ def answer_questions(
 
 def answers_table(answers: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """`answer_questions` to read; `names` of the models for people, by id (see `name_models`)."""
-    alike = ~answers[["difference", "low", "high", "only_a", "only_b"]].any(axis=1)
+    alike = ~answers[["difference", "only_a", "only_b"]].any(axis=1)
     judged = [SAID[comparison.judge_difference(row)] for _, row in answers.iterrows()]
     shown = {
         "question": answers["question"],

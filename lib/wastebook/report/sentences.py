@@ -163,7 +163,7 @@ def describe_difference(row: pd.Series, other: str) -> str:
     >>> describe_difference(row, "the recipe")
     'not clearly different from the recipe (+3.1 points [+1.0,\u202f+5.2])'
     """
-    if not row[["difference", "low", "high"]].any():
+    if row["difference"] == 0:
         return f"exactly as good as {other}"
     return f"{JUDGED[judge_difference(row)]} {other} ({format_points(row)})"
 

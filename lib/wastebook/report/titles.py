@@ -1,0 +1,28 @@
+"""Titles that say what was found: the same for the reference, and on the deck for an informative run."""
+
+import pandas as pd
+
+TITLES = {  # by chapter
+    "01-exploration": "{share} of the photos of {title} show something that another shows too",
+    "02-baseline": "{network}, frozen, names {share} of {asked}",
+    "03-augmentation": "{tried} ways to vary or reweigh the photos: {helps} beyond luck",
+    "04-efficientnet": "{verdict}",
+    "05-xception": "{classes}: {worst} to {best} right, by network",
+    "06-trust": "Test photos with a copy in training: {copies} of {tested}",
+    "07-comparison": "The model that validation chose is right for {share}",
+    "08-new-photos": "Sure answers to pictures without any waste: {sure} of {pictures}",
+}
+
+
+def weigh(network: bool, *tuning: bool) -> str:
+    """What makes a clear difference, in a line: changing the network, any tuning of it, both or neither."""
+    if any(tuning):
+        return f"The tuning matters; the network does {'too' if network else 'not'}"
+    return "The network matters; the tuning does not" if network else "Neither network nor tuning matters"
+
+
+def count_clear(judged: pd.Series) -> str:
+    """How many of some changes, as `judge_difference` has them, help and harm: `1 helps, 2 harm`."""
+    harmful, helpful = (int(judged.eq(what).sum()) for what in ("worse", "better"))
+    helps = f"{helpful or 'none'} help{'s' * (helpful < 2)}"
+    return f"{helps}, {harmful} harm{'s' * (harmful < 2)}" if harmful else helps
