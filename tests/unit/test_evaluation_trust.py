@@ -221,7 +221,7 @@ def test_a_model_is_described_in_plain_values(predictions, photos):
     accuracy = score(one[one["split"] == "test"], "mine", draws=1).set_index("metric")["value"]["accuracy"]
     assert card["scores"]["accuracy"] == accuracy
     assert card["temperature"] == fit_temperature(one[one["split"] == "validation"])
-    assert (
-        0 < card["threshold"] < 1
-        and trust.describe_model(Data, one.assign(predicted=one["label"]))["threshold"] == 0
-    )
+    assert trust.DOUBT <= card["threshold"] < 1
+    assert trust.describe_model(Data, one.assign(predicted=one["label"]))["threshold"] == trust.DOUBT
+    meek = one.assign(**dict.fromkeys(one.filter(regex="^p_"), 1 / one.filter(regex="^p_").shape[1]))
+    assert trust.describe_model(Data, meek)["threshold"] == trust.DOUBT

@@ -35,6 +35,7 @@ from wastebook.photos.decode import parallel_map
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)  # of the photos, that a cautious model answers
 FITTED = ["model", "scheme", "seed"]  # what has a temperature, and a threshold of sets, of its own
 SURE = 0.9
+DOUBT = 0.5  # below which no answer is sure: another is as likely
 
 
 def fit_temperature(predictions: pd.DataFrame) -> float:
@@ -204,7 +205,8 @@ def score_corrupted(
 
 def describe_model(data: Any, predictions: pd.DataFrame) -> dict[str, Any]:
     """The card of one model (one scheme, one seed) of the photos in `data`, as plain values. Validation gives
-    its `temperature`, and the `threshold` of confidence below which half of its mistakes lie."""
+    its `temperature`, and the `threshold` of confidence below which half of its mistakes lie, `DOUBT` at
+    least."""
     validation, test = (predictions[predictions["split"] == split] for split in ("validation", "test"))
     temperature = fit_temperature(validation)
     answers = _answers(apply_temperature(validation, temperature))
@@ -212,7 +214,7 @@ def describe_model(data: Any, predictions: pd.DataFrame) -> dict[str, Any]:
     facts = {"name": data.name, "title": data.card["title"], "photos": len(data.photos)}
     facts |= {"fingerprint": fingerprint(data.photos), "drawn": bool(data.card.get("drawn", False))}
     scores = score(test, data.name).set_index("metric")["value"].to_dict()
-    threshold = float(wrong.median()) if len(wrong) else 0.0
+    threshold = max(DOUBT, float(wrong.median()) if len(wrong) else 0.0)
     return {"data": facts, "scores": scores, "temperature": temperature, "threshold": threshold}
 
 
