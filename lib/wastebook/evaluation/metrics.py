@@ -163,7 +163,8 @@ def _summary(predictions: pd.DataFrame, draws: int, metrics: Sequence[str]) -> I
             low, high = np.nanpercentile(np.concatenate([part[metric] for part in parts]), LEVEL)
         value = float(values[metric][0])
         if low == high and metric != "log_loss":  # no draw differs, where all are right or none is
-            low, high = share_interval(value * (number := count_groups(predictions, metric)), number)
+            number = count_groups(predictions, metric)
+            low, high = map(float, share_interval(value * number, number))
         yield {"metric": metric, "value": value, "low": float(low), "high": float(high)}
 
 
