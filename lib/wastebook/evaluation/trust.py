@@ -205,8 +205,7 @@ def score_corrupted(
 
 def describe_model(data: Any, predictions: pd.DataFrame) -> dict[str, Any]:
     """The card of one model (one scheme, one seed) of the photos in `data`, as plain values. Validation gives
-    its `temperature`, and the `threshold` of confidence below which half of its mistakes lie, `DOUBT` at
-    least."""
+    its `temperature`, and the `threshold`: the median confidence of its mistakes, at least `DOUBT`."""
     validation, test = (predictions[predictions["split"] == split] for split in ("validation", "test"))
     temperature = fit_temperature(validation)
     answers = _answers(apply_temperature(validation, temperature))
