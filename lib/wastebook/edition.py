@@ -152,7 +152,7 @@ def finish(run: Path, site: Path) -> None:
     write_gallery(run, site)
     write_try_it(run, site)
     if (run / "slides").is_dir():
-        shutil.copytree(run / "slides", site / "slides")
+        shutil.copytree(run / "slides", site / "slides", dirs_exist_ok=True)  # Quarto follows links
 
 
 BOOK = Book(
