@@ -148,6 +148,8 @@ def drawn():
 def pytest_addoption(parser):
     text = "write the table of faults to FILE: from the tests' marks, and how this run went"
     parser.addoption("--faults", type=Path, metavar="FILE", help=text)
+    text = "make the pictures that the README and a link to the site show anew, of this run (tests/site)"
+    parser.addoption("--pictures", type=Path, metavar="RUN", help=text)
 
 
 def pytest_configure(config):

@@ -69,10 +69,15 @@ def try_page(run_with_model: Path) -> Path:
 @pytest.fixture(scope="session")
 def app_address(kept_runs: Path) -> Iterator[str]:
     """Where `wastebook app` answers, its port from the environment."""
+    yield from serve_app(kept_runs / "small")
+
+
+def serve_app(run: Path) -> Iterator[str]:
+    """Where `wastebook app` answers by the models of a run, until it is no longer asked."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "wastebook.cli", "app", "--run", str(kept_runs / "small")]
+    command = [sys.executable, "-m", "wastebook.cli", "app", "--run", str(run)]
     started = subprocess.Popen(command, env=os.environ | {"PORT": port}, stdout=subprocess.DEVNULL)
     address = f"http://localhost:{port}"
     for _ in range(120):

@@ -11,6 +11,7 @@ from example import code, figure, first_chapter, second_chapter, shown, write_ru
 from nbformat.v4 import new_output
 
 from wastebook import paths
+from wastebook.book import pandoc
 from wastebook.book.render import find_renderer, render, write_project
 from wastebook.edition import BOOK
 from wastebook.errors import WastebookError
@@ -142,7 +143,12 @@ def test_the_run_is_a_quarto_project_that_executes_nothing(example: Path) -> Non
 
 def test_the_books_own_project_lists_files_that_are_there() -> None:
     config = yaml.safe_load((paths.PROJECT / "_quarto.yml").read_text(encoding="utf-8"))
-    named = [*config["book"]["chapters"], config["bibliography"], config["book"]["favicon"]]
+    named = [
+        *config["book"]["chapters"],
+        config["bibliography"],
+        config["book"]["favicon"],
+        config["image"].lstrip("/"),
+    ]
     assert [name for name in named if not (paths.PROJECT / name).exists()] == []
     chapters = sorted(f"chapters/{file.name}" for file in paths.CHAPTERS.glob("[0-9]*.ipynb"))
     assert [name for name in config["book"]["chapters"] if name.endswith(".ipynb")] == chapters
@@ -226,3 +232,15 @@ def test_which_renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         find_renderer("quarto")
     with pytest.raises(WastebookError, match="Unknown renderer latex"):
         find_renderer("latex")
+
+
+@pytest.mark.parametrize("home", ["https://example.org/book", "https://example.org/book/", ""])
+def test_a_link_to_the_site_shows_its_picture_where_that_has_an_address(example: Path, home: str) -> None:
+    config = write_project(BOOK, example)
+    config["book"] |= {"site-url": home} if home else {}
+    (example / "stage").mkdir()
+    pandoc.render_site(example, example / "stage", config, find_renderer("pandoc").program)
+    page = BeautifulSoup((example / "stage" / "index.html").read_text(encoding="utf-8"), "html.parser")
+    pictures = [str(tag["content"]) for tag in page.select("meta[property='og:image']")]
+    assert pictures == ["https://example.org/book/theme/preview.png"] * bool(home)
+    assert (example / "stage" / "theme" / "preview.png").exists()

@@ -51,7 +51,7 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
             _refer(link, page, targets)
         facts = {"book": config["book"], "language": config.get("lang", "en"), "page": page, "at": at}
         facts |= {"contents": list(_contents(soup)), "pages": list(zip(pages, titles, strict=True))}
-        facts["style"] = style
+        facts |= {"style": style, "picture": config.get("image")}
         text = TEMPLATES.get_template("template.html").render(facts, body=str(soup))
         (stage / page.address).write_text(text, encoding="utf-8")
         index += _entries(page, titles[at], soup)
@@ -62,6 +62,9 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     shutil.copyfile(run / config["book"]["favicon"], assets / "favicon.svg")
     if style:
         shutil.copyfile(run / style, assets / "book.css")
+    if picture := config.get("image", "").lstrip("/"):  # that a link to the site shows elsewhere
+        (stage / picture).parent.mkdir(exist_ok=True)
+        shutil.copyfile(run / picture, stage / picture)
     (assets / "search.js").write_text(f"window.searchIndex = {json.dumps(index)};\n", encoding="utf-8")
 
 

@@ -139,6 +139,8 @@ def write_project(book: Book, run: Path) -> dict[str, Any]:
     named = sorted(f"chapters/{file.name}" for file in [*chapters, *not_made])
     config["book"]["chapters"] = [first, *named, *pages, PAGE]
     config["project"]["resources"] = [f"/{DOWNLOADS}/**"]
+    if "site-url" in config["book"]:  # without one the picture has no address that others could load
+        config["book"] |= {"open-graph": True, "twitter-card": True}
     write_config(config, run)
     for name in [first, *pages, config["bibliography"], *book.root.glob("_*.md")]:
         shutil.copy(book.root / name, run)

@@ -27,6 +27,9 @@
       models.set(value, Object.assign(model, { set }));
       return make("option", { value }, model.name);
     })));
+    for (const field of [fields.label, fields.answer]) {
+      field.append(make("optgroup", { label: set.title }, ...set.classes.map((value) => make("option", { value }, value))));
+    }
   }
   const isWrong = ({ photo, predicted }) => predicted !== photo.label;
   const tell = ({ predicted, sure }) => `${predicted} ${Math.round(100 * sure)}\u202f%`;
@@ -36,7 +39,6 @@
   const read = () => {
     const asked = new URLSearchParams(location.hash.slice(1));
     modelField.value = models.has(asked.get("model")) ? asked.get("model") : [...models.keys()][0];
-    takeModel();
     for (const field of others) {
       field.value = asked.get(field.name) ?? "";
       if (field.selectedIndex < 0) field.selectedIndex = 0;
@@ -49,17 +51,10 @@
     const chosen = [...fields, { name: "photo", value: photo }].filter(({ value }) => value);
     history.replaceState(null, "", `#${new URLSearchParams(chosen.map(({ name, value }) => [name, value]))}`);
   };
-  const takeModel = () => {
-    const earlier = model?.set;
-    model = models.get(modelField.value);
-    if (model.set === earlier) return;
-    for (const field of [fields.label, fields.answer]) {
-      field.replaceChildren(field.options[0], ...model.set.classes.map((value) => make("option", { value }, value)));
-    }
-  };
 
   // The photos that fit, each once, with the first of its answers that does; copies stand side by side.
   const show = () => {
+    model = models.get(modelField.value);
     const [label, answer, verdict, copies, sort] = others.map(({ value }) => value);
     const fits = (each) => (!label || each.photo.label === label) && (!answer || each.predicted === answer)
       && (!verdict || isWrong(each) === (verdict === "wrong")) && (!copies || each.photo.group);
@@ -99,7 +94,7 @@
   dialog.addEventListener("keydown", ({ key }) => key in steps && open(at + steps[key]));
   dialog.addEventListener("close", () => write());
 
-  place.addEventListener("change", () => { takeModel(); write(); show(); });
+  place.addEventListener("change", () => { write(); show(); });
   addEventListener("hashchange", read);
   read();
 })();

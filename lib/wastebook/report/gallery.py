@@ -106,10 +106,10 @@ def pick_examples(run: Path) -> list[tuple[str, str]]:
     WebP in base64."""
     for data, answers in read_shown(run)[0][:1]:
         tested = answers.loc[answers["seed"] == answers["seed"].min(), "path"]
-        photos = data.photos[data.photos["path"].isin(tested)].drop_duplicates("label")
-        photos = photos.sort_values("label").head(EXAMPLES)
-        pictures = [base64.b64encode(file.read_bytes()) for file in make_thumbnails(photos, data.root)]
-        return [(label, each.decode()) for label, each in zip(photos["label"], pictures, strict=True)]
+        photos = data.photos[data.photos["path"].isin(tested)].drop_duplicates("label").sort_values("label")
+        files = make_thumbnails(photos.head(EXAMPLES), data.root)
+        pictures = (base64.b64encode(file.read_bytes()).decode() for file in files)
+        return list(zip(photos["label"], pictures, strict=False))
     return []
 
 
