@@ -64,6 +64,16 @@ def test_a_dot_alone_in_its_row_stands_at_its_name_and_published_is_hollow_in_th
     assert {dot[0].get_color() for dot in figure.axes[0].containers} == {figures.style.INK}
 
 
+@pytest.mark.parametrize("kind", ["object", "category"])
+def test_any_columns_may_name_rows_and_shapes(kind):
+    rows = [(label, place, 0.5, 0.4, 0.6) for label in ("glass", "metal") for place in ("home", "away")]
+    table = pd.DataFrame(rows, columns=["label", "place", "value", "low", "high"], index=[0] * 4)
+    table = table.astype({"label": kind, "place": kind}).assign(metric="recall")
+    axes = figures.intervals(table, "label", "value", "place").axes[0]
+    places = [float(dot[0].get_ydata()[0]) for dot in axes.containers]
+    assert [round(place) for place in places] == [0, 0, 1, 1] and len(set(places)) == 4
+
+
 @pytest.mark.parametrize("by", ["model", "dataset"])
 def test_lines_of_one_network_share_its_colour_and_differ_in_dashes(by):
     table = pd.DataFrame([ONE.columns, ONE._replace(head="exact").columns, OTHER.columns])

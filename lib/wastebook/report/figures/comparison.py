@@ -33,12 +33,13 @@ def intervals(
     """
     if table.empty:
         return style.nothing()
+    table = table.astype({y: object, marker: object})
     names = name_models(table) if y == "model" else {row: str(row) for row in table[y].unique()}
     rows, markers = list(names), style.scheme_markers(table[marker].unique())
-    colours = style.network_colours(table["network"]) if "network" in table else {}
+    colours = style.network_colours(table["network"].dropna()) if "network" in table else {}
     beside, count = table[marker].map(list(markers).index).groupby(table[y]), len(markers)
     shift = (beside.rank("dense") - (beside.transform("nunique") + 1) / 2) * 0.7 / count
-    parts = dict(list(table.assign(place=table[y].map(rows.index) + shift).groupby(column, sort=False)))
+    parts = dict(list(table.assign(_place=table[y].map(rows.index) + shift).groupby(column, sort=False)))
     size = (style.WIDE / len(parts), 1.2 + 0.17 * len(rows) * (count + 0.7))
     figure, panels = style.panels(len(parts), len(parts), size, sharey=True)
     for axes, (title, part) in zip(panels, parts.items(), strict=True):
@@ -50,8 +51,7 @@ def intervals(
         axes.set_yticklabels([style.wrap(name, 36) for name in names.values()], fontsize=9)
         axes.grid(axis="y", visible=False)
     if count > 1:
-        faces = {"published": "white"}
-        dots = [_dot(markers[name], faces.get(name, style.INK)) for name in markers]
+        dots = [_dot(markers[name], "white" if name == "published" else style.INK) for name in markers]
         style.legend(figure, dots, markers)
     return figure
 
@@ -78,7 +78,7 @@ def curves(
     for axes, (title, part) in zip(panels, parts.items(), strict=True):
         for line in names:
             rows = part[part[hue] == line].sort_values(x)
-            look = {"color": colours[line], "linestyle": dashes[line], "label": names[line]}
+            look = {"color": colours[str(line)], "linestyle": dashes[str(line)], "label": names[line]}
             axes.plot(rows[x], rows[value], marker="." if len(rows) <= 20 else "", **look)
             if "low" in rows:
                 axes.fill_between(rows[x], rows["low"], rows["high"], color=colours[line], alpha=0.15)
@@ -150,4 +150,4 @@ def _draw_interval(axes: Axes, row: Any, value: str, zero: bool, look: Any) -> N
     if zero:
         axes.axvline(0, color=style.GREY, linewidth=1)
     spread = None if pd.isna(low) else np.fmax([[row[value] - low], [high - row[value]]], 0)
-    axes.errorbar(row[value], row["place"], xerr=spread, markersize=6, capsize=2, **look)
+    axes.errorbar(row[value], row["_place"], xerr=spread, markersize=6, capsize=2, **look)
