@@ -55,11 +55,11 @@ def training_curves(history: pd.DataFrame) -> Figure:
 
 def confusion_matrices(predictions: pd.DataFrame, classes: list[str]) -> Figure:
     """True classes down, predicted across: the percentage of each row, with the count below it where there is
-    one model and room; a panel per model, in the order of the table. Several seeds are counted together."""
+    room; a panel per model, in the order of the table. Several seeds are counted together."""
     if predictions.empty:
         return style.nothing()
     names, labels = name_models(predictions), style.shorten(classes, 16)
-    counted = len(names) == 1 and len(classes) <= 12
+    counted = len(classes) <= (12 if len(names) == 1 else 4)
     side = max(1.8, len(classes) * (0.62 if counted else 0.33))
     size = (side + 0.15, side + 0.5)
     figure, panels = style.panels(len(names), max(1, int(7 // side)), size, sharex=True, sharey=True)
