@@ -25,12 +25,12 @@ BUDGETS = {
     "photos": (923, 620),
     "learning": (2444, 1750),
     "evaluation": (889, 680),
-    "report": (2516, 1250),
+    "report": (2513, 1250),
     "answers": (638, 560),
     "book": (1975, 1350),
-    CLI: (299, 270),
+    CLI: (298, 270),
 }
-TOTAL = (11407, 8000)
+TOTAL = (11409, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.
