@@ -167,6 +167,15 @@ def english_in_code(notebook):
 
 
 @each_source
+def test_a_model_is_called_by_the_network_that_was_loaded(notebook):
+    """Where weights cannot be had another network stands in, under its own name."""
+    calls = [node for node in ast.walk(tree_of(notebook)) if isinstance(node, ast.Call)]
+    models = [call for call in calls if ast.unparse(call.func) == "wb.Model"]
+    typed = [call.args[0].value for call in models if isinstance(call.args[0], ast.Constant)]
+    assert set(typed) <= {"base_cnn", "optimised_cnn"}  # which learn from nothing
+
+
+@each_source
 def test_prose_is_markdown(notebook):
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     assert len(english_in_code(notebook)) < len(english(" ".join(prose)))
