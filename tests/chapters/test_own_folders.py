@@ -15,13 +15,14 @@ from wastebook.paths import read_record
 from wastebook.photos.collection import load_photos
 
 LEARNING = ["02-baseline", "03-augmentation", "04-efficientnet", "06-trust", "07-comparison", "08-new-photos"]
+OTHER = {"09-elsewhere": "the six materials"}  # asked of photos of other things
 LEFT_OUT = {
-    "flat": {"05-xception": "it takes exactly two classes, and flat has 3"},
-    "split": {},
-    "hole": {"05-xception": "it takes exactly two classes, and hole has 3"},
-    "burst": {},  # what is left of it can be told apart
+    "flat": {"05-xception": "it takes exactly two classes, and flat has 3", **OTHER},
+    "split": OTHER,
+    "hole": {"05-xception": "it takes exactly two classes, and hole has 3", **OTHER},
+    "burst": OTHER,  # what is left of it can be told apart
     "few": {"05-xception": "it takes exactly two classes, and few has 6"},
-    "one-thing": dict.fromkeys(["02-baseline", "05-xception"], "and one-thing has 0"),
+    "one-thing": dict.fromkeys(["02-baseline", "05-xception"], "and one-thing has 0") | OTHER,
 }
 
 
@@ -112,4 +113,4 @@ def test_the_whole_book_on_an_own_folder(own, tmp_path, shape):
 def test_the_book_on_photos_that_nothing_can_be_learned_from(own, tmp_path):
     outcome, page = build_whole(own("one-thing"), tmp_path / "one-thing")
     check_site("one-thing", tmp_path / "one-thing", outcome, page)
-    assert list(outcome["chapters"]) == ["01-exploration"]
+    assert list(outcome["chapters"]) == ["01-exploration", "10-leaks"]

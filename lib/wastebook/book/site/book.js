@@ -40,7 +40,7 @@ for (const fold of findAll("details.code + details.code")) {
 }
 const folded = findAll("details.code");
 for (const fold of folded) {
-  const [label] = fold.matches(":has(+ figure)") ? find("figcaption", fold.nextElementSibling).textContent.split(":") : [];
+  const [label] = fold.matches(":has(+ figure)") ? find("figcaption", fold.nextElementSibling).textContent.trim().split(":") : [];
   const section = find("h2, h3", fold.closest("section.level2, section.level3") ?? fold)?.textContent;
   find("summary", fold).textContent = `Code ${label ? `for ${label}` : section ? `for “${section}”` : "to set up the chapter"}`;
 }
