@@ -138,20 +138,20 @@ def _open_study(place: str | Path, name: str) -> optuna.Study:
     """The study of that name in a journal, or in the database at an address; made where it is not there or is
     not whole. Trials cut off have failed; in a database, others try again what a silent worker has begun."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage: RDBStorage | JournalStorage
     if isinstance(place, str):
         with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
             again = RetryHeartbeatStaleTrialCallback(max_retry=2)
             storage = RDBStorage(place, heartbeat_interval=HEARTBEAT, heartbeat_stale_trial_callback=again)
-        return optuna.create_study(
-            storage=storage, study_name=name, direction="maximize", load_if_exists=True
-        )
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if place.exists() and not _is_whole(place):
-        place.unlink()
-    journal = JournalStorage(JournalFileBackend(str(place)))
-    study = optuna.create_study(storage=journal, study_name=name, direction="maximize", load_if_exists=True)
-    for stale in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(stale.number, state=TrialState.FAIL)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and not _is_whole(place):
+            place.unlink()
+        storage = JournalStorage(JournalFileBackend(str(place)))
+    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+    if isinstance(place, Path):  # nobody else is at work on it
+        for stale in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            study.tell(stale.number, state=TrialState.FAIL)
     return study
 
 
