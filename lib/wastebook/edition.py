@@ -15,6 +15,7 @@ from wastebook.files import as_written, file_hash, write_text
 from wastebook.report.api import write_api_page
 
 DATASET, PHOTOS, WEIGHTS = "dataset", "photos_dir", "weights"  # parameters with a place
+FURTHER = ("elsewhere", "others")  # and those that name data sets, or lists of them, beside a chapter's own
 COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna
 pandas pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision"""
 
@@ -24,7 +25,10 @@ HUB = "https://huggingface.co"  # has the weights that have no address on their 
 def resolve(name: str, value: Any) -> Any:
     """A place that a parameter names (a folder or file, unless it is a data set of ours), made absolute:
     chapters run in another folder."""
-    if name in (DATASET, PHOTOS, WEIGHTS) and value and not (paths.CARDS / f"{value}.yml").exists():
+    if isinstance(value, list) and name in FURTHER:
+        return [resolve(name, each) for each in value]
+    places = (DATASET, *FURTHER, PHOTOS, WEIGHTS)
+    if name in places and value and not (paths.CARDS / f"{value}.yml").exists():
         place = Path(value).expanduser().resolve()
         return str(place) if place.exists() else value
     return value
@@ -48,12 +52,30 @@ def prepare(parameters: Parameters) -> Prepared:
                 both = f"{other.root} and {data.root}"
                 raise WastebookError(f"Two data sets are called {data.name}, {both}: rename one folder.")
             facts[chapter]["data"] = {data.name: _describe(data)}
-            tables[chapter] = hashlib.sha256(data.files.to_csv(index=False).encode()).hexdigest()
+            tables[chapter] = _hash_table(data.files)
         files = walk_files(Path(values[PHOTOS]))[0] if values.get(PHOTOS) else {}
         stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
-        hashes[chapter] = repr((tables.get(chapter), stamps))
+        hashes[chapter] = repr((tables.get(chapter), _hash_further(values), stamps))
     _load_once.cache_clear()  # by the next time they may be others
     return facts, hashes
+
+
+def _hash_table(photos: Any) -> str:
+    return hashlib.sha256(photos.to_csv(index=False).encode()).hexdigest()
+
+
+def _hash_further(values: Values) -> list[str]:
+    """A hash of the photos of each further set that a chapter names, empty where it is not at hand."""
+    from wastebook.data.datasets import open_dataset
+
+    named = [values.get(name) or [] for name in FURTHER]
+    hashes = []
+    for name in [name for names in named for name in ([names] if isinstance(names, str) else names)]:
+        try:
+            hashes.append(_hash_table(open_dataset(name).photos))
+        except WastebookError:  # the chapter says so, or goes without it
+            hashes.append("")
+    return hashes
 
 
 def _load(values: Values) -> Any:
@@ -81,11 +103,15 @@ def _describe(data: Any) -> dict[str, Any]:
 
 def unsuited(values: Values, asks: Mapping[str, str]) -> str:
     """Which of the things that a chapter asks of its photos (in words, and as an expression of the number of
-    `classes` that can be dealt out, of their `labels`, and of `photos`) is not so; empty where all are."""
+    `classes` that can be dealt out, of their `labels`, of the number of `photos`, of `labels_of` other sets
+    and of the chapter's parameters) is not so; empty where all are."""
     if not asks:
         return ""
+    from wastebook.data.datasets import open_dataset
+
     data = _load(values).for_learning(values.get("scheme", "random"))
     facts = {"classes": len(data.classes), "labels": {*data.classes}, "photos": len(data.photos)}
+    facts = {**values, **facts, "labels_of": lambda name: {*open_dataset(name).classes}}
     for told, asked in asks.items():
         if not eval(asked, {}, facts):
             lacking = f"it takes {told}, and {data.title} has {facts['classes']}."

@@ -15,7 +15,7 @@ from wastebook.paths import read_record
 from wastebook.photos.collection import load_photos
 
 LEARNING = ["02-baseline", "03-augmentation", "04-efficientnet", "06-trust", "07-comparison", "08-new-photos"]
-OTHER = {"09-elsewhere": "the six materials"}  # asked of photos of other things
+OTHER = {"09-elsewhere": "the classes of those elsewhere"}  # asked of photos of other things
 LEFT_OUT = {
     "flat": {"05-xception": "it takes exactly two classes, and flat has 3", **OTHER},
     "split": OTHER,

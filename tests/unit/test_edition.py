@@ -1,6 +1,7 @@
 """What the press is told of this book."""
 
 import json
+import shutil
 
 import pytest
 import requests
@@ -29,6 +30,7 @@ def test_places_are_made_absolute_and_names_are_left(tmp_path, monkeypatch):
     assert edition.resolve("dataset", "2024") == str(tmp_path / "2024")
     assert edition.resolve("dataset", "trashnet") == "trashnet"
     assert edition.resolve("photos_dir", "mine") == str(tmp_path / "mine")
+    assert edition.resolve("others", ["mine", "sample"]) == [str(tmp_path / "mine"), "sample"]
     assert edition.resolve("weights", "weights.pt") == str(tmp_path / "weights.pt")
     assert (edition.resolve("weights", "auto"), edition.resolve("photos_dir", None)) == ("auto", None)
     assert edition.resolve("scheme", "mine") == "mine"
@@ -90,6 +92,26 @@ def test_data_sets_are_prepared_once_and_known_by_their_photos(sample, tmp_path)
     photo.write_bytes(b"another")
     _, again = edition.prepare(parameters)
     assert {name for name in hashes if hashes[name] != again[name]} == {"02"}
+
+
+@pytest.mark.parametrize(
+    "further", [lambda place: {"elsewhere": str(place)}, lambda place: {"others": ["nowhere", str(place)]}]
+)
+def test_further_sets_make_a_chapter_stale_as_its_own_does(sample, tmp_path, further):
+    place = tmp_path / "another"
+    shutil.copytree(sample.root, place)
+    parameters = {"01": {"seed": 0} | further(place), "02": {"seed": 0}}
+    _, before = edition.prepare(parameters)
+    (place / sample.photos["path"][0]).unlink()
+    _, after = edition.prepare(parameters)
+    assert {name for name in before if before[name] != after[name]} == {"01"}
+
+
+def test_what_a_chapter_asks_may_be_of_another_set(sample):
+    values = {"dataset": str(sample.root), "elsewhere": "sample-elsewhere"}
+    assert edition.unsuited(values, {"those classes": "labels >= labels_of(elsewhere)"}) == ""
+    told = edition.unsuited(values, {"one class more": "labels > labels_of(elsewhere)"})
+    assert told.startswith("it takes one class more, and")
 
 
 def test_what_a_deck_says_of_its_run(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wastebook.photos.augment import transform_photo
-from wastebook.photos.scenes import BOARD, SCENES, change_scene, find_object
+from wastebook.photos.scenes import BOARD, MENDS, SCENES, change_scene, find_object
 
 HEIGHT, WIDTH = 96, 128
 INSIDE, CORNER = (slice(40, 56), slice(56, 72)), (slice(0, 12), slice(0, 12))
@@ -28,7 +28,7 @@ def test_the_object_is_what_differs_from_the_board(photo):
     assert np.abs(ground[CORNER] - photo[CORNER]).max() < 2
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", SCENES | MENDS)
 def test_a_scene_is_the_same_for_the_same_seed_and_never_the_photo(photo, name):
     changed = change_scene(photo, name, 1)
     assert changed.shape == photo.shape and changed.dtype == np.uint8

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.photos.scenes import SCENES, change_scene
+from wastebook.photos.scenes import MENDS, SCENES, change_scene
 
 TRANSFORMS = (  # the first row is the study of FIUBA; `mild` is what fine-tuning sees
     *("none", "rotation", "horizontal_flip", "vertical_flip", "colour_jitter", "geometric"),
@@ -30,8 +30,9 @@ _DRAWING = threading.Lock()  # torchvision draws from torch's one global generat
 
 def check_transform(name: str) -> None:
     """WastebookError, with the nearest names, where there is no transform or scene `name`."""
-    if name not in (*TRANSFORMS, *SCENES):
-        raise WastebookError(f"There is no transform {name!r}. {did_you_mean(name, [*TRANSFORMS, *SCENES])}")
+    known = [*TRANSFORMS, *SCENES, *MENDS]
+    if name not in known:
+        raise WastebookError(f"There is no transform {name!r}. {did_you_mean(name, known)}")
 
 
 def transform_photo(photo: np.ndarray, name: str, key: str) -> np.ndarray:
@@ -41,7 +42,7 @@ def transform_photo(photo: np.ndarray, name: str, key: str) -> np.ndarray:
     if name == "none":
         return photo
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7])
-    if name in SCENES:
+    if name in SCENES | MENDS:
         return change_scene(photo, name, seed)
     transform = _make_transform(name, photo.shape[:2])
     import torch

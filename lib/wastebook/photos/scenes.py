@@ -6,7 +6,7 @@ import numpy as np
 from wastebook.data.drawing import make_noise
 
 BOARD, FLOOR = (212.0, 209.0, 204.0), (120.0, 120.0, 120.0)  # of a studio like TrashNet's, of a room
-SCENES = {  # what each changes, for a reader
+SCENES = {  # what each changes in a photo of home, for a reader
     "cut_out": "cut out, its own board drawn anew",
     "grey_ground": "on a rough grey ground",
     "any_ground": "on a rough ground of any tone",
@@ -16,6 +16,9 @@ SCENES = {  # what each changes, for a reader
     "bent": "bent out of shape",
     "other_light": "under another light",
     "blurred": "out of focus",
+}
+MENDS = {  # and in a photo from elsewhere, so that it looks more like those of home
+    "closer": SCENES["closer"],
     "grey_world": "colours made grey on average",
     "box_crop": "cropped to the thing",
     "white_board": "cut out and laid on a white board",
@@ -24,7 +27,7 @@ ZOOMS = {"farther": (1.6, 1.6), "closer": (0.7, 0.7), "pressed": (0.75, 1.0)}  #
 
 
 def change_scene(photo: np.ndarray, name: str, seed: int) -> np.ndarray:
-    """The photo, (H, W, 3) uint8 in and out, changed as a name of `SCENES` says; chance goes by `seed`."""
+    """The photo, (H, W, 3) uint8 in and out, changed as a scene or mend says; chance goes by `seed`."""
     random, size = np.random.default_rng(seed), photo.shape[:2]
     means, (board, mask) = photo.mean(axis=(0, 1)), find_object(photo)
     if name in ("cut_out", "grey_ground", "any_ground", "white_board"):
