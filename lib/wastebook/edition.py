@@ -3,6 +3,7 @@ have beyond those of any book."""
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -89,6 +90,7 @@ def _load_once(dataset: str, photos_per_class: int | None, seed: int) -> Any:
     """Photos that several chapters ask for: loaded once until all is made ready (see `prepare`)."""
     from wastebook.photos.collection import load_photos
 
+    print(f"{dataset}: photos are checked, and copies looked for", file=sys.stderr, flush=True)
     return load_photos(dataset, photos_per_class, seed)
 
 
