@@ -6,13 +6,17 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 from filelock import FileLock
 
+from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import atomic_write, explain_full_disk
 
 if TYPE_CHECKING:
@@ -66,6 +70,51 @@ def cached_table(folder: str, facts: object, make: Callable[[], pd.DataFrame]) -
     with atomic_write(file) as partial:
         table.to_parquet(partial)
     return table
+
+
+def list_cache() -> list[tuple[Path, int, float]]:
+    """What is kept, the longest unused first: each file or folder in a folder of the cache, its bytes (of a
+    file with several names once), and when it was last read or written, in seconds since the epoch."""
+    kept, seen = [], set()
+    for entry in cache_folder().glob("*/*"):
+        if entry.suffix in (".lock", ".partial"):
+            continue
+        size, used = 0, 0.0
+        for file in [entry, *entry.rglob("*")]:
+            with suppress(FileNotFoundError):  # gone meanwhile
+                status = file.lstat()
+                if stat.S_ISREG(status.st_mode):  # to look into a folder is to use it
+                    size += status.st_size * (status.st_ino not in seen)
+                    used = max(used, status.st_atime, status.st_mtime)
+                    seen.add(status.st_ino)
+        kept.append((entry, size, used))
+    return sorted(kept, key=lambda each: each[2])
+
+
+def describe_cache() -> list[dict[str, Any]]:
+    """How many `megabytes` are kept of each `kind`, a folder of the cache."""
+    kinds: Counter[str] = Counter()
+    for entry, size, _ in list_cache():
+        kinds[entry.parent.name] += size
+    return [{"kind": kind, "megabytes": size >> 20} for kind, size in sorted(kinds.items())]
+
+
+def clear_cache(kinds: Sequence[str] = (), most: int = 0) -> int:
+    """Take out what was longest unused, of some kinds (folders of the cache) or of all, until no more than
+    `most` bytes of them are left; gives the bytes that went. WastebookError for a kind that is not there."""
+    if unknown := [kind for kind in kinds if not cache_folder().joinpath(kind).is_dir()]:
+        known = [folder.name for folder in cache_folder().iterdir()]
+        raise WastebookError(f"Nothing is kept of {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
+    kept = [each for each in list_cache() if not kinds or each[0].parent.name in kinds]
+    left = whole = sum(size for _, size, _ in kept)
+    for entry, size, _ in kept:
+        if left <= most:
+            break
+        with FileLock(entry.with_name(f"{entry.name}.lock")):
+            gone = entry.rename(entry.with_name(f"{entry.name}.{uuid.uuid4().hex}.partial"))
+            shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+        left -= size
+    return whole - left
 
 
 def make_read_only(folder: Path) -> None:

@@ -2,9 +2,7 @@
 
 import io
 import os
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -21,10 +19,14 @@ from wastebook import paths
 from wastebook.errors import WastebookError
 
 data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
+cache = typer.Typer(
+    help="What was computed or fetched once: how much there is, less of it.", no_args_is_help=True
+)
 PLACES = "Free some room there or name another place: WASTEBOOK_CACHE for what is cached, --run for a run."
 TITLE = "A reproducible report book on telling waste apart in photos."
 commands = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
 commands.add_typer(data, name="data")
+commands.add_typer(cache, name="cache")
 console = Console(stderr=True)  # what is said to people; what was asked for goes to stdout
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, for a machine.")]
 Setting = partial(typer.Option, help="Set a parameter (of every chapter, where * is named). Repeats.")
@@ -202,15 +204,11 @@ def start_app(
     address: Annotated[str, typer.Option(help="0.0.0.0 to be seen from other machines.")] = "localhost",
 ) -> None:
     """Start the app, in which photos are dropped or taken and answered in the browser."""
-    from wastebook.answers import predictor, web
+    from wastebook.answers.predictor import find_models
+    from wastebook.answers.web import serve_app
 
-    predictor.find_models(run)  # so that a run that is gone is said here
-    command = [sys.executable, "-m", "streamlit", "run", str(Path(__file__).parent / "answers" / "app.py")]
-    command += [f"--server.port={port}", f"--server.address={address}"]
-    command += [f"--server.maxUploadSize={web.MOST_BYTES >> 20}", "--server.headless=true"]
-    command += ["--server.scriptHealthCheckEnabled=true", "--client.showErrorDetails=none"]
-    command += ["--client.toolbarMode=minimal", "--browser.gatherUsageStats=false"]
-    raise typer.Exit(subprocess.call(command, env=os.environ | {"WASTEBOOK_APP_RUN": run or ""}))
+    find_models(run)  # so that a run that is gone is said here
+    raise typer.Exit(serve_app(run, port, address))
 
 
 @data.command("list")
@@ -262,36 +260,38 @@ def data_sample(
     print(draw_sample(name, seed, photos, near_duplicates))
 
 
+@cache.command("list")
+def cache_list() -> None:
+    """What is kept of each kind, and where."""
+    from wastebook.cache import cache_folder, describe_cache
+
+    _print_tables(describe_cache())
+    print(f"In {cache_folder()}")
+
+
+@cache.command("clear", epilog="Example: wastebook cache clear features decoded --keep 5")
+def cache_clear(
+    kinds: Annotated[list[str] | None, typer.Argument(help="Of `wastebook cache list` (all).")] = None,
+    keep: Annotated[float, typer.Option(min=0, help="Gigabytes that may stay: what was used last.")] = 0,
+) -> None:
+    """Take out what is kept, what was longest unused first; whatever needs it makes it again."""
+    from wastebook.cache import clear_cache
+
+    print(f"{clear_cache(kinds or [], int(keep * 1024**3)) >> 20} MB are free again.")
+
+
 @commands.command()
 def doctor(as_json: Json = False) -> None:
     """What is installed and at hand, and how to get what is not. Exit code 1 where no book can be built."""
-    from wastebook.book.build import declared_packages, hardware
-    from wastebook.book.plan import versions
-    from wastebook.book.render import find_renderer
-    from wastebook.cache import cache_folder
-    from wastebook.data.datasets import describe_datasets
-    from wastebook.edition import BOOK, weights_found
+    from wastebook.edition import examine_machine
 
-    found, machine, renderer = versions(declared_packages(BOOK)), hardware(), find_renderer()
-    missing = [package for package, version in found.items() if version == "missing"]
-    cache, data_sets = cache_folder(), describe_datasets().to_dict("records")
-    rows = [
-        ("packages", f"all {len(found)}" * (not missing), f"pip install {' '.join(missing)}"),
-        *((name, found.get(name), "") for name in ("papermill", "snakemake", "torch", "tensorflow")),
-        ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB", ""),
-        ("accelerator", machine["accelerator"], "none: the processor does the work"),
-        ("renderer", f"{renderer.name} {renderer.version}, {renderer.program}", ""),
-        *((f"data: {one['name']}", one["where"] * one["at_hand"], one["where"]) for one in data_sets),
-        ("weights", ", ".join(weights_found("imagenet")), "downloaded, or named in WASTEBOOK_WEIGHTS"),
-        ("cache", f"{cache}, {shutil.disk_usage(cache).free / 1024**3:.0f} GB free", ""),
-    ]
-    table = [{"what": a, "state": "ok" if b else "not here", "found": b or c} for a, b, c in rows]
+    ready, table = examine_machine()
     if as_json:
-        print_json(data={"ready": not missing, "found": table})
+        print_json(data={"ready": ready, "found": table})
     else:
         _print_tables(table)
-        print("The book cannot be built: see what is missing." if missing else "The book can be built.")
-    raise typer.Exit(1 if missing else 0)
+        print("The book can be built." if ready else "The book cannot be built: see what is missing.")
+    raise typer.Exit(int(not ready))
 
 
 if __name__ == "__main__":

@@ -183,6 +183,32 @@ def finish(run: Path, site: Path) -> None:
         shutil.copytree(run / "slides", site / "slides", dirs_exist_ok=True)  # Quarto follows links
 
 
+def examine_machine() -> tuple[bool, list[dict[str, str]]]:
+    """Whether the book can be built here, and `what, state, found` of all that it uses: what is at hand, or
+    how to get what is not."""
+    from wastebook.book.build import declared_packages, hardware
+    from wastebook.book.plan import versions
+    from wastebook.book.render import find_renderer
+    from wastebook.cache import cache_folder
+    from wastebook.data.datasets import describe_datasets
+
+    found, machine, renderer = versions(declared_packages(BOOK)), hardware(), find_renderer()
+    missing = [package for package, version in found.items() if version == "missing"]
+    cache, data_sets = cache_folder(), describe_datasets().to_dict("records")
+    rows = [
+        ("packages", f"all {len(found)}" * (not missing), f"pip install {' '.join(missing)}"),
+        *((name, found.get(name), "") for name in ("papermill", "snakemake", "torch", "tensorflow")),
+        ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB", ""),
+        ("accelerator", machine["accelerator"], "none: the processor does the work"),
+        ("renderer", f"{renderer.name} {renderer.version}, {renderer.program}", ""),
+        *((f"data: {one['name']}", one["where"] * one["at_hand"], one["where"]) for one in data_sets),
+        ("weights", ", ".join(weights_found("imagenet")), "downloaded, or named in WASTEBOOK_WEIGHTS"),
+        ("cache", f"{cache}, {shutil.disk_usage(cache).free / 1024**3:.0f} GB free", ""),
+    ]
+    table = [{"what": a, "state": "ok" if b else "not here", "found": b or c} for a, b, c in rows]
+    return not missing, table
+
+
 BOOK = Book(
     paths.PROJECT,
     library=Path(__file__).parent,

@@ -1,13 +1,14 @@
 """What is kept once made: whole or not at all, once among those who ask together, anew where damaged."""
 
 import errno
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
 
-from wastebook.cache import cached_table, fill_once
+from wastebook.cache import cached_table, clear_cache, fill_once, list_cache
 from wastebook.errors import WastebookError
 
 
@@ -52,3 +53,25 @@ def test_a_table_is_made_once_and_anew_where_it_is_damaged(cache):
         file.write_bytes(file.read_bytes()[:100])
     assert cached_table("tables", ("facts", 1), make).equals(first) and len(made) == 3
     assert cached_table("tables", ("facts", 1), make).equals(first) and len(made) == 3
+
+
+def keep(cache, used, megabytes):
+    """Something kept, last used so many hours ago, of so many megabytes."""
+    for name, hours in used.items():
+        entry = cache / name
+        fill_once(entry, lambda folder: (folder / "part").write_bytes(bytes(megabytes << 20)))
+        for part in (entry / "part", entry):
+            os.utime(part, (time.time() - 3600 * hours,) * 2)
+
+
+def test_what_was_longest_unused_goes_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(cache := tmp_path))
+    keep(cache, {"features/old": 9, "features/new": 1, "weights/older": 30}, 2)
+    assert [entry.name for entry, *_ in list_cache()] == ["older", "old", "new"]
+    assert {size >> 20 for _, size, _ in list_cache()} == {2}
+    assert clear_cache(["features"], most=3 << 20) == clear_cache(most=2 << 20) == 2 << 20
+    assert [entry.name for entry, *_ in list_cache()] == ["new"]
+    assert clear_cache() == 2 << 20 and list_cache() == [] and clear_cache() == 0
+    keep(cache, {"features/old": 0}, 1)  # and what went can be made again
+    with pytest.raises(WastebookError, match=r"Nothing is kept of 'feature'\. Did you mean features"):
+        clear_cache(["feature"])

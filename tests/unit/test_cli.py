@@ -33,7 +33,7 @@ def call(monkeypatch, capsys):
     "command",
     [
         *("build", "chapter", "render", "predict", "compare", "reference", "doctor"),
-        *("data", "data list", "data check"),
+        *("data", "data list", "data check", "cache clear"),
     ],
 )
 def test_help(call, command):
@@ -138,6 +138,18 @@ def test_data_sample(call, tmp_path):
     code, stdout, _ = call("data", "check", stdout.strip(), "--json")
     assert code == 1 and "in two classes: 2 pairs of copies" in json.loads(stdout)["remarks"][0]
     assert call("data", "sample", "trashnet")[0] == 2
+
+
+def test_cache(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "a.npz").write_bytes(bytes(3 << 20))
+    _, stdout, _ = call("cache", "list")
+    assert stdout.split() == ["kind", "megabytes", "features", "3", "In", str(tmp_path)]
+    assert call("cache", "clear", "--keep", "1")[1] == "0 MB are free again.\n"
+    assert call("cache", "clear", "feature")[0] == 1
+    assert call("cache", "clear", "features")[1] == "3 MB are free again.\n"
+    assert not list((tmp_path / "features").glob("*.npz"))
 
 
 def test_doctor(call, monkeypatch):

@@ -1,9 +1,11 @@
-"""A photo from the web: from public hosts alone, and within bounds of size and time."""
+"""The web: photos brought from its public hosts alone, and the app served to it, within bounds."""
 
 import ipaddress
 import multiprocessing.pool
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -58,3 +60,15 @@ class _PublicHosts(HTTPAdapter):
             raise PhotoError(Path(request.url), "refused", detail)
         request.headers["Host"] = urlsplit(request.url).netloc.rpartition("@")[2]
         return place | {"host": address}, security | {"server_hostname": place["host"]}
+
+
+def serve_app(run: str | None, port: int, address: str) -> int:
+    """Serve the app with the models of a run until it is ended; gives its exit code."""
+    app = Path(__file__).with_name("app.py")
+    options = {"server.port": port, "server.address": address, "server.maxUploadSize": MOST_BYTES >> 20}
+    options |= {"server.headless": "true", "server.scriptHealthCheckEnabled": "true"}
+    options |= {"client.showErrorDetails": "none", "client.toolbarMode": "minimal"}
+    options |= {"browser.gatherUsageStats": "false"}
+    command = [sys.executable, "-m", "streamlit", "run", str(app)]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    return subprocess.call(command, env=os.environ | {"WASTEBOOK_APP_RUN": run or ""})
