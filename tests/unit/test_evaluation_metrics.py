@@ -67,8 +67,8 @@ def test_a_weight_is_a_repetition():
     weights = np.random.default_rng(3).integers(0, 4, size=(1, 60)).astype(np.float32)
     repeated = told.loc[told.index.repeat(weights[0].astype(int))]
     names = [*METRICS, "recall:glass", "precision:metal", "f1:paper"]
-    weighted = metric_values(told, weights, names)
-    plainly = metric_values(repeated, np.ones((1, len(repeated)), np.float32), names)
+    weighted = metric_values(told, names)(weights)
+    plainly = metric_values(repeated, names)(np.ones((1, len(repeated)), np.float32))
     for name in names:
         assert weighted[name] == pytest.approx(plainly[name], rel=1e-5)
 

@@ -20,17 +20,17 @@ GROUND, EDITION, CLI = "ground floor", "edition", "cli"  # the rooms that are mo
 # Lines at most, all told: docstrings, blanks, and what the site is made of. The second number is the aim,
 # towards which the first only ever falls.
 BUDGETS = {
-    GROUND: (603, 330),
+    GROUND: (602, 330),
     "data": (1229, 1200),
     "photos": (927, 620),
     "learning": (2444, 1750),
-    "evaluation": (889, 680),
+    "evaluation": (878, 680),
     "report": (2513, 1250),
     "answers": (652, 560),
     "book": (1975, 1350),
     CLI: (298, 270),
 }
-TOTAL = (11530, 8000)
+TOTAL = (11518, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

@@ -1,4 +1,4 @@
-"""What is odd about a set of photos, and what that is worth to a score."""
+"""What is odd about a set of photos, and what that, or a leak, is worth to a score."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 from wastebook import paths
 from wastebook.evaluation.comparison import compare_models
-from wastebook.evaluation.metrics import DRAWS, LEVEL, score, seed_means, share_interval, value_and_draws
+from wastebook.evaluation.metrics import DRAWS, LEVEL, draw_metrics, score, share_interval, value_and_draws
 from wastebook.learning.predictions import MODEL
 from wastebook.photos.collection import Collection
 from wastebook.photos.duplicates import group_photos, pairs_among
@@ -22,6 +22,7 @@ COPIES = {
 }
 SIGNS = {"overlay": "watermark or text", "drawn": "drawing or chart", "discarded": "thrown away"}
 LOOKED = "looked at"
+VALIDATION = 1 / 6  # of the photos that are alone in their group, where leaks are dealt
 
 
 def read_judgements(dataset: str, what: str) -> pd.DataFrame:
@@ -108,12 +109,9 @@ def subset_differences(
     rows = []
     for (scheme, model), table in predictions.groupby(["scheme", "model"], sort=False):
         chosen = inside.loc[table.index].to_numpy().astype(np.float32)
-        drawn = [
-            [seed_means(table, weights * mask, by_seed, metrics) for mask in (np.float32(1), chosen)]
-            for weights, by_seed in value_and_draws(table, draws)
-        ]
-        for metric in metrics:
-            whole, part = (np.concatenate([pair[side][metric] for pair in drawn]) for side in (0, 1))
+        on_all, on_part = draw_metrics(table, metrics, draws), draw_metrics(table, metrics, draws, chosen)
+        for metric, whole in on_all.items():
+            part = on_part[metric]
             low, high = np.nanpercentile((whole - part)[1:], LEVEL)
             rows.append((scheme, model, metric, whole[0], part[0], whole[0] - part[0], low, high))
     columns = ["scheme", "model", "metric", "whole", "part", "difference", "low", "high"]
@@ -139,7 +137,7 @@ def measure_memory(answers: pd.DataFrame, learn: Learn, deals: Deals) -> pd.Data
     table, metrics = pd.concat(parts, ignore_index=True), ("accuracy", "log_loss")
     memory = compare_models(table, [("met", "unmet")], metrics).assign(photos=table["path"].nunique())
     for name, part in table.groupby("model"):
-        values = seed_means(part, *next(value_and_draws(part, 1)), metrics)
+        values = draw_metrics(part, metrics, draws=0)
         memory[name] = [values[metric][0] for metric in memory["metric"]]
     return memory[columns]
 
@@ -164,6 +162,51 @@ def learning_curve(learn: Learn, deals: Deals, shares: Sequence[float]) -> pd.Da
         found = scores.loc["accuracy", [*MODEL, "value", "low", "high"]]
         rows.append(found.to_dict() | {"photos": round(learned)})
     return pd.DataFrame(rows)
+
+
+def deal_leaks(
+    photos: pd.DataFrame, shares: Sequence[float], seed: int, most: int
+) -> dict[tuple[float, int], pd.DataFrame]:
+    """The photos dealt out once for each of the `shares`, by share and seed. Test is one photo of every group
+    of several (of one label); of so large a share of these groups the other photos are learned from. Train
+    has the same number of each class at every share (at most some `most` in all, but room for all of these):
+    it is filled up with photos that are alone in their groups, of which validation is made as well."""
+    drawn = photos.sample(frac=1, random_state=seed)
+    groups, first = drawn.groupby("group"), ~drawn.duplicated("group")
+    several = (groups["path"].transform("size") > 1) & (groups["label"].transform("nunique") == 1)
+    alone, asked = groups["path"].transform("size") == 1, several & first
+    rank = drawn.groupby([drawn["label"], alone, asked]).cumcount()
+    count = rank.groupby([drawn["label"], alone, asked]).transform("size")
+    held_out = alone & (rank < VALIDATION * count)
+    spare, partners = ((each.groupby(drawn["label"]).sum()) for each in (alone & ~held_out, several & ~first))
+    room = (spare * min(1.0, most / spare.sum())).clip(lower=partners).clip(upper=spare).astype(int)
+    dealt = {}
+    for share in shares:
+        known = drawn.loc[asked & (rank < share * count), "group"]
+        leaked = several & ~first & drawn["group"].isin(known)
+        waiting = pd.concat([drawn[leaked], drawn[alone & ~held_out]])
+        learned = waiting.index[waiting.groupby("label").cumcount() < waiting["label"].map(room)]
+        split = pd.Series("left out", index=drawn.index).mask(asked, "test").mask(held_out, "validation")
+        split.loc[learned] = "train"
+        dealt[share, seed] = photos.assign(split=split)
+    return dealt
+
+
+def fit_slopes(answers: pd.DataFrame) -> pd.DataFrame:
+    """What it is worth to each model to know all test objects instead of none, by the line through its
+    accuracies on test at each share leaked (the `scheme` of its answers): the model's columns, `difference,
+    low, high`, with 95 % intervals by group and seed."""
+    rows = []
+    for keys, part in answers[answers["split"] == "test"].groupby(MODEL, sort=False):
+        shares, right = np.sort(part["scheme"].unique().astype(float)), part["label"] == part["predicted"]
+        inside = (part["scheme"].to_numpy(float)[:, None] == shares).astype(float)
+        places = np.unique(part["seed"], return_inverse=True)[1]
+        weights = (drawn * seeds[:, places] for drawn, seeds in value_and_draws(part, DRAWS))
+        accuracy = np.concatenate([(each * right.to_numpy()) @ inside / (each @ inside) for each in weights])
+        rise, *drawn = np.polyfit(shares, accuracy.T, 1)[0]
+        low, high = np.percentile(drawn, LEVEL)
+        rows.append((*keys, rise, low, high))
+    return pd.DataFrame(rows, columns=[*MODEL, "difference", "low", "high"])
 
 
 def _can_learn(photos: pd.DataFrame) -> bool:

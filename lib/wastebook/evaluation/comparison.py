@@ -6,17 +6,16 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
-from statsmodels.stats.multitest import multipletests
 
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import (
     DRAWS,
     LEVEL,
+    Values,
     count_groups,
+    draw_metrics,
     score_classes,
-    seed_means,
     share_interval,
-    value_and_draws,
 )
 from wastebook.learning.predictions import MODEL, Model, classes_of
 
@@ -25,6 +24,7 @@ Metrics = Sequence[str]
 
 LEADING = ("accuracy", "macro_f1")
 PAIR_COLUMNS = ["model_a", "model_b", "scheme", "split"]
+ANSWERED = ["model", "scheme", "seed", "path", "group"]  # what tells the rows of one table from another's
 SIGNIFICANCE = 0.05  # the corrected p below which a difference counts
 DRAWS_PER_TEST = 40  # at least: p is never below 2 / (draws + 1), and Holm multiplies it by the tests
 
@@ -58,7 +58,13 @@ def compare_models(
     """
     paired = _paired(predictions, pairs, split)
     draws = max(DRAWS, DRAWS_PER_TEST * len(paired))
-    rows = [row for facts, *tables in paired for row in _differences(facts, tables, metrics, draws)]
+    rows: list[dict] = []
+    drawn: dict[bytes, Values] = {}  # of each model once, however many pairs it is in
+    for facts, *tables in paired:
+        keys = [pd.util.hash_pandas_object(table[ANSWERED]).to_numpy().tobytes() for table in tables]
+        for key, table in zip(keys, tables, strict=True):
+            drawn[key] = drawn.get(key) or draw_metrics(table, metrics, draws)
+        rows += [facts | row for row in _differences(tables[0], *(drawn[key] for key in keys))]
     table = pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "metric", "difference", "low", "high", "p"])
     return table.assign(p_holm=table.groupby("metric")["p"].transform(correct_holm))
 
@@ -69,10 +75,9 @@ def compare_recalls(predictions: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
     recalls = score_classes(predictions[predictions["split"] == "test"]).query("metric == 'recall'")
     recalls = recalls.rename(columns={"value": "recall"})[[*MODEL, "label", "recall"]]
     changes = compare_models(predictions, pairs, [f"recall:{label}" for label in classes_of(predictions)])
+    changes = changes.assign(label=changes["metric"].str.removeprefix("recall:"))
     changes = changes.rename(columns={"model_a": "model", "difference": "change"})
-    changes["label"] = changes["metric"].str.removeprefix("recall:")
-    changes = changes[["model", "label", "change", "low", "high"]]
-    return recalls.merge(changes, on=["model", "label"], how="left")
+    return recalls.merge(changes[["model", "label", "change", "low", "high"]], "left", ["model", "label"])
 
 
 def compare_unpaired(first: pd.Series, second: pd.Series) -> pd.Series:
@@ -100,7 +105,8 @@ def mcnemar(predictions: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
 
 def correct_holm(p: pd.Series) -> pd.Series:
     """The p of many tests, corrected for their number (Holm 1979)."""
-    return pd.Series(multipletests(p, method="holm")[1], index=p.index) if len(p) else p
+    smallest_first = p.sort_values()
+    return (smallest_first * np.arange(len(p), 0, -1)).cummax().clip(upper=1)[p.index]
 
 
 def judge_difference(row: pd.Series) -> str:
@@ -122,34 +128,34 @@ def choose_on_validation(scores: pd.DataFrame, scheme: str, metric: str = "macro
 def _paired(predictions: pd.DataFrame, pairs: Pairs | None, split: str) -> list[tuple]:
     """For each pair and scheme the `PAIR_COLUMNS` and both models' rows, of the same photos in one order."""
     predictions = predictions[predictions["split"] == split]
+    in_order = predictions.set_index(["seed", "path"]).sort_index()
+    by_model = dict(list(in_order.groupby(["scheme", "model"])))
     found: list[tuple] = []
     for pair in combinations(predictions["model"].unique(), 2) if pairs is None else pairs:
         ids = [model.id if isinstance(model, Model) else model for model in pair]
         before = len(found)
-        for scheme, part in predictions.groupby("scheme", sort=False):
-            first, second = (part[part["model"] == name].set_index(["seed", "path"]) for name in ids)
-            shared = first.index.intersection(second.index).sort_values()
-            if len(shared):
+        for scheme in predictions["scheme"].unique():
+            first, second = (by_model.get((scheme, name), in_order[:0]) for name in ids)
+            first, second = first[first.index.isin(second.index)], second[second.index.isin(first.index)]
+            if len(first):
                 facts = {"model_a": ids[0], "model_b": ids[1], "scheme": str(scheme), "split": split}
-                found.append((facts, first.loc[shared].reset_index(), second.loc[shared].reset_index()))
+                second = second.assign(group=first["group"].array)
+                found.append((facts, first.reset_index(), second.reset_index()))
         if len(found) == before:
             both = " and ".join(ids)
             raise WastebookError(f"{both} share no {split} photos and seeds: they cannot be compared.")
     return found
 
 
-def _differences(facts: dict, tables: list[pd.DataFrame], metrics: Metrics, draws: int) -> Iterator[dict]:
-    """A row for each metric of one pair: the difference of the two tables, its interval and its p."""
-    parts = []
-    for weights in value_and_draws(tables[0], draws):
-        first, second = (seed_means(table, *weights, metrics) for table in tables)
-        parts.append({metric: first[metric] - second[metric] for metric in metrics})
-    for metric in metrics:
-        value, *rest = np.concatenate([part[metric] for part in parts])
-        drawn = np.array(rest)[~np.isnan(rest)]
+def _differences(table: pd.DataFrame, first: Values, second: Values) -> Iterator[dict]:
+    """A row for each metric drawn of two models (of the rows in `table`): their difference, its interval and
+    its p."""
+    for metric in first:
+        differences = first[metric] - second[metric]
+        value, drawn = differences[0], differences[1:][~np.isnan(differences[1:])]
         low, high = np.percentile(drawn, LEVEL)
         if low == high:  # no draw differs; of other photos so large a share still may
-            low, high = value + share_interval(0, count_groups(tables[0], metric))[1] * np.array([-1, 1])
+            low, high = value + share_interval(0, count_groups(table, metric))[1] * np.array([-1, 1])
         tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
         p = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
-        yield facts | {"metric": metric, "difference": value, "low": low, "high": high, "p": p}
+        yield {"metric": metric, "difference": value, "low": low, "high": high, "p": p}

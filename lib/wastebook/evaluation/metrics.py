@@ -6,11 +6,13 @@ are drawn too; of S of them that shows only (S - 1)/S of the variance between se
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
+from threadpoolctl import threadpool_limits
 
 from wastebook.data.splits import group_numbers
 from wastebook.learning.predictions import MODEL, class_numbers, classes_of, probabilities_of
@@ -20,8 +22,7 @@ CLASS_METRICS = ("precision", "recall", "f1")
 DRAWS = 1000  # of the bootstrap
 LEVEL = (2.5, 97.5)  # percentiles: a 95 % interval
 BINS = 15  # of confidence in the expected calibration error
-CHUNK = 200  # draws of rows before the next draws of seeds
-MOST_WEIGHTS = 2_000_000  # at once, to bound the memory
+CHUNK = 200  # draws of rows before the next draws of seeds, to bound the memory
 Values = dict[str, np.ndarray]  # of metrics
 KEYS = [*MODEL, "scheme", "split"]
 SCORE_COLUMNS = ["dataset", *KEYS, "metric", "value", "low", "high", "n", "seeds"]
@@ -88,60 +89,70 @@ def score_classes(predictions: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def metric_values(predictions: pd.DataFrame, weights: np.ndarray, metrics: Sequence[str]) -> Values:
-    """Each metric, `recall:<class>` and so on among them, under each row of `weights` (B, N), for the N rows
-    of `predictions`, of one seed: (B,). A class that has no weight is left out of the means."""
+def metric_values(predictions: pd.DataFrame, metrics: Sequence[str]) -> Callable[[np.ndarray], Values]:
+    """What gives each metric, `recall:<class>` and so on among them, under each row of weights (B, N) for the
+    N rows of `predictions`, of one seed: (B,). A class that has no weight is left out of the means."""
     classes = classes_of(predictions)
     labels, guesses = (class_numbers(predictions[name], classes) for name in ("label", "predicted"))
-    probabilities, total = probabilities_of(predictions), weights.sum(axis=1)
-    truth, right = probabilities[np.arange(len(labels)), labels], labels == guesses
-    by_class = _class_values(weights, labels, guesses, len(classes))
+    probabilities, right = probabilities_of(predictions), (labels == guesses).astype(np.float32)
+    surprise = -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, None))
+    is_label, is_guess = (numbers[:, None] == np.arange(len(classes)) for numbers in (labels, guesses))
+    counted = np.concatenate([is_label & is_guess, is_label, is_guess], axis=1, dtype=np.float32)
     positives = [1] if len(classes) == 2 else range(len(classes))
-    over_all: dict[str, Callable[[], np.ndarray]] = {
-        "accuracy": lambda: (weights @ right).astype(np.float64) / total,
-        "macro_f1": lambda: _mean_of_defined(by_class["f1"].T),
-        "balanced_accuracy": lambda: _mean_of_defined(by_class["recall"].T),
-        "log_loss": lambda: weights @ -np.log(np.clip(truth, 1e-12, None)) / total,
-        "ece": lambda: _calibration_error(weights, probabilities.max(axis=1), right) / total,
-        "auc": lambda: _mean_of_defined(
-            [_area(weights, probabilities[:, k], labels == k) for k in positives]
-        ),
-    }
-    values = {}
-    for metric in metrics:
-        name, _, label = metric.partition(":")
-        values[metric] = by_class[name][:, classes.index(label)] if label else over_all[name]()
-    return values
+
+    def compute(weights: np.ndarray) -> Values:
+        total = weights.sum(axis=1)
+        by_class = cache(lambda: _class_values(weights @ counted))
+        over_all: dict[str, Callable[[], np.ndarray]] = {
+            "accuracy": lambda: (weights @ right).astype(np.float64) / total,
+            "macro_f1": lambda: _mean_of_defined(by_class()["f1"].T),
+            "balanced_accuracy": lambda: _mean_of_defined(by_class()["recall"].T),
+            "log_loss": lambda: weights @ surprise / total,
+            "ece": lambda: _calibration_error(weights, probabilities.max(axis=1), right) / total,
+            "auc": lambda: _mean_of_defined(
+                [_area(weights, probabilities[:, k], labels == k) for k in positives]
+            ),
+        }
+        values = {}
+        for metric in metrics:
+            name, _, label = metric.partition(":")
+            values[metric] = by_class()[name][:, classes.index(label)] if label else over_all[name]()
+        return values
+
+    return compute
 
 
 def value_and_draws(predictions: pd.DataFrame, draws: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Weights of the rows (B, N) and of the sorted seeds (B, S): first those of a value itself, all alike (B
-    is 1), then bootstrap draws, many at a time, of whole groups (a photo without one is its own) and
+    is 1), then bootstrap draws, `CHUNK` at a time, of whole groups (a photo without one is its own) and
     seeds."""
     random, groups = np.random.default_rng(0), group_numbers(predictions)
     number, seeds = groups.max() + 1, predictions["seed"].nunique()
     yield np.ones((1, len(predictions)), dtype=np.float32), np.full((1, seeds), 1 / seeds)
-    together = CHUNK * max(1, MOST_WEIGHTS // (CHUNK * len(predictions)))
-    for first in range(0, draws, together):
-        rows, of_seeds = [], []
-        for start in range(first, min(first + together, draws), CHUNK):
-            size = min(CHUNK, draws - start)
-            drawn = random.multinomial(number, np.full(number, 1 / number), size=size)
-            rows.append(drawn[:, groups].astype(np.float32))
-            of_seeds.append(random.multinomial(seeds, np.full(seeds, 1 / seeds), size=size) / seeds)
-        yield np.concatenate(rows), np.concatenate(of_seeds)
+    for start in range(0, draws, CHUNK):
+        size = min(CHUNK, draws - start)
+        drawn = random.multinomial(number, np.full(number, 1 / number), size=size)
+        of_seeds = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=size) / seeds
+        yield drawn[:, groups].astype(np.float32), of_seeds
 
 
-def seed_means(
-    predictions: pd.DataFrame, rows: np.ndarray, seeds: np.ndarray, metrics: Sequence[str]
+@threadpool_limits.wrap(limits=1)  # threads would wait for one another longer than they work
+def draw_metrics(
+    predictions: pd.DataFrame, metrics: Sequence[str], draws: int, chosen: np.ndarray | float = 1.0
 ) -> Values:
-    """Each metric under each of the weights of `rows` (B, N), seed by seed and averaged by `seeds` (B, S)."""
-    sums = {metric: np.zeros(len(rows)) for metric in metrics}
-    for by, places in zip(seeds.T, predictions.groupby("seed", sort=True).indices.values(), strict=True):
-        values = metric_values(predictions.iloc[places], rows[:, places], metrics)
-        for metric in metrics:
-            sums[metric] += by * np.where(by > 0, values[metric], 0)
-    return sums
+    """Each metric, the mean of the seeds, as it is and under each bootstrap draw: (1 + `draws`,); of the rows
+    that are `chosen` (N float32, 0 or 1)."""
+    places = predictions.groupby("seed", sort=True).indices.values()
+    by_seed = [(rows, metric_values(predictions.iloc[rows], metrics)) for rows in places]
+    parts: dict[str, list[np.ndarray]] = {metric: [] for metric in metrics}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for weights, of_seeds in value_and_draws(predictions, draws):
+            weights = weights * chosen
+            values = [compute(weights[:, rows]) for rows, compute in by_seed]
+            for metric, part in parts.items():
+                shares = zip(of_seeds.T, values, strict=True)
+                part.append(np.sum([np.where(by > 0, by * each[metric], 0) for by, each in shares], axis=0))
+    return {metric: np.concatenate(part) for metric, part in parts.items()}
 
 
 def share_interval(hits: Any, number: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -154,18 +165,13 @@ def share_interval(hits: Any, number: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _summary(predictions: pd.DataFrame, draws: int, metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
     """`metric, value, low, high` for each metric, of one model on one split."""
-    weights = value_and_draws(predictions, draws)
-    values = seed_means(predictions, *next(weights), metrics)
-    parts = [seed_means(predictions, *some, [name for name in metrics if name != "ece"]) for some in weights]
-    for metric in metrics:
-        low = high = np.nan
-        if metric != "ece":
-            low, high = np.nanpercentile(np.concatenate([part[metric] for part in parts]), LEVEL)
-        value = float(values[metric][0])
+    for metric, values in draw_metrics(predictions, metrics, draws).items():
+        value = values[0]
+        low, high = np.nanpercentile(values[1:], LEVEL) if metric != "ece" else (np.nan, np.nan)
         if low == high and metric != "log_loss":  # no draw differs, where all are right or none is
             number = count_groups(predictions, metric)
             low, high = map(float, share_interval(value * number, number))
-        yield {"metric": metric, "value": value, "low": float(low), "high": float(high)}
+        yield {"metric": metric, "value": float(value), "low": float(low), "high": float(high)}
 
 
 def count_groups(predictions: pd.DataFrame, metric: str) -> float:
@@ -178,18 +184,15 @@ def count_groups(predictions: pd.DataFrame, metric: str) -> float:
     return number or np.nan
 
 
-def _class_values(weights: np.ndarray, labels: np.ndarray, guesses: np.ndarray, count: int) -> Values:
-    """(B, K) precision, recall and F1 of `count` classes from weighted confusion matrices."""
-    cells = np.zeros((len(labels), count * count), dtype=weights.dtype)
-    cells[np.arange(len(labels)), labels * count + guesses] = 1
-    matrix = (weights @ cells).reshape(-1, count, count).astype(np.float64)
-    right, support, guessed = np.einsum("bkk->bk", matrix), matrix.sum(axis=2), matrix.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return {
-            "precision": np.where((guessed == 0) & (support > 0), 0.0, right / guessed),
-            "recall": right / support,
-            "f1": np.where(support > 0, 2 * right / (support + guessed), np.nan),
-        }
+def _class_values(counts: np.ndarray) -> Values:
+    """(B, K) precision, recall and F1 of K classes from how many photos of each were answered rightly, are of
+    it and were taken for it, side by side: (B, 3 K)."""
+    right, support, guessed = np.split(counts.astype(np.float64), 3, axis=1)
+    return {
+        "precision": np.where((guessed == 0) & (support > 0), 0.0, right / guessed),
+        "recall": right / support,
+        "f1": np.where(support > 0, 2 * right / (support + guessed), np.nan),
+    }
 
 
 def _calibration_error(weights: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -199,15 +202,15 @@ def _calibration_error(weights: np.ndarray, confidence: np.ndarray, right: np.nd
     return np.abs(weights @ gaps).sum(axis=1)
 
 
-def _area(weights: np.ndarray, ranked: np.ndarray, positive: np.ndarray) -> np.ndarray:
+def _area(weights: np.ndarray, scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """(B,) areas under the ROC curve: how often a positive ranks above a negative, ties half."""
-    order = np.flatnonzero(~positive)[np.argsort(ranked[~positive])]
+    order = np.flatnonzero(~positive)[np.argsort(scores[~positive])]
     below = np.zeros((len(weights), len(order) + 1), dtype=weights.dtype)
     np.cumsum(weights[:, order], axis=1, out=below[:, 1:])
-    left, right = (np.searchsorted(ranked[order], ranked[positive], side) for side in ("left", "right"))
-    won = np.einsum("bn,bn->b", weights[:, positive], below[:, left] + below[:, right], dtype=np.float64) / 2
-    with np.errstate(invalid="ignore"):
-        return won / (weights[:, positive].sum(axis=1) * below[:, -1].astype(np.float64))
+    left, right = (np.searchsorted(scores[order], scores[positive], side) for side in ("left", "right"))
+    above = weights[:, positive]
+    won = np.einsum("bn,bn->b", above, below[:, left] + below[:, right], dtype=np.float64) / 2
+    return won / (above.sum(axis=1) * below[:, -1].astype(np.float64))
 
 
 def _mean_of_defined(values: Any) -> np.ndarray:

@@ -1,7 +1,9 @@
-"""Whether a model can be believed: calibration, decisions, promises, doubtful labels, bad photos."""
+"""Whether a model can be believed: calibration, decisions, promises, doubtful labels, bad photos, photos from
+elsewhere."""
 
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -176,6 +178,33 @@ def ask(head: Head, known: pd.DataFrame, features: np.ndarray, photos: pd.DataFr
     return apply_temperature(answers, fit_temperature(known[known["split"] == "validation"]))
 
 
+def foretell(home: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
+    """The accuracy that one would expect of a model on photos `there`, whose labels are not looked at, from
+    its predictions for them and for test at `home`, of several seeds: `method, foretold, low, high` (95 %, by
+    group and both ends drawn), by
+
+    - `confidence`: how sure it is there;
+    - `difference of confidences`: as much less right as it is less sure (Guillory et al. 2021);
+    - `agreement of seeds`: as much less right as its seeds agree less often (after Jiang et al. 2022); not of
+      one seed.
+    """
+    right = (home["label"] == home["predicted"]).to_numpy(dtype=float)
+    (sure, agreed), (sure_there, agreed_there) = map(_signs, (home, there))
+    at_home = np.stack([np.zeros_like(right), right - sure, right - agreed], axis=1)
+    drawn = _means(there, np.stack([sure_there, sure_there, agreed_there], axis=1)) + _means(home, at_home)
+    methods = ("confidence", "difference of confidences", "agreement of seeds")
+    table = pd.DataFrame({"method": methods, "foretold": drawn[0]})
+    table["low"], table["high"] = np.percentile(drawn[1:], LEVEL, axis=0)
+    return table.dropna(subset="foretold")
+
+
+def feature_distance(home: np.ndarray, there: np.ndarray) -> float:
+    """How far apart two sets of photos lie by their features, (N, D) each: the Fréchet distance of Gaussians
+    with a mean and a deviation for each feature, in units of the deviations at `home`."""
+    first, second = (np.stack([part.mean(axis=0), part.std(axis=0)]) for part in (home, there))
+    return float(np.sqrt((((first - second) / (first[1] + 1e-6)) ** 2).sum(axis=0).mean()))
+
+
 def summarise_replies(predictions: pd.DataFrame) -> pd.DataFrame:
     """What models say to photos of each kind: `model, scheme, label, photos, answer` (the commonest), `share`
     (how often it is given), `confidence` (mean), `sure` (the share of answers at least `SURE`)."""
@@ -233,3 +262,21 @@ def _with_interval(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the 95 % interval `low, high` of its `accuracy` on so many `photos`."""
     low, high = share_interval(table["accuracy"] * table["photos"], table["photos"])
     return table.assign(low=low, high=high)
+
+
+def _signs(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """For each row how sure it is, and how often the seeds that answered its photo agree in pairs (missing
+    where there is no pair)."""
+    answers = predictions.pivot(index="path", columns="seed", values="predicted")
+    both = [answers[list(pair)].dropna() for pair in combinations(answers, 2)]
+    agreed = pd.concat([pd.Series(dtype=float), *(pair.iloc[:, 0] == pair.iloc[:, 1] for pair in both)])
+    shares = agreed.astype(float).groupby(agreed.index).mean()
+    return probabilities_of(predictions).max(axis=1), predictions["path"].map(shares).to_numpy(dtype=float)
+
+
+def _means(predictions: pd.DataFrame, values: np.ndarray) -> np.ndarray:
+    """The means of `values` (N, K) over the rows that have them, as they are and drawn: (1 + `DRAWS`, K)."""
+    known = ~np.isnan(values)
+    drawn = value_and_draws(predictions, DRAWS)
+    with np.errstate(invalid="ignore"):
+        return np.concatenate([rows @ np.nan_to_num(values) / (rows @ known) for rows, _ in drawn])
