@@ -127,7 +127,8 @@ def test_data_list(call):
     code, stdout, _ = call("data", "list", "--json")
     sets = {entry["name"]: entry for entry in json.loads(stdout)}
     names = {"sample", "sample-binary", "sample-elsewhere", "trashnet", "waste-classification", "household"}
-    assert code == 0 and set(sets) == names
+    assert code == 0 and set(sets) == names | {"realwaste"}
+    assert sets["realwaste"]["where"].startswith("https://")  # the reader's own download
     assert sets["sample"]["where"] == "drawn when needed"
     assert call("data", "list")[0] == 0
 

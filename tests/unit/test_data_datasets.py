@@ -54,8 +54,8 @@ def test_cards_say_all_and_agree_with_themselves(name):
 
 def test_the_sets_drawn_by_the_library_say_so():
     assert {name: card.get("drawn", False) for name, card in load_cards().items()} == {
-        "household": False, "sample": True, "sample-binary": True, "sample-elsewhere": True,
-        "trashnet": False, "waste-classification": False,
+        "household": False, "realwaste": False, "sample": True, "sample-binary": True,
+        "sample-elsewhere": True, "trashnet": False, "waste-classification": False,
     }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_describe_datasets_fetches_nothing(own_data, monkeypatch, tmp_path):
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kaggle"))
     table = describe_datasets().set_index("name")
     assert table["at_hand"].to_dict() == {
-        "household": 0, "sample": 360, "sample-binary": 360, "sample-elsewhere": 90,
+        "household": 0, "realwaste": 0, "sample": 360, "sample-binary": 360, "sample-elsewhere": 90,
         "trashnet": 0, "waste-classification": 0,
     }  # fmt: skip
     assert table.loc["trashnet", "where"] == "wastebook data fetch trashnet"
@@ -189,7 +189,7 @@ def test_unknown_set_names_the_nearest():
     message = wrong("/no/such/folder")
     assert (
         "'/no/such/folder'" in message
-        and "Known: household, sample, sample-binary, sample-elsewhere" in message
+        and "Known: household, realwaste, sample, sample-binary, sample-elsewhere" in message
     )
 
 

@@ -202,6 +202,25 @@ def test_the_photos_of_household_are_named_by_place_and_hash():
     assert all(file["sources"][0]["url"].startswith(there) for file in card["files"])
 
 
+@pytest.mark.parametrize("top", ["", "realwaste-main/RealWaste/"])
+def test_realwaste_is_found_where_its_reader_put_it(own_data, tmp_path, top):
+    """Its folders as they are; of its nine classes the six that others have, and of their photos some."""
+    folders = ["Cardboard", "Food Organics", "Glass", "Metal", "Miscellaneous Trash", "Paper", "Plastic"]
+    for number, folder in enumerate([*folders, "Textile Trash", "Vegetation"]):
+        place = tmp_path / top / folder
+        place.mkdir(parents=True)
+        (place / f"{folder}_{number}.jpg").write_bytes(PHOTOS["paper/paper3.jpg"] + bytes([number]))
+    own_data(tmp_path)
+    dataset = open_dataset("realwaste")
+    assert sorted(dataset.photos["label"]) == ["cardboard", "glass", "metal", "paper", "plastic", "trash"]
+    assert {path.split("/")[0]: why for path, why in dataset.card["left_out"].items()} == dict.fromkeys(
+        ["Food Organics", "Textile Trash", "Vegetation"], "in no class folder"
+    )
+    own_data(tmp_path / "nowhere")
+    with pytest.raises(WastebookError, match=r"got from https://github\.com/sam-single/realwaste"):
+        open_dataset("realwaste")
+
+
 def test_set_is_downloaded_unpacked_read_only_and_opened(small, server):
     dataset = open_dataset("small")
     assert {path: (dataset.root / path).read_bytes() for path in dataset.photos["path"]} == PHOTOS

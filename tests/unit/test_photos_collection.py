@@ -28,7 +28,7 @@ def test_photos_are_readable_drawn_and_grouped(tmp_path):
 def test_nothing_learns_from_a_set_for_testing(tmp_path):
     own = load_photos(shutil.copytree(draw_sample(photos=30), tmp_path / "own"))
     tests = [card for card in load_cards().values() if card.get("test_only")]
-    assert {card["name"] for card in tests} == {"household", "sample-elsewhere"}
+    assert {card["name"] for card in tests} == {"household", "realwaste", "sample-elsewhere"}
     assert len(own.for_learning("random").photos) > 0
     with pytest.raises(WastebookError, match="for testing only: nothing learns from it"):
         own._replace(card=own.card | {"test_only": True}).for_learning("random")
