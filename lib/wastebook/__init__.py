@@ -26,7 +26,7 @@ _NAMES = {  # what a chapter uses, by module
     "answers.predictor": "predict",
 }
 # What it calls by its module: `wb.study.describe_deals`.
-_MODULES = """paths data.datasets data.sample data.splits photos.decode photos.scenes learning.anatomy
+_MODULES = """paths data.datasets data.sample data.splits photos.augment photos.decode learning.anatomy
 learning.export learning.keras_networks learning.keras_training learning.predictions learning.sessions
 learning.study evaluation.audit evaluation.comparison evaluation.trust report.cards report.figures
 report.gallery report.overview report.published report.reference report.sentences report.tables"""

@@ -69,7 +69,6 @@ def test_costs_of_decisions():
     table = predictions_table(photos, np.stack([1 - sure, sure], 1), classes, model, 0, "official")
     costs = trust.decision_costs(table, "recyclable", 4.0, [0.0, 0.5, 0.7, 0.99]).set_index("threshold")
     assert costs["cost"].tolist() == [200.0, 100.0, 0.0, 50.0]
-    assert trust.best_threshold(4.0) == 0.8
     # One photo in four costs 4: drawn with replacement, none to all.
     assert costs.loc[0.5, "low"] == 0 and 200 <= costs.loc[0.5, "high"] <= 400
     several = trust.decision_costs(pd.concat([table, table.assign(model="other")]), "recyclable", 4.0, [0.5])

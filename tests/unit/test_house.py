@@ -21,16 +21,16 @@ GROUND, EDITION, CLI = "ground floor", "edition", "cli"  # the rooms that are mo
 # towards which the first only ever falls.
 BUDGETS = {
     GROUND: (602, 330),
-    "data": (1229, 1200),
-    "photos": (927, 620),
-    "learning": (2444, 1750),
-    "evaluation": (878, 680),
+    "data": (1227, 1200),
+    "photos": (921, 620),
+    "learning": (2436, 1750),
+    "evaluation": (866, 680),
     "report": (2513, 1250),
     "answers": (652, 560),
     "book": (1975, 1350),
     CLI: (298, 270),
 }
-TOTAL = (11518, 8000)
+TOTAL = (11490, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

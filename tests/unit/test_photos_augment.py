@@ -1,4 +1,5 @@
-"""Augmentations, seeded by their key alone, whatever the threads do; and photos made worse."""
+"""Augmentations, seeded by their key alone, whatever the threads do; photos made worse, and changed
+one thing at a time."""
 
 import subprocess
 import sys
@@ -8,7 +9,17 @@ import numpy as np
 import pytest
 
 from wastebook.errors import WastebookError
-from wastebook.photos.augment import KINDS, TRANSFORMS, corrupt, transform_photo
+from wastebook.photos.augment import (
+    BOARD,
+    KINDS,
+    MENDS,
+    SCENES,
+    TRANSFORMS,
+    change_scene,
+    corrupt,
+    find_object,
+    transform_photo,
+)
 from wastebook.photos.decode import parallel_map
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -66,3 +77,63 @@ def test_what_each_kind_does(photo):
     red = np.zeros((64, 64, 3), np.uint8)
     red[..., 0] = 200
     assert corrupt(red, "JPEG", 50)[..., 0].mean() > 150
+
+
+HEIGHT, WIDTH = 96, 128
+INSIDE, CORNER = (slice(40, 56), slice(56, 72)), (slice(0, 12), slice(0, 12))
+
+
+@pytest.fixture
+def red_thing():
+    """A red thing, 40 by 32 pixels, on a light board that is a little darker to the right."""
+    board = np.linspace(210, 180, WIDTH)[None, :, None].repeat(HEIGHT, 0).repeat(3, 2)
+    board[32:64, 44:84] = (200, 40, 40)
+    return board.astype(np.uint8)
+
+
+def redness(picture):
+    return (picture[..., 0].astype(int) - picture[..., 1] > 80).mean()
+
+
+def test_the_object_is_what_differs_from_the_board(red_thing):
+    ground, mask = find_object(red_thing)
+    assert mask[32:64, 44:84].mean() > 0.95 and mask.sum() < 1.2 * 32 * 40
+    assert np.abs(ground[CORNER] - red_thing[CORNER]).max() < 2
+
+
+@pytest.mark.parametrize("name", SCENES | MENDS)
+def test_a_scene_is_the_same_for_the_same_seed_and_never_the_photo(red_thing, name):
+    changed = change_scene(red_thing, name, 1)
+    assert changed.shape == red_thing.shape and changed.dtype == np.uint8
+    assert (changed == change_scene(red_thing, name, 1)).all()
+    if name != "cut_out":  # the same board below the same thing
+        assert np.abs(changed.astype(int) - red_thing).mean() > 0.5
+    assert (transform_photo(red_thing, name, "key") == transform_photo(red_thing, name, "key")).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "corner"), [("cut_out", 208), ("grey_ground", 120), ("white_board", np.mean(BOARD))]
+)
+def test_another_ground_lies_below_the_same_thing(red_thing, name, corner):
+    changed = change_scene(red_thing, name, 0)
+    assert np.abs(changed[INSIDE].astype(int) - red_thing[INSIDE]).max() <= 3
+    assert changed[CORNER].mean() == pytest.approx(corner, abs=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "times"),
+    [("farther", 1 / 1.6**2), ("closer", 1 / 0.7**2), ("pressed", 1 / 0.75), ("box_crop", 6)],
+)
+def test_the_thing_is_so_much_larger(red_thing, name, times):
+    larger = redness(change_scene(red_thing, name, 0)) / redness(red_thing)
+    assert larger == pytest.approx(times, rel=0.15)
+
+
+def test_colours_are_made_grey_and_light_is_lost(red_thing):
+    assert np.ptp(change_scene(red_thing, "grey_world", 0).mean(axis=(0, 1))) < 2
+    assert change_scene(red_thing, "other_light", 0).mean() < 0.95 * red_thing.mean()
+
+
+def test_a_photo_of_one_tone_bears_every_scene():
+    plain = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    assert all(change_scene(plain, name, 0).shape == plain.shape for name in SCENES)

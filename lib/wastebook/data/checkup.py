@@ -58,9 +58,7 @@ def _remark(data: Any, left_out: dict[str, str], classes: pd.DataFrame, others: 
     if few := ", ".join(classes.index[classes["groups"] < FEWEST]):
         lines.append(f"too few photos of different things for train, validation and test: {few}; add some")
     for name, count in others.items():
-        card = load_cards().get(
-            name, {"title": name.replace("+", "/")}
-        )  # of a set that has none: where it is
+        card = load_cards().get(name, {"title": name.replace("+", "/")})  # without a card: where it is
         mine = f"{count:,} of your {len(data.files):,} photos"
         rule = "do not learn from it" if card.get("test_only") else "do not test on it"
         lines.append(f"{mine} are {card['title']}'s, byte for byte: {rule}")

@@ -9,10 +9,10 @@ from wastebook import paths
 from wastebook.evaluation.comparison import compare_models
 from wastebook.evaluation.metrics import DRAWS, LEVEL, draw_metrics, score, share_interval, value_and_draws
 from wastebook.learning.predictions import MODEL
+from wastebook.learning.study import Deals
 from wastebook.photos.collection import Collection
 from wastebook.photos.duplicates import group_photos, pairs_among
 
-Deals = dict[tuple[str, int], pd.DataFrame]  # of `deal_photos`
 Learn = Callable[[Deals], pd.DataFrame]  # the predictions of a head that learns under every deal
 
 COPIES = {

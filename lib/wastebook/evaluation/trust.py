@@ -20,15 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from wastebook.data.datasets import fingerprint
 from wastebook.data.splits import group_numbers
-from wastebook.evaluation.metrics import (
-    DRAWS,
-    KEYS,
-    LEVEL,
-    count_groups,
-    score,
-    share_interval,
-    value_and_draws,
-)
+from wastebook.evaluation.metrics import DRAWS, KEYS, LEVEL, score, share_interval, value_and_draws
 from wastebook.learning.heads import Head, predict_head
 from wastebook.learning.predictions import MODEL, Model, class_numbers, classes_of, probabilities_of
 from wastebook.photos.augment import KINDS, corrupt
@@ -81,16 +73,12 @@ def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
     return _with_interval(table.sort_index().reset_index().drop(columns="bin"))
 
 
-def best_threshold(missed_cost: float) -> float:
-    """The threshold on a calibrated probability that costs least (Elkan, 2001); see `decision_costs`."""
-    return missed_cost / (1 + missed_cost)
-
-
 def decision_costs(
     predictions: pd.DataFrame, positive: str, missed_cost: float, thresholds: Sequence[float]
 ) -> pd.DataFrame:
     """What 100 photos cost each model (`cost, low, high`) under each of the `thresholds` on the probability
-    of `positive`, where a wrong positive costs `missed_cost` and a wrong negative 1."""
+    of `positive`, where a wrong positive costs `missed_cost` and a wrong negative 1. At `missed_cost / (1 +
+    missed_cost)` calibrated probabilities cost least (Elkan, 2001)."""
     tables, lines = [], np.asarray(thresholds)
     for keys, part in predictions.groupby(KEYS, sort=False):
         called = part[f"p_{positive}"].to_numpy() >= lines[:, None]
@@ -99,7 +87,7 @@ def decision_costs(
         drawn = [rows @ costs.T / rows.sum(axis=1)[:, None] for rows, _ in value_and_draws(part, DRAWS)]
         value, *draws = np.concatenate(drawn)
         low, high = np.percentile(draws, LEVEL, axis=0)
-        none = share_interval(0, count_groups(part, "accuracy"))[1]  # no draw has a mistake; others may
+        none = share_interval(0, group_numbers(part).max() + 1)[1]  # no draw has a mistake; others may
         high = np.where(low < high, high, high + 100 * max(1, missed_cost) * none)
         facts = dict(zip(KEYS, keys, strict=True)) | {"threshold": lines, "cost": value}
         tables.append(pd.DataFrame(facts | {"low": low, "high": high}))

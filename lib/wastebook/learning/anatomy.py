@@ -33,19 +33,15 @@ def list_modules(backbone: Backbone, class_count: int) -> pd.DataFrame:
     rows: list[list[Any]] = [["photo", "", 3, *backbone.image_size, 0, "given"]]
     for module, shape in shapes.items():
         parameters, blocks = sum(tensor.numel() for tensor in module.parameters()), len([*module.children()])
-        only_adjusts, size = not any(map(_is_convolution, module.modules())), [*shape[1:], 1, 1][:3]
-        kind = "convolution" if _is_convolution(module) else f"{blocks} block{'s' * (blocks > 1)}"
-        if only_adjusts and rows[-1][2:5] == size:
+        convolves, size = [isinstance(part, nn.Conv2d) for part in module.modules()], [*shape[1:], 1, 1][:3]
+        kind = "convolution" if convolves[0] else f"{blocks} block{'s' * (blocks > 1)}"
+        if not any(convolves) and rows[-1][2:5] == size:
             rows[-1][5] += parameters
         else:
-            rows.append([names[module], "pooling" if only_adjusts else kind, *size, parameters, "frozen"])
+            rows.append([names[module], kind if any(convolves) else "pooling", *size, parameters, "frozen"])
     weights = (backbone.feature_width + 1) * class_count
     rows.append(["head", f"{class_count} classes", class_count, 1, 1, weights, "learns"])
     return pd.DataFrame(rows, columns=MODULES)
-
-
-def _is_convolution(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d)
 
 
 def _stages(network: nn.Module) -> dict[str, nn.Module]:

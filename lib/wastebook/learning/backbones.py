@@ -2,12 +2,10 @@
 
 import copy
 import hashlib
-import sys
-from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision)
 
@@ -21,13 +19,13 @@ from torch import nn
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import file_hash
 from wastebook.learning.features import Backbone, Forward, short_hash
+from wastebook.learning.training import within_memory
 from wastebook.learning.weights import choose_weights, known_weights, own_weights, settling_pixels, wants_bf16
 from wastebook.photos.decode import thread_count
 
 # The book's names for the networks it compares, each with the weights meant: the original ones of Tan and Le
 # (2019), which Keras has too (timm's own `efficientnet_b0` is another training), and torchvision's first.
 BOOK_NAMES = {"efficientnet_b0": "tf_efficientnet_b0.aa_in1k", "resnet18": "resnet18.tv_in1k"}
-Result = TypeVar("Result")
 
 
 def load_backbone(
@@ -130,20 +128,6 @@ def forward(
         return torch.cat(seen).numpy()
 
     return within_memory(compute, len(pixels))
-
-
-def within_memory(compute: Callable[[int], Result], at_once: int) -> Result:
-    """`compute(at_once)`, a number of photos that is halved for as long as memory runs out."""
-    while True:
-        try:
-            return compute(at_once)
-        except RuntimeError as error:  # the CPU's allocator raises no error of its own kind
-            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-                raise
-            if at_once == 1:
-                raise WastebookError("Not enough memory for one photo: lower image_size.") from error
-        at_once = (at_once + 1) // 2
-        print(f"Out of memory: going on with {at_once} photos at once.", file=sys.stderr)
 
 
 def as_input(backbone: Backbone, pixels: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ from wastebook.learning.features import BATCH_SIZE, Backbone, extract_features, 
 from wastebook.learning.heads import Head
 from wastebook.learning.predictions import Model, Scores, check_trainable, class_numbers, history_table
 from wastebook.learning.study import Deals, Study, study_deals
-from wastebook.learning.training import Epoch, train_by_epochs
+from wastebook.learning.training import Epoch, train_by_epochs, within_memory
 from wastebook.photos.augment import check_transform, transform_photo
 from wastebook.photos.decode import decode_photos, parallel_map, thread_count
 
@@ -184,7 +184,7 @@ class _Learner:
         for step, (pixels, wanted) in enumerate(batches, (epoch - 1) * self.steps + 1):
             self.schedule.step_update(step)
             backward = partial(self._backward, torch.from_numpy(pixels), torch.from_numpy(wanted))
-            loss, correct = backbones.within_memory(backward, self.at_once)
+            loss, correct = within_memory(backward, self.at_once)
             self.optimiser.step()
             self.average.update(self.classifier, step)
             losses, right = losses + loss * len(wanted), right + correct

@@ -1,7 +1,6 @@
 """How the Keras models learn: photos decoded once, and training that can be interrupted."""
 
 import hashlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,14 +15,13 @@ from wastebook.learning import predictions
 from wastebook.learning.features import BATCH_SIZE, short_hash, time_forward
 from wastebook.learning.keras_networks import import_keras, weights_hash
 from wastebook.learning.predictions import Model, Scores, check_trainable, class_numbers
-from wastebook.learning.training import Epoch, train_by_epochs
+from wastebook.learning.training import Epoch, train_by_epochs, within_memory
 from wastebook.photos.decode import decode_photos, progress
 
 if TYPE_CHECKING:
     import keras
 
 VERSION = 2  # raised whenever the same photos would give another training than before
-OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")  # TensorFlow's and torch's errors
 
 
 class KerasRecipe(NamedTuple):
@@ -106,23 +104,20 @@ def train_and_predict(
 def _fit(
     network: "keras.Model", inputs: np.ndarray, targets: np.ndarray, photos: pd.DataFrame, recipe: KerasRecipe
 ) -> list[Epoch]:
-    """Train the network, and give it the weights of its best epoch; anew with half the batch where memory
-    runs out."""
+    """Train the network, and give it the weights of its best epoch."""
     initial = network.get_weights()
-    while True:
-        file = _file_of(network, inputs, photos, recipe)
-        try:
-            learner = _Learner(network, inputs, targets, photos["split"].to_numpy(), recipe)
-            limits = (recipe.epochs, recipe.patience)
-            epochs, chosen = train_by_epochs(learner, file, *limits, lambda epoch: -epoch[2])
-            network.set_weights(chosen)
-            return epochs
-        except Exception as error:
-            if type(error).__name__ not in OUT_OF_MEMORY or recipe.batch_size == 1:
-                raise
-        print(f"Out of memory with {recipe.batch_size} photos at once: anew, with half.", file=sys.stderr)
-        recipe = recipe._replace(batch_size=recipe.batch_size // 2)
+
+    def fit(batch_size: int) -> list[Epoch]:
         network.set_weights(initial)
+        fitting = recipe._replace(batch_size=batch_size)
+        file = _file_of(network, inputs, photos, fitting)
+        learner = _Learner(network, inputs, targets, photos["split"].to_numpy(), fitting)
+        limits = (recipe.epochs, recipe.patience)
+        epochs, chosen = train_by_epochs(learner, file, *limits, lambda epoch: -epoch[2])
+        network.set_weights(chosen)
+        return epochs
+
+    return within_memory(fit, recipe.batch_size)
 
 
 def _file_of(network: "keras.Model", inputs: np.ndarray, photos: pd.DataFrame, recipe: KerasRecipe) -> Path:

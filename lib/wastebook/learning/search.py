@@ -23,9 +23,8 @@ from wastebook.learning.predictions import Model, class_numbers
 from wastebook.learning.study import Deals, Study, study_deals
 
 BATCH_SIZES = (16, 32, 64)
-HEARTBEAT = (
-    30  # seconds between two signs of life that a worker leaves in a database; after two without, it is dead
-)
+# Seconds between two signs of life that a worker leaves in a database; after two without, it is dead.
+HEARTBEAT = 30
 
 
 def suggest_parameters(trial: optuna.Trial, batch_sizes: Sequence[int]) -> dict[str, float]:

@@ -14,9 +14,8 @@ if TYPE_CHECKING:  # slow to import, and only for who searches
     import optuna
 
 Deals = dict[tuple[str, int], pd.DataFrame]  # the photos with `split` filled, by scheme and seed
-Learn = Callable[
-    [pd.DataFrame, str, int], tuple[Head, pd.DataFrame]
-]  # from the photos of a deal, scheme, seed
+# From the photos of a deal, its scheme and seed: the head, and a table of how it was found.
+Learn = Callable[[pd.DataFrame, str, int], tuple[Head, pd.DataFrame]]
 
 
 class Study(NamedTuple):

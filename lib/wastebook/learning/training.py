@@ -1,10 +1,12 @@
-"""Training epoch by epoch, each kept before the next: one that was killed goes on as if nothing had been."""
+"""Training epoch by epoch, each kept before the next: one that was killed goes on as if nothing had been; and
+within the memory that there is."""
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from filelock import FileLock
@@ -13,6 +15,8 @@ from wastebook.errors import WastebookError
 from wastebook.files import atomic_write, explain_full_disk
 from wastebook.learning.predictions import Scores
 
+OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")  # TensorFlow's and torch's errors
+Result = TypeVar("Result")
 Epoch = tuple[float, float, float, float, float]  # loss and accuracy on train, on validation, and seconds
 
 
@@ -58,3 +62,18 @@ def train_by_epochs(
             told = "loss {:.3f}, accuracy {:.3f}; validation {:.3f}, accuracy {:.3f}; {:.1f} s"
             print(f"{learner.name}, epoch {len(done)} of {epochs}: {told.format(*done[-1])}")
     return done, chosen
+
+
+def within_memory(compute: Callable[[int], Result], at_once: int) -> Result:
+    """`compute(at_once)`, a number of photos that is halved for as long as memory runs out."""
+    while True:
+        try:
+            return compute(at_once)
+        except Exception as error:  # the CPU's allocator raises none of its own kind
+            if type(error).__name__ not in OUT_OF_MEMORY and "allocate memory" not in str(error):
+                raise
+            if at_once == 1:
+                raise WastebookError("Not enough memory for one photo: lower image_size.") from error
+        half = (at_once + 1) // 2
+        print(f"Out of memory with {at_once} photos at once: going on with {half} photos.", file=sys.stderr)
+        at_once = half
