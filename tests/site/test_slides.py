@@ -221,6 +221,10 @@ def test_speaker_notes_and_paper(deck: Path, shown: list, browser: Browser) -> N
     expect(opened.value.locator(".speaker-controls-notes .value")).to_contain_text("Ask the room")
     page.goto(f"{deck.as_uri()}?print-pdf")
     expect(page.locator(".pdf-page")).to_have_count(len(shown))
+    highest = page.evaluate(
+        "Math.max(...[...document.images].map(one => parseFloat(getComputedStyle(one).maxHeight)))"
+    )
+    assert highest == 400  # as on the screen, where what stands below has room
     expect(page.locator(".pdf-page h2").last).to_have_text(
         re.compile("^Of things that it has not met before it names [0-9]+.%$")
     )

@@ -112,7 +112,8 @@ def test_figures_grow_with_the_classes(count):
     assert overlaps(figure, figure.axes[0].get_yticklabels()) == 0
     recalls = pd.DataFrame({"label": names, "recall": 0.5, "change": np.nan, "low": np.nan, "high": np.nan})
     figure = figures.recall_changes(recalls.assign(**MODEL.columns), names)
-    assert overlaps(figure, figure.axes[0].get_xticklabels()) == 0
+    assert overlaps(figure, [*figure.axes[0].get_xticklabels(), *figure.axes[0].get_yticklabels()]) == 0
+    assert figure.get_figwidth() == style.WIDE  # a page shows it as large as it is drawn
 
 
 def test_a_dozen_classes_have_colours_and_marks_of_their_own():

@@ -86,7 +86,8 @@ def confusion_matrices(predictions: pd.DataFrame, classes: list[str]) -> Figure:
 
 
 def recall_changes(recalls: pd.DataFrame, classes: list[str]) -> Figure:
-    """Recall of each class (across) under each model (down), coloured by the `change` against a reference.
+    """Recall of each class (across; down where there are many) under each model, coloured by the `change`
+    against a reference.
 
     `recalls` has the model's columns and `label, recall, change, low, high` (0 to 1; the 95 % interval of the
     change); the reference's own rows have no change. What lies clear of zero has its change in points below.
@@ -98,12 +99,16 @@ def recall_changes(recalls: pd.DataFrame, classes: list[str]) -> Figure:
     changes = 100 * cells["change"].to_numpy(float).reshape(len(names), len(classes))
     texts = np.reshape([_change(cell) for cell in cells.to_dict("records")], changes.shape)
     reach = max(5.0, np.nanmax(np.abs(changes), initial=0))
-    size = (max(style.WIDE, 2.4 + 1.02 * len(classes)), 1.6 + 0.45 * len(names))
+    told = [style.wrap(name, 32) for name in names.values()], style.shorten(classes, 12)
+    if len(classes) > 8:  # across a page they would have no room
+        told = style.shorten(classes, 32), [style.wrap(name, 12) for name in names.values()]
+        changes, texts = changes.T, texts.T
+    down, across = told
+    size = (max(style.WIDE, 2.4 + 1.02 * len(across)), 1.6 + 0.45 * len(down))
     figure, axes = plt.subplots(figsize=size, layout="constrained")
     look: dict[str, Any] = {"cmap": CHANGES, "vmin": -reach, "vmax": reach, "annot_kws": {"fontsize": 9}}
     look["cbar_kws"] = {"format": "{x:+.0f}", "label": "change in points", "location": "bottom", "aspect": 50}
-    look["xticklabels"] = style.shorten(classes, 12)
-    look["yticklabels"] = [style.wrap(name, 32) for name in names.values()]
+    look |= {"xticklabels": across, "yticklabels": down}
     sns.heatmap(np.nan_to_num(changes), annot=texts, fmt="", ax=axes, **look)
     axes.tick_params(labelsize=8, rotation=0)
     return figure
