@@ -19,6 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from wastebook import paths
 from wastebook.book.deck import render_slides
 from wastebook.book.plan import Book
+from wastebook.book.render import render
 
 PRINT = """
 import json, signal, sys
@@ -214,23 +215,39 @@ def test_a_failed_chapter_fails_the_build_and_nothing_else(weather):
     assert (asked, made) == (-1, 4)  # what a run says of itself is what its results are of
 
 
-@pytest.mark.fault("kills", "a chapter that fails", "a page in its place says why, the others are there")
-def test_what_is_whole_is_printed_beside_what_failed(weather):
+@pytest.mark.fault(
+    "kills",
+    "a chapter that fails, for the first time or later",
+    "a page in its place, or the head of the last good one, says why; the others are there",
+)
+def test_what_is_whole_is_printed_beside_what_failed(weather, record_property):
+    record_property("inputs", 2)
+    book, made = Book(weather.root), weather.run / "chapters" / "02-sun.ipynb"
+    weather.write_sun()
+    weather.print("rain.days=4")
+    before = made.read_bytes()
     weather.write_sun("assert False, 'no <b>sun</b> {{< x >}}'")
     states, outcome, _ = weather.print("rain.days=5")
     assert states == {"01-rain": "done", "02-sun": "failed"} and len(outcome["errors"]) == 1
     site = Path(outcome["page"]).parent
     assert "rained for 5 days" in str(main_of(site / "chapters" / "01-rain.html"))
-    sun = main_of(site / "chapters" / "02-sun.html")
-    assert sun.h1.get_text().endswith("Sun (not made)")
-    assert "AssertionError: no <b>sun</b> {{< x >}}" in sun.get_text() and "logs/02-sun.log" in sun.get_text()
-    assert f"wastebook chapter 02-sun --run '{weather.run}'" in sun.get_text()
+    for title, kept in (("Sun", True), ("Sun (not made)", False)):
+        sun = main_of(site / "chapters" / "02-sun.html")
+        assert sun.h1.get_text().endswith(title) and ("After 4 days" in sun.get_text()) == kept
+        told = sun.select_one(".callout-important").get_text()
+        assert "AssertionError: no <b>sun</b> {{< x >}}" in told and "logs/02-sun.log" in told
+        assert ("What follows was made before that." in told) == kept
+        assert f"wastebook chapter 02-sun --run '{weather.run}'" in sun.get_text()
+        made.unlink(missing_ok=True)
+        render(book, weather.run, "pandoc")
     contents = BeautifulSoup((site / "index.html").read_text(), "html.parser").select_one("nav").get_text()
     assert "Sun (not made)" in contents
-    weather.write_sun()
-    states, outcome, _ = weather.print("rain.days=5")
-    assert states == {"01-rain": "reused", "02-sun": "done"}
-    assert "not made" not in (Path(outcome["page"]).parent / "chapters" / "02-sun.html").read_text()
+    made.write_bytes(before)
+    for state in ("skipped", "reused"):  # what is said of a later attempt goes again
+        (weather.run / ".build" / "02-sun.yml").write_text(f"state: {state}\nmessage: No rain.\n")
+        page = render(book, weather.run, "pandoc").with_name("chapters") / "02-sun.html"
+        assert ("No rain." in page.read_text()) == (state == "skipped")
+    assert made.read_bytes() == before
 
 
 def test_a_deck_of_what_was_kept(tmp_path):

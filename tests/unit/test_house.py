@@ -25,12 +25,12 @@ BUDGETS = {
     "photos": (921, 620),
     "learning": (2436, 1750),
     "evaluation": (866, 680),
-    "report": (2513, 1250),
+    "report": (2518, 1250),
     "answers": (652, 560),
-    "book": (1975, 1350),
+    "book": (1984, 1350),
     CLI: (298, 270),
 }
-TOTAL = (11490, 8000)
+TOTAL = (11504, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

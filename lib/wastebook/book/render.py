@@ -21,6 +21,7 @@ import nbformat
 import pandas as pd
 import pypandoc
 import yaml
+from nbformat.v4 import new_markdown_cell
 
 from wastebook.book import pandoc
 from wastebook.book.check import Problem, check_notebook, check_site
@@ -33,10 +34,9 @@ from wastebook.paths import RUNS, read_record, read_yaml
 OLDEST_QUARTO = (1, 8)
 PAGE, DOWNLOADS = "run.qmd", "downloads"  # what the press adds to every book
 PACKED_FROM = 2000  # rows: longer tables are compressed
-NOT_MADE_PAGE = """{title} (not made) {{{label}
-
-::: {{.callout-important}}
-[{why}]{{.{data}}} More is in `logs/{chapter}.log`. To run it again, and to show it here:
+FAILED = "later-attempt"  # the id of the cell in an executed notebook that says that a later one failed
+WHY_NOT = """::: {{.callout-important}}
+[{why}]{{.{data}}} More is in `logs/{chapter}.log`.{kept} To run it again, and to show it here:
 :::
 
     wastebook chapter {chapter} --run {run} && wastebook render {run}
@@ -129,9 +129,8 @@ def write_project(book: Book, run: Path) -> dict[str, Any]:
     """Make the run folder a Quarto project: the book's own, with the chapters that the run holds, as
     executed (a page in the place of each that is not made), its pages and a page on the run with what can be
     taken along. Gives what `_quarto.yml` holds."""
-    not_made = _write_not_made(book, run)
-    executed = (run / "chapters").glob("[!._]*.ipynb")
-    chapters = sorted(file for file in executed if file.with_suffix(".qmd") not in not_made)
+    not_made = _tell_not_made(book, run)
+    chapters = sorted((run / "chapters").glob("[!._]*.ipynb"))
     if not chapters:
         raise WastebookError(f"{run} holds no executed chapters: run one there first.")
     config = yaml.safe_load((book.root / "_quarto.yml").read_text(encoding="utf-8"))
@@ -158,21 +157,31 @@ def write_config(config: dict[str, Any], project: Path) -> None:
     write_yaml(project / "_quarto.yml", config)
 
 
-def _write_not_made(book: Book, run: Path) -> list[Path]:
-    """Write a page for each chapter that the last attempt did not make: why, and how to run it again."""
-    pages = {
-        run / "chapters" / f"{name}.qmd": read_yaml(run / BUILD / f"{name}.yml")
-        for name in chapter_names(book)
-    }
-    for page, state in pages.items():
+def _tell_not_made(book: Book, run: Path) -> list[Path]:
+    """Say of each chapter that the last attempt did not make why, and how to run it again: at the head of
+    what an earlier one made, else on a page of its own. Gives these pages."""
+    pages = []
+    for name in chapter_names(book):
+        page, state = run / "chapters" / f"{name}.qmd", read_yaml(run / BUILD / f"{name}.yml")
         page.unlink(missing_ok=True)
+        made, told = page.with_suffix(".ipynb"), ""
         if state.get("state") in NOT_MADE:
-            title, _, label = read_chapter(book, page.stem).cells[0].source.partition("\n")[0].partition(" {")
-            why = as_written(state["message"].partition("\n")[0])
             place = shlex.quote(run.name if run.parent == RUNS else str(run))
-            facts = {"title": title, "label": label, "why": why, "chapter": page.stem, "run": place}
-            write_text(page, NOT_MADE_PAGE.format(**facts, data=DATA))
-    return [page for page in pages if page.exists()]
+            facts = {"why": as_written(state["message"].partition("\n")[0]), "chapter": name, "run": place}
+            kept = " What follows was made before that." * made.exists()
+            told = WHY_NOT.format(**facts, kept=kept, data=DATA)
+        if made.exists():
+            notebook = nbformat.read(made, as_version=4)
+            cells = [cell for cell in notebook.cells if cell.get("id") != FAILED]
+            cells[1:1] = [new_markdown_cell(told, id=FAILED)] * bool(told)
+            if cells != notebook.cells:
+                notebook.cells = cells
+                write_text(made, nbformat.writes(notebook) + "\n")
+        elif told:
+            title, _, label = read_chapter(book, name).cells[0].source.partition("\n")[0].partition(" {")
+            write_text(page, f"{title} (not made) {{{label}\n\n{told}")
+            pages.append(page)
+    return pages
 
 
 def _write_downloads(run: Path, chapters: list[Path]) -> None:
