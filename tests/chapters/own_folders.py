@@ -1,4 +1,4 @@
-"""Six folders of one's own photos, each of another shape, drawn by the library: what the book must take."""
+"""Folders of one's own photos, each of another shape, drawn by the library: what the book must take."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,18 @@ import numpy as np
 
 from wastebook.data.sample import draw_sample
 
-SHAPES = ("flat", "split", "hole", "burst", "few", "one-thing")
+SHAPES = ("flat", "split", "hole", "burst", "few", "one-thing", "names")
+LONG = (
+    "a bottle of a kind that has a name as long as those in catalogues are, with a cap and a label, number "
+)
+NAMES = (  # what a page, a figure, a sheet or a terminal might take for more than a name
+    "<img src=x onerror=alert(1)> `<svg onload=alert(2)>\"'",
+    "$x_1$ & \\frac{a} {{< meta title >}} ${7*7}",
+    "=1+cmd|' C'!A1\n[a](javascript:alert(3))",
+    "زجاج \u202egpj",
+    LONG + "one",
+    LONG + "two",
+)
 
 
 def make_folder(shape: str, place: Path) -> Path:
@@ -43,6 +54,11 @@ def make_folder(shape: str, place: Path) -> Path:
         case "few":
             for label in photos:
                 copy(label, 0, 5)
+        case "names":
+            for name, drawn_as in zip(NAMES, photos, strict=True):
+                (folder / name).mkdir(parents=True)
+                for file in photos[drawn_as][:8]:
+                    shutil.copy(file, folder / name / f"<b>{file.name}")
         case "one-thing":
             for label in ("glass", "paper"):
                 take_burst(photos[label][0], folder / label, 8)

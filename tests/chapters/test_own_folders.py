@@ -5,7 +5,8 @@ import re
 from functools import cache
 
 import pytest
-from own_folders import SHAPES, make_folder
+from bs4 import BeautifulSoup
+from own_folders import NAMES, SHAPES, make_folder
 
 from wastebook.book.build import build
 from wastebook.book.plan import leave_out, plan
@@ -22,6 +23,7 @@ LEFT_OUT = {
     "hole": {"05-xception": "it takes exactly two classes, and hole has 3", **OTHER},
     "burst": OTHER,  # what is left of it can be told apart
     "few": {"05-xception": "it takes exactly two classes, and few has 6"},
+    "names": {"05-xception": "it takes exactly two classes, and names has 6", **OTHER},
     "one-thing": dict.fromkeys(["02-baseline", "05-xception"], "and one-thing has 0") | OTHER,
 }
 
@@ -34,7 +36,7 @@ def own(tmp_path_factory):
 
 
 @pytest.mark.fault(
-    "own folders", "six folders of different shape", "what suits a chapter not is left out, and why"
+    "own folders", "seven folders of different shape", "what suits a chapter not is left out, and why"
 )
 @pytest.mark.parametrize("shape", SHAPES)
 def test_what_is_left_out_is_known_before_anything_starts(own, shape):
@@ -92,17 +94,25 @@ def check_site(shape, run, outcome, page):
         assert not (run / "site" / "chapters" / f"{chapter}.html").exists()
     assert "Drawn, not photographed" not in page and "What others published" not in page
     assert all(not facts["drawn"] for facts in read_record(run)["data"].values())
+    for file in (run / "site").rglob("*.html"):
+        whole = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+        assert not whole.find(lambda tag: any(name.startswith("on") for name in tag.attrs)), file
+        assert not whole.select("a[href^='javascript:'], script:not([src]):not([type])"), file
     comparison = run / "results" / "07-comparison.json"
     if comparison.exists():
         assert json.loads(comparison.read_text())["dataset"] == shape
 
 
 @pytest.mark.campaign
-@pytest.mark.fault("own folders", "each of the six through the whole book", "a whole site, exit 0")
+@pytest.mark.fault("own folders", "each of the seven through the whole book", "a whole site, exit 0")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_whole_book_on_an_own_folder(own, tmp_path, shape):
     outcome, page = build_whole(own(shape), tmp_path / shape)
     check_site(shape, tmp_path / shape, outcome, page)
+    assert (tmp_path / shape / "slides" / "index.html").exists()
+    if shape == "names":
+        told = " ".join(BeautifulSoup(page, "html.parser").get_text().split())
+        assert all(" ".join(name.split()) in told for name in NAMES)
 
 
 @pytest.mark.fault(

@@ -117,10 +117,15 @@ def test_names_in_sentences_are_no_html(book):
     assert output.data["text/markdown"] == safe
 
 
-def test_a_long_temporary_folder_is_no_hindrance(book, monkeypatch):
-    long = book / ("a" * 60) / ("b" * 60)
-    long.mkdir(parents=True)
-    monkeypatch.setattr("tempfile.tempdir", str(long))
+@pytest.mark.fault(
+    "disk and places", "a folder for temporary files that is far down, or gone", "a chapter runs all the same"
+)
+@pytest.mark.parametrize("place", ["a" * 60 + "/" + "b" * 60, "gone"])
+def test_a_long_or_missing_temporary_folder_is_no_hindrance(book, monkeypatch, place):
+    if place != "gone":
+        (book / place).mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(book / place))
+    monkeypatch.setattr("tempfile.tempdir", None)  # to be looked for again
     assert run_chapter(book / "run", "1 + 1").exists()
 
 

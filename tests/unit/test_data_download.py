@@ -75,8 +75,14 @@ def test_file_is_downloaded_once(server):
     assert len(server.asked) == 1
 
 
-def test_broken_off_download_is_tried_again(server):
-    server.cut = 150_000
+@pytest.mark.fault(
+    "network",
+    "a download that breaks off, early or late, twice",
+    "nothing half is kept, the next try is whole",
+)
+@pytest.mark.parametrize("cut", [0, 1, 150_000, len(CONTENT) - 1])
+def test_broken_off_download_is_tried_again(server, cut):
+    server.cut = cut
     with pytest.raises(OSError):
         download.download_file(entry(server.url("photos.zip")))
     assert len(server.asked) == 2
@@ -98,6 +104,7 @@ def test_second_source_where_the_first_is_gone_or_false(server):
         file.unlink()
 
 
+@pytest.mark.fault("network", "a download of other content than its card says", "refused, and not kept")
 def test_false_content_is_refused_and_not_kept(server):
     with pytest.raises(ValueError, match="hash"):
         download.download_file(entry(server.url("photos.zip"), content=b"true"))
@@ -113,6 +120,7 @@ def test_no_room_is_said(server, monkeypatch):
         download.download_file(entry(server.url("photos.zip")))
 
 
+@pytest.mark.fault("network", "no network, and no copy of the photos", "a line says so, and the ways out")
 @pytest.mark.parametrize("name", ["trashnet", "waste-classification"])
 def test_no_network_is_said_with_the_ways_out(name, monkeypatch, own_data, tmp_path):
     def unreachable(*arguments, **named):
@@ -183,6 +191,9 @@ def test_set_of_single_photos_is_gathered_once(loose, server):
     assert open_dataset("small").root == dataset.root and len(server.asked) == 8
 
 
+@pytest.mark.fault(
+    "network", "one photo of many is another, or gone, at its host", "the set is whole or not there"
+)
 @pytest.mark.parametrize("content", [b"another photo", None])
 def test_set_of_single_photos_is_whole_or_not_there(loose, server, content):
     server.files |= {"theirs/PAPER/PAPER3.JPG": content}
