@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from wastebook import paths
@@ -73,3 +74,19 @@ def test_one_readable_class_is_not_usable(folder):
             file.write_text("<html>")
     with pytest.raises(WastebookError, match="of one class only"):
         examine(load_photos(folder))
+
+
+def test_the_tables_of_the_family_agree():
+    """Of each public set the same number, in the list of sets, of links and, where it is kept, of hashes."""
+    audit = paths.CARDS / "audit"
+    family = pd.read_csv(audit / "family.csv").set_index("set")
+    links = pd.read_csv(audit / "family-links.csv").set_index(["set_a", "set_b"])
+    assert (links["exact"] + links["again"] == links["shared"]).all()
+    sets = {"TrashNet": ["trashnet", "trashnet_again"], "Waste Classification": ["waste-classification"]}
+    for known, columns in sets.items():
+        linked = links.xs(known, level="set_b")["shared"]
+        told = family[columns].sum(axis=1)
+        assert told[told > 0].astype(int).to_dict() == linked[linked > 0].to_dict()
+    for name, row in family.iterrows():
+        kept = audit / f"{name.replace('/', '+')}.sha256"
+        assert not kept.exists() or kept.stat().st_size == 8 * row["photos"]
