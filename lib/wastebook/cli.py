@@ -17,6 +17,7 @@ from rich.table import Column, Table
 
 from wastebook import paths
 from wastebook.errors import WastebookError
+from wastebook.files import as_line
 
 data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
 cache = typer.Typer(
@@ -65,7 +66,8 @@ def main() -> None:
 
 
 def _say(error: str) -> None:
-    console.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    told = "\n".join(map(as_line, error.split("\n")))
+    console.print(f"Error: {told}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_tables(*tables: Sequence[Mapping[Any, Any]]) -> None:
@@ -74,7 +76,7 @@ def _print_tables(*tables: Sequence[Mapping[Any, Any]]) -> None:
         table = Table(*(Column(name.replace("_", " "), overflow="fold") for name in rows[0]), box=None)
         for row in rows:
             cells = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values())
-            table.add_row(*map(escape, cells))
+            table.add_row(*map(escape, map(as_line, cells)))
         Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
@@ -243,7 +245,7 @@ def data_check(
         print_json(data=found)
     else:
         _print_tables(found["problems"], found["duplicates"], found["classes"])
-        print(*found["told"], *found["remarks"], sep="\n")
+        print(*map(as_line, found["told"] + found["remarks"]), sep="\n")
     raise typer.Exit(1 if found["remarks"] else 0)
 
 

@@ -20,6 +20,7 @@ from wastebook.errors import WastebookError
 # What HTML or Markdown (Pandoc's, with its typography, and GitHub's) reads as more than a letter.
 SIGNS = re.compile(r"""[!"#$&'*:<=>@[\\\]^`{|}~]|(?<!\w)_|_(?!\w)|(?<=-)-|(?<=\.)\.|^[-+]""")
 DATA = "mathjax_ignore"  # the class of such text: JupyterLab reads no formulas in it, the check no markup
+JOINERS = "\u200c\u200d"  # shape letters of Persian and Hindi, and emoji
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet computes
 
 
@@ -65,6 +66,11 @@ def as_html(text: str) -> str:
             f"<ul><li>{'</li><li>'.join(told)}</li></ul>" if listed else f"<p>{'</p><p>'.join(told)}</p>"
         )
     return f'<div class="{DATA}">{"".join(parts)}</div>'
+
+
+def as_line(name: Any) -> str:
+    """A text for a terminal, on one line: what that would obey, or read from right to left, as escapes."""
+    return "".join(one if one.isprintable() or one in JOINERS else ascii(one)[1:-1] for one in str(name))
 
 
 def as_cell(value: Any) -> Any:

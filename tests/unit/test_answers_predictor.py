@@ -57,6 +57,8 @@ def test_below_the_threshold_it_is_not_sure(kept_model):
     at = np.full(6, 0.1, np.float32)
     at[2] = predictor.threshold + 0.01
     assert predictor.describe(Answer("a", at), 1) == f"metal ({100 * at[2]:.0f} %)"
+    told = predictor.describe(Answer("a", at), 1, ["", "", "\x1b[2J\n", *[""] * 9])
+    assert told == rf"\x1b[2J\n ({100 * at[2]:.0f} %)"
     at[2] = predictor.threshold - 0.01
     told = predictor.describe(Answer("a", at, None, "dark"), 1)
     assert told == f"perhaps metal ({100 * at[2]:.0f} %), cardboard (10 %) (dark)"

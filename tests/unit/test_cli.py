@@ -211,6 +211,23 @@ def test_data_check_of_ones_own_photos(call, tmp_path, sample):
 
 
 @pytest.mark.fault(
+    "hostile names",
+    "classes called by line breaks, escape codes, markup or from right to left, in a terminal",
+    "a line is a line, which no terminal obeys",
+)
+def test_a_terminal_obeys_no_class(call, tmp_path, sample, record_property):
+    names = ["a\nb", "\x1b[2J", "[red]c", "زجاج \u202ed", "\r"]
+    record_property("inputs", len(names))
+    for name, path in zip(names, sample.photos["path"], strict=False):
+        (folder := tmp_path / "photos" / name).mkdir(parents=True)
+        for copy in ("a.jpg", "b.jpg"):
+            (folder / copy).write_bytes((sample.root / path).read_bytes())
+    _, stdout, stderr = call("data", "check", str(tmp_path / "photos"))
+    assert all(line.isprintable() for line in (stdout + stderr).split("\n"))
+    assert all(name in stdout for name in (r"a\nb", r"\x1b[2J", "[red]c", r"زجاج \u202ed", r"\r"))
+
+
+@pytest.mark.fault(
     "own folders", "data check of a folder without classes, or without readable photos", "exit code 2, a line"
 )
 @pytest.mark.parametrize("names", [["a.jpg"], ["can/a.jpg", "jar/b.jpg"]])

@@ -17,7 +17,7 @@ import onnxruntime
 from wastebook import paths
 from wastebook.answers.web import WEB, bring
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.files import as_cell, atomic_write
+from wastebook.files import as_cell, as_line, atomic_write
 from wastebook.photos import decode
 from wastebook.photos.decode import PhotoError
 
@@ -80,7 +80,7 @@ class Predictor:
         """The answer to a photo (a file, an address on the web, or the `content` of what is called so) and
         its pixels; None for one that is bad."""
         name = str(photo)
-        shown = name if name.isprintable() else repr(name)  # no line break, no signs that a terminal obeys
+        shown = as_line(name)
         try:
             content = bring(name) if content is None and name.lower().startswith(WEB) else content
             most = decode.LARGEST if content is None else MOST_PIXELS
@@ -104,7 +104,7 @@ class Predictor:
     def about(self) -> str:
         """What a user should know of the model, in a line or two."""
         run, data = self.file.parents[2], self.card["data"]
-        lines = [f"{self.name}, of {run}, learned from {data['photos']:,} photos of {data['name']}."]
+        lines = [f"{self.name}, of {run}, learned from {data['photos']:,} photos of {as_line(data['name'])}."]
         lines += [DRAWN] if self.drawn else []
         if self.backbone.weights == "random":
             lines += [f"{self.network} has random weights: it has never learned to see."]
@@ -132,7 +132,7 @@ class Predictor:
             return answer.note
         sure, names = answer.probabilities.max() >= self.threshold, names or self.classes
         order = np.argsort(-answer.probabilities, kind="stable")[: top if sure else max(top, 2)]
-        named = ", ".join(f"{names[at]} ({100 * answer.probabilities[at]:.0f} %)" for at in order)
+        named = ", ".join(f"{as_line(names[at])} ({100 * answer.probabilities[at]:.0f} %)" for at in order)
         return ("" if sure else f"{perhaps} ") + named + (f" ({answer.note})" if answer.note else "")
 
 

@@ -28,7 +28,7 @@ from wastebook.book.plan import Book, Parameters
 from wastebook.book.render import find_renderer, make_site
 from wastebook.book.work import BUILD, NOT_MADE, at_work, remove_chapter
 from wastebook.errors import WastebookError
-from wastebook.files import write_text, write_yaml
+from wastebook.files import as_line, write_text, write_yaml
 from wastebook.paths import read_record, read_yaml
 
 
@@ -57,7 +57,7 @@ def build(
     with at_work(run):
         left_out = plan.leave_out(book, asked)
         for chapter, why in left_out.items():
-            print(f"{chapter} is left out: {why}.", file=sys.stderr)
+            print(as_line(f"{chapter} is left out: {why}."), file=sys.stderr)
             remove_chapter(run, chapter)
         records, data = prepare(book, run, asked, left_out, repeated)
         before = {chapter: read_yaml(run / BUILD / f"{chapter}.yml") for chapter in records}
