@@ -157,6 +157,21 @@ def test_chapters_open_from_the_menu_on_a_phone(page: Page, address: str) -> Non
     page.wait_for_url("**/01-first.html")
 
 
+def test_the_first_column_of_a_wide_table_stays_on_a_phone(page: Page, address: str) -> None:
+    page.set_viewport_size(PHONE)
+    page.goto(f"{address}/chapters/01-first.html")
+    for cell in page.locator("table tr:last-child > :first-child").all():
+        place = cell.evaluate("""cell => {
+            const table = cell.closest("table"), box = table.closest(".scroll > div, .scroll");
+            table.style.width = "60rem";
+            const before = cell.getBoundingClientRect().left;
+            for (const each of [box, box.parentElement]) each.scrollLeft = 300;
+            return cell.getBoundingClientRect().left - before;
+        }""")
+        assert abs(place) < 20
+    assert page.locator("table tr:last-child > :first-child").count() > 1
+
+
 def test_the_text_is_whole_without_scripts(browser: Browser, address: str) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
