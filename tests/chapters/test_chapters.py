@@ -1,6 +1,7 @@
 """Every chapter: its source keeps the contract, and it runs in each of the ways in which readers run it."""
 
 import ast
+import html
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+from bs4 import BeautifulSoup
 
 from wastebook import paths
 from wastebook.book.deck import DECK
@@ -35,6 +37,11 @@ VAGUE = {"told", "said", "lines", "ours", "theirs", "here", "own", "both", "some
 USUAL = {"numpy": "np", "pandas": "pd", "seaborn": "sns", "matplotlib.pyplot": "plt", "wastebook": "wb"}
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}  # what JupyterLab and nbstripout leave
+DRAWN = r"wb\.figures\.(?:intervals|curves|training_curves|cost_fronts)\("
+SHARES = {"accuracy", "recognised", "others", "share", "sure", "single", "asked", "same label", "confidence"}
+SHARES |= {"holds the truth", "sets that hold the truth", "as it is", "without copies"}
+VALUES = {"promised", "test", "met the twins", "never met them", "difference", "published", "this run"}
+RAW = r"\b[a-z]\w*_\w+\b|\bresnet18\b|\bxception\b|\bsample-\w+|\bon sample\b|(?<![\w)])-\d"  # for programs
 SMALL = {"photos_per_class": 12, "epochs": 1, "trials": 2, "seeds": [0]}  # those of them that a chapter has
 
 # What may hold a digit in prose without being measured.
@@ -278,6 +285,32 @@ def test_references_lead_to_what_is_there(notebook):
         assert set(re.findall(r"@((?:sec|fig|tbl)-[\w-]+)", cell.source)) <= there, cell.id
 
 
+@each_chapter
+def test_a_chapter_opens_in_short(notebook):
+    """What it found and what to know before stands above its first section."""
+    before = "".join(cell.source for cell in notebook.cells).partition("chapter.introduce(")[0]
+    assert not re.search(r"^## ", before, re.MULTILINE)
+
+
+@pytest.mark.parametrize("chapter", [name for name in CHAPTERS if name != "01-exploration"])
+def test_a_chapter_with_scores_links_to_how_to_read_them(notebook):
+    assert "](../scores.qmd" in "".join(cell.source for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("chapter", [*CHAPTERS, DECK])
+def test_percentages_are_told_in_one_way(notebook):
+    for cell in code_cells(notebook):
+        assert not re.search(r":[+.\d]*%\}", cell.source), f"cell {cell.id}: `wb.format_percent`"
+
+
+@each_chapter
+def test_a_figure_of_scores_links_to_its_numbers(notebook, chapter):
+    for cell in code_cells(notebook):
+        options, body = cell_options(cell.source)
+        if options.get("label", "").startswith("fig-") and re.search(DRAWN, body):
+            assert f"[As CSV](../downloads/{chapter}/" in options["fig-cap"], cell.id
+
+
 @pytest.mark.parametrize(("name", "key"), [("FIUBA", "fiuba"), ("TFM", "tfm")])
 @each_chapter
 def test_the_works_that_the_book_starts_from_are_cited_where_they_are_named(notebook, name, key):
@@ -333,6 +366,34 @@ def run(tmp_path_factory):
         return folder
 
     return run_up_to
+
+
+def shown_by(executed):
+    """What a reader sees of an executed chapter: its HTML, and the alternative texts of its figures."""
+    for cell in code_cells(executed):
+        options, _ = cell_options(cell.source)
+        for output in cell.outputs if options.get("include", True) else []:
+            yield cell, BeautifulSoup(output.get("data", {}).get("text/html", ""), "html.parser")
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
+            yield cell, BeautifulSoup(f"<p>{html.escape(alt)}</p>", "html.parser")
+
+
+@each_chapter
+def test_a_reader_meets_names_and_percentages_by_wastebook(chapter, run):
+    """Networks and data sets by their names for people, shares in percent, a minus that is one."""
+    for cell, page in shown_by(nbformat.read(run(chapter) / "chapters" / f"{chapter}.ipynb", as_version=4)):
+        for table in page.select("table"):
+            rows = [[each.get_text() for each in row.select("th, td")] for row in table.select("tr")]
+            heads = next((row for row in rows if len(row) > 1), [])
+            for row in [row for row in rows if len(row) == len(heads)]:
+                asked = SHARES | VALUES if "accuracy" in row and row != heads else SHARES
+                shares = [told for head, told in zip(heads, row, strict=True) if head in asked]
+                assert not [told for told in shares if re.match(r"[01]\.\d", told)], f"{cell.id}: {row}"
+            if "module" in heads:
+                table.decompose()  # of a network, as its code names them
+        for part in page.select("style"):
+            part.decompose()
+        assert not re.findall(RAW, page.get_text(" ")), cell.id
 
 
 def small(chapter):

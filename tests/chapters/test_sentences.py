@@ -1,4 +1,4 @@
-"""Sentences of chapters 1 to 4 under tables made for them: with other results they say the opposite, and
+"""Sentences of every chapter under tables made for them: with other results they say the opposite, and
 with none they say that. A cell is taken from its notebook by its id, and run with
 these tables in place of its own."""
 
@@ -114,7 +114,13 @@ def test_chapter_3_speaks_of_the_rarest_class_only_where_it_has_photos(support, 
     ]
     found = pd.Series({"no augmentation": 0.5, "mixup": 0.4})
     names = {"rare": pd.DataFrame(rows, columns=["transform", "metric", "value"]).assign(support=support)}
-    names |= {"found": found, "f1": found, "few": support < 10, "counts": pd.Series({"glass": 9, "trash": 2})}
+    names |= {
+        "found": found,
+        "f1": found,
+        "few": support < 10,
+        "tied": False,
+        "counts": pd.Series({"glass": 9, "trash": 2}),
+    }
     assert told in say("03-augmentation", "03-rare-said", **names)[0]
 
 
@@ -143,5 +149,220 @@ def test_chapter_4_tells_which_transforms_help_the_newer_network(interval, told)
         {"metric": metric, "transform": "rotation", **interval} for metric in ("macro_f1", "recall:trash")
     ]
     varied = wb.Model("b", "64x64", "rotation")
-    names = {"gains": pd.DataFrame(gains), "rarest": "trash", "varied": varied}
+    names = {"gains": pd.DataFrame(gains), "rarest": ["recall:trash"], "varied": varied}
     assert told in say("04-efficientnet", "04-views-said", **names)[0]
+
+
+def test_chapter_3_calls_no_class_the_rarest_where_several_are():
+    found = pd.Series({"no augmentation": 0.5})
+    rare = pd.DataFrame(
+        {"transform": ["no augmentation"], "metric": ["precision"], "value": [0.5], "support": [30]}
+    )
+    names = {"rare": rare, "found": found, "f1": found, "few": True, "tied": True}
+    told, _ = say("03-augmentation", "03-rare-said", counts=pd.Series({"glass": 9, "trash": 9}), **names)
+    assert "is 9 for all. So no one class is the rarest." in told and "cannot be told" not in told
+
+
+def test_chapter_4_asks_of_no_rarest_class_where_several_are():
+    names = {
+        "gains": pd.DataFrame([{"metric": "macro_f1", "transform": "rotation", "difference": 0.04, **HIGH}])
+    }
+    names |= {"rarest": [], "varied": wb.Model("b", "64x64", "rotation")}
+    assert "in macro F1: rotation." in say("04-efficientnet", "04-views-said", **names)[0]
+
+
+@pytest.mark.parametrize(
+    ("copied", "told"),
+    [
+        (0, "0 of 4 test photos have a twin among those learned from. So clean is all of test."),
+        (1, "1 of 4 test photos has a twin among those learned from. Accuracy without them: A 90"),
+        (
+            4,
+            "Without them a class would have",
+        ),
+    ],
+)
+def test_chapter_5_tells_what_test_shares_with_train(copied, told):
+    test, clean = range(4), range(4 if copied == 4 else 4 - copied)
+    names = {"copied": pd.Series([at < copied for at in test]), "learned": pd.Series([False] * 4)}
+    assert (
+        told in say("05-xception", "xception-clean-said", test=test, clean=clean, without="A 90", **names)[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("interval", "told"),
+    [
+        ({"difference": 0.04, **HIGH}, "In accuracy, B is better than A (+4.0 points"),
+        ({"difference": -0.04, **LOW}, "In accuracy, B is worse than A (−4.0 points"),
+        ({"difference": 0.01, **ZERO}, "In accuracy, B is not clearly different from A (+1.0 points"),
+    ],
+)
+def test_chapter_5_tells_which_network_is_better(interval, told):
+    score = {"model": OLD, "scheme": "official", "value": 0.9, "low": 0.8, "high": 1.0}
+    scores = pd.DataFrame([score | {"metric": metric} for metric in ("accuracy", "macro_f1")])
+    names = {"scores": scores.assign(split="validation"), "of_clean": scores, "scheme": "official"}
+    names |= {"names": {OLD: "A"}, "differences": pd.DataFrame([{"model": "B", "against": "A", **interval}])}
+    names["differences"]["metric"] = "accuracy"
+    assert told in say("05-xception", "xception-choice-said", **names)[0]
+
+
+@pytest.mark.parametrize(("half", "told"), [(9, "None of 2 models would"), (4, "1 of 2"), (1, "2 of 2")])
+def test_chapter_5_tells_what_validations_threshold_bought(half, told):
+    bill = pd.DataFrame({"cost there": [3, 5], "at one half": [half, half]})
+    names = {"positive": "recyclable", "spoiling_cost": 4.0, "paid": "A 3 and B 5"}
+    assert told in say("05-xception", "xception-827bfc45", bill=bill, **names)[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (
+            [{"difference": 0.04, **HIGH}, {"difference": 0.01, **ZERO}],
+            "move 1 of these 2 scores beyond luck: A on",
+        ),
+        ([{"difference": 0.01, **ZERO}], "Copies move none of these 1 scores"),
+        ([], "No score here can be told"),
+    ],
+)
+def test_chapter_6_tells_what_copies_are_worth(rows, told):
+    worth = pd.DataFrame(rows).assign(model="A", dataset="Photos", scheme="random", points="+4.0")
+    assert told in say("06-trust", "06-trust-worth-said", worth=worth)[0]
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        (0.2, "beyond chance: blurred (50\u202f% against 20"),
+        (0.5, "beyond chance: none."),
+        (0.9, "against 90"),
+    ],
+)
+def test_chapter_6_tells_which_odd_photos_are_harder(others, told):
+    effects = pd.DataFrame([{"finding": "blurred", "value": 0.5, "low": 0.4, "high": 0.6, "others": others}])
+    odd = pd.DataFrame(columns=["finding", "label"])
+    assert told in say("06-trust", "06-trust-odd-said", effects=effects, odd=odd)[0]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "search", "direct", "told"),
+    [
+        (HIGH, ZERO, HIGH, "The answer: the architecture."),
+        (ZERO, HIGH, LOW, "The answer: the search."),
+        (ZERO, HIGH, ZERO, "The answer: only the search helps beyond luck"),
+        (ZERO, ZERO, ZERO, "The answer: that cannot be told from these photos."),
+    ],
+)
+def test_chapter_7_weighs_architecture_against_search(architecture, search, direct, told):
+    rows = [{"difference": np.mean([*each.values()]), **each} for each in (architecture, direct, search)]
+    answers = pd.DataFrame(rows, index=list("abc")).rename_axis("question").reset_index().assign(dataset="x")
+    names = {"answers": answers, "data": SimpleNamespace(name="x"), "of_networks": list("abc")}
+    names |= {"first": "Old", "second": "New"}
+    assert told in say("07-comparison", "06-architecture-said", **names)[0]
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        (
+            [0.1, 0.2],
+            "2 of 2 models. From the one it serves best to the one it serves worst: A on Photos (0.300",
+        ),
+        ([0.4, 0.5], "0 of 2 models."),
+        ([0.1], "1 of 1 models."),
+        ([], "0 of 0 models."),
+    ],
+)
+def test_chapter_7_tells_whether_a_temperature_helps(after, told):
+    rows = [
+        {"dataset": "x", **wb.Model(name, "64x64").columns, "when": when, "value": value}
+        for name, last in zip("ab", after, strict=False)
+        for when, value in (("before", 0.3), ("after", last))
+    ]
+    errors = pd.DataFrame(rows, columns=["dataset", *wb.predictions.MODEL, "when", "value"])
+    names = {"a-64x64": "A", "b-64x64": "B"}
+    text = say("07-comparison", "06-calibration-said", errors=errors, names=names, titles={"x": "Photos"})[0]
+    assert told in text and ("serves best" in text) == (len(after) > 1)
+
+
+@pytest.mark.parametrize(
+    ("sure", "told"), [(0.2, "sure of 0; its"), (0.9, "sure of 2; its highest confidence is 90")]
+)
+def test_chapter_8_tells_of_how_many_pictures_without_waste_it_is_sure(sure, told):
+    answers = [SimpleNamespace(probabilities=np.array([sure, 0.1]))] * 2
+    names = {"strange": answers, "materials": SimpleNamespace(threshold=0.5)}
+    assert told in say("08-new-photos", "07-strange-said", answers=answers, **names)[0]
+
+
+@pytest.mark.parametrize(
+    ("sure", "told"),
+    [([0.1, 0.1], "under: none."), ([0.1, 0.9], "under: noise."), ([0.9, 0.9], "under: blur and noise.")],
+)
+def test_chapter_8_tells_under_what_the_model_fools_itself(sure, told):
+    ends = pd.DataFrame({"accuracy": [0.5, 0.5], "sure": sure}, index=["blur", "noise"])
+    names = {"corrupted": pd.DataFrame({"strength": [0], "accuracy": [0.8]}), "kept": [1], "ends": ends}
+    assert told in say("08-new-photos", "07-robustness-said", extremes=["blur", "noise"], **names)[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "fall", "told", "alike"),
+    [
+        (
+            [LOW, LOW],
+            LOW,
+            "Of 2 changes to photos of home 2 cost accuracy beyond luck, in points: dark",
+            True,
+        ),
+        (
+            [LOW, ZERO],
+            LOW,
+            "Of 2 changes to photos of home 1 costs accuracy beyond luck, in points: dark (",
+            True,
+        ),
+        ([HIGH, ZERO], ZERO, "Of 2 changes to photos of home 0 cost accuracy beyond luck.", False),
+    ],
+)
+def test_chapter_9_tells_which_changes_cost(rows, fall, told, alike):
+    rows = [{"difference": np.mean([*each.values()]), **each} for each in rows]
+    names = {"costs": pd.DataFrame(rows).assign(changed=["dark", "far"]), "learnings": []}
+    fall = pd.Series(fall | {"difference": np.mean([*fall.values()])})
+    text = say("09-elsewhere", "elsewhere-changes-told", fall=fall, **names)[0]
+    assert told in text and ("As much as the fall elsewhere" in text) == alike
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([HIGH, HIGH], "Of 2 mends 2 help beyond luck, in points: cut"),
+        ([HIGH, LOW], "Of 2 mends 1 helps beyond luck, in points: cut (+4.0"),
+        ([LOW, ZERO], "Of 2 mends 0 help beyond luck."),
+    ],
+)
+def test_chapter_9_tells_what_mends(rows, told):
+    rows = [{"difference": np.mean([*each.values()]), **each} for each in rows]
+    gains = pd.DataFrame(rows).assign(mend=["cut", "grey"])
+    assert told in say("09-elsewhere", "elsewhere-mended-told", gains=gains, learnings=[])[0]
+
+
+@pytest.mark.parametrize(
+    ("came", "told"),
+    [
+        (-1.0, "Of 2 forecasts 1 held: b."),
+        (0.3, "Of 2 forecasts 2 held: a and b."),
+        (9.0, "2 forecasts none held."),
+    ],
+)
+def test_chapter_10_tells_which_forecast_held(came, told):
+    ends = {"gain": [0.3, 0.0, came], "low": [0.0, -4.0, came - 1], "high": [0.5, 4.0, came + 1]}
+    promises, binary = pd.DataFrame(ends, index=["a", "b", "what came"]), "waste-classification"
+    names = {"points": promises["gain"].map(str), "law": [{"more": 100}], "learnings": [], "binary": binary}
+    names |= {"promises": promises, "kept": paths.REFERENCE / binary / "06-trust"}
+    assert told in say("10-leaks", "leaks-promise-told", **names)[0]
+
+
+@pytest.mark.parametrize(
+    ("held", "told"), [(0, "0 hold photos"), (1, "1 holds photos"), (2, "2 hold photos")]
+)
+def test_chapter_10_counts_the_sets_that_hold_others_photos(held, told):
+    family = pd.DataFrame({"trashnet": [held > 0, held > 1], "trashnet_again": 0}).astype(int)
+    assert told in say("10-leaks", "leaks-learned", family=family, learnings=["a leak"])[0]

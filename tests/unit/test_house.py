@@ -23,14 +23,14 @@ BUDGETS = {
     GROUND: (608, 330),
     "data": (1227, 1200),
     "photos": (921, 620),
-    "learning": (2436, 1750),
+    "learning": (2449, 1750),
     "evaluation": (866, 680),
-    "report": (2518, 1250),
+    "report": (2525, 1250),
     "answers": (652, 560),
-    "book": (1984, 1350),
+    "book": (1985, 1350),
     CLI: (300, 270),
 }
-TOTAL = (11512, 8000)
+TOTAL = (11533, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

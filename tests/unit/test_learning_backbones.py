@@ -104,7 +104,7 @@ def test_a_network_from_the_package_index_stands_in(package_index, monkeypatch):
     stored = package_index()
     backbone = load_backbone("resnet18", "auto", 32)
     assert (backbone.name, backbone.weights) == ("test_resnet", "imagenet")
-    assert "stands in for resnet18" in backbone.note
+    assert "stands in for ResNet18" in backbone.note
     for name, tensor in backbone.network.state_dict().items():
         assert name.endswith("num_batches_tracked") or torch.equal(tensor, stored[name])
     monkeypatch.delenv("PIP_FIND_LINKS")  # it is in the cache from now on

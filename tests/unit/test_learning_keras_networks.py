@@ -126,7 +126,7 @@ def test_mobilenet_sees_what_torchs_sees(tmp_path, monkeypatch, no_weights, samp
     monkeypatch.setattr(weights, "find_standin", lambda network: ("mobilenetv2_100", named))
     twin = keras_networks.load_keras_backbone("xception", "auto", SIZE, few, root)
     assert (twin.name, twin.weights) == ("mobilenetv2_100", "imagenet")
-    assert "stands in for xception" in twin.note
+    assert "stands in for Xception" in twin.note
     pixels = np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
     expected = prepare_forward(backbone, "fp32")[1](pixels)
     np.testing.assert_allclose(np.asarray(twin.network(pixels.astype("float32"))), expected, atol=1e-3)

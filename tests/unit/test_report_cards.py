@@ -104,6 +104,6 @@ def test_the_checklist_is_filled_from_the_run(collection):
     answers = told.set_index("question")["answer"]
     assert answers["Which code?"] == "commit 0123456789ab with changes"
     assert answers["Test photos of an object known from train"] == "5 under random and 0 under grouped"
-    assert "49.69" in answers["How far does it carry?"] and "20.0" in answers["Is luck shown?"]
-    assert "unknown, 2 cores" in answers["Which software and machine?"]
+    assert "50\u202f%" in answers["How far does it carry?"] and "20.0" in answers["Is luck shown?"]
+    assert "unknown, 2 cores, no accelerator" in answers["Which software and machine?"]
     assert not cards.checklist({}, collection, models, {})["answer"].str.contains("{", regex=False).any()

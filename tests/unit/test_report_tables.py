@@ -3,6 +3,7 @@
 import re
 
 import pandas as pd
+import pytest
 from bs4 import BeautifulSoup
 
 from wastebook.learning.predictions import Model
@@ -68,3 +69,10 @@ def test_scores_of_models_are_listed_in_a_sentence() -> None:
         == "ResNet18 0.50 and ResNet18, exact head 0.75"
     )
     assert list_scores(scores.head(1)) == "ResNet18 0.50 [0.40,\u202f0.80]"
+
+
+@pytest.mark.parametrize(("decimals", "told"), [(1, "88"), (2, "88"), (3, "87.7")])
+def test_shares_are_told_in_percent(decimals, told):
+    frame = pd.DataFrame({"accuracy": [0.877, None], "F1": [0.5, 0.6]})
+    text = table(frame, decimals=decimals, shares=["accuracy"]).as_raw_html()
+    assert f">{told}\u202f%<" in text and ">—<" in text and ">0.5" in text

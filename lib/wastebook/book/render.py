@@ -33,7 +33,7 @@ from wastebook.paths import RUNS, read_record, read_yaml
 
 OLDEST_QUARTO = (1, 8)
 PAGE, DOWNLOADS = "run.qmd", "downloads"  # what the press adds to every book
-PACKED_FROM = 2000  # rows: longer tables are compressed
+PACKED_FROM = 3500  # rows: longer tables are compressed
 FAILED = "later-attempt"  # the id of the cell in an executed notebook that says that a later one failed
 WHY_NOT = """::: {{.callout-important}}
 [{why}]{{.{data}}} More is in `logs/{chapter}.log`.{kept} To run it again, and to show it here:

@@ -8,6 +8,18 @@ import pandas as pd
 
 from wastebook.errors import WastebookError
 
+NETWORKS = {  # their names for people
+    "resnet18": "ResNet18",
+    "efficientnet_b0": "EfficientNet-B0",
+    "tf_efficientnet_lite0": "EfficientNet-Lite0",
+    "tf_efficientnet_lite1": "EfficientNet-Lite1",
+    "tf_efficientnet_lite2": "EfficientNet-Lite2",
+    "mobilenetv2_100": "MobileNetV2",
+    "base_cnn": "base CNN",
+    "optimised_cnn": "optimised CNN",
+    "xception": "Xception",
+}
+
 
 class Model(NamedTuple):
     """What tells one model from another: columns of every table about models, `MODEL`.

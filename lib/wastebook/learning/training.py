@@ -60,7 +60,7 @@ def train_by_epochs(
             with atomic_write(file) as new:
                 learner.write(new, done, chosen)
             told = "loss {:.3f}, accuracy {:.3f}; validation {:.3f}, accuracy {:.3f}; {:.1f} s"
-            print(f"{learner.name}, epoch {len(done)} of {epochs}: {told.format(*done[-1])}")
+            print(f"{learner.name}, epoch {len(done)} of {epochs}: {told.format(*done[-1])}", file=sys.stderr)
     return done, chosen
 
 

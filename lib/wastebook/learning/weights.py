@@ -23,6 +23,7 @@ from wastebook.cache import cache_folder, fill_once
 from wastebook.data.copies import open_zip
 from wastebook.errors import WastebookError
 from wastebook.files import atomic_write, file_hash
+from wastebook.learning.predictions import NETWORKS
 from wastebook.photos.decode import decode_photos
 
 SETTLING_PHOTOS = 32  # that set the BatchNorm statistics of random weights
@@ -63,7 +64,7 @@ def choose_weights(
         way = "Set WASTEBOOK_WEIGHTS to a folder with that file, or use `random`."
         raise WastebookError(f"No ImageNet weights, {wanted}: no server has them, or none answers.\n{way}")
     other, found = find_standin(network)
-    note = f"it stands in for {network}, whose ImageNet weights could not be had here"
+    note = f"it stands in for {NETWORKS.get(network, network)}, whose ImageNet weights could not be had here"
     return other, "imagenet", found, note if other != network else ""
 
 

@@ -15,7 +15,14 @@ from wastebook.data.cards import load_cards
 from wastebook.data.datasets import fingerprint
 from wastebook.files import as_written
 from wastebook.photos.collection import Collection
-from wastebook.report.sentences import format_count, format_percent, format_score, join_names, name_model
+from wastebook.report.sentences import (
+    describe_balance,
+    format_count,
+    format_percent,
+    format_score,
+    join_names,
+    name_model,
+)
 
 TEMPLATES, TASK = Path(__file__).parent, "image-classification"
 LICENCES = {"MIT": "mit", "CC BY-SA 4.0": "cc-by-sa-4.0", "CC0": "cc0-1.0"}  # as the hub writes them
@@ -75,14 +82,14 @@ def checklist(
         "here": len(data.files),
         "commit": f"{commit[:12]}{' with changes' * commit.endswith('+')}",
         "versions": len(record.get("versions", {})),
-        "hardware": {"processor": "unknown", "cores": "?", "accelerator": None} | record.get("hardware", {}),
-        **dict(zip(("commonest", "rarest"), counts.index[[0, -1]], strict=True)),
-        **dict(zip(("most", "fewest"), counts.iloc[[0, -1]], strict=True)),
+        "hardware": {"processor": "unknown", "cores": "?"} | record.get("hardware", {}),
+        "accelerator": record.get("hardware", {}).get("accelerator") or "no accelerator",
+        "balance": describe_balance(counts),
         "models": models["model"].nunique(),
         "seeds": models["seeds"].max(),
         "known": join_names(f"{format_count(number)} under {scheme}" for scheme, number in known.items()),
         "width": format_percent((models["accuracy_high"] - models["accuracy_low"]).median(), 1),
-        "landfill": format_percent(published.min(), 2),
+        "landfill": format_percent(published.min()),
     }
     questions = pd.read_csv(paths.CARDS / "checklist.csv")
     return questions.assign(answer=[answer.format(**facts) for answer in questions["answer"]])

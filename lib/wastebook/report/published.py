@@ -53,9 +53,10 @@ def with_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFram
 
 
 def beside_published(published: pd.DataFrame, scores: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
-    """A row per published metric: `work, what, network, head, metric, published`, the same model's score in
-    the kept `reference` and in `this_run` (missing where there is none), `reading` (where the published one
-    lies, seen from this run's interval: `below`, `within`, `above`) and `protocol`."""
+    """A row per published metric: `work, what, network, head, metric, published` (as text),
+    the same model's score in the kept `reference` and in `this_run` (missing where there is none), `reading`
+    (where the published one lies, seen from this run's interval: `below`, `within`, `above`) and `protocol`.
+    """
     names = {"statistic": "metric", "value": "published", "data": "protocol"}
     rows = published[published["statistic"].isin(METRICS)].rename(columns=names)
     for place, table in (("reference", reference), ("this_run", scores)):
@@ -63,6 +64,8 @@ def beside_published(published: pd.DataFrame, scores: pd.DataFrame, reference: p
         ours[place] = [format_score(row) for _, row in ours.iterrows()]
         rows = rows.drop(columns=ENDS, errors="ignore").merge(ours[[*SAME, *ENDS, place]], "left", on=SAME)
     rows["reading"] = [_place(row["published"], row) for _, row in rows.iterrows()]
+    theirs = rows.rename(columns={"published": "value"}).assign(low=None, high=None)
+    rows["published"] = [format_score(row) for _, row in theirs.iterrows()]
     return rows[["work", "what", *SAME, "published", "reference", "this_run", "reading", "protocol"]]
 
 

@@ -7,18 +7,9 @@ import pandas as pd
 
 from wastebook.errors import WastebookError
 from wastebook.evaluation.comparison import judge_difference
-from wastebook.learning.predictions import MODEL
+from wastebook.learning.predictions import MODEL, NETWORKS
 
 NARROW = "\u202f"  # a narrow space at which no line breaks, so that numbers and intervals stay whole
-NETWORKS = {
-    "resnet18": "ResNet18",
-    "efficientnet_b0": "EfficientNet-B0",
-    "tf_efficientnet_lite0": "EfficientNet-Lite0",
-    "mobilenetv2_100": "MobileNetV2",
-    "base_cnn": "base CNN",
-    "optimised_cnn": "optimised CNN",
-    "xception": "Xception",
-}
 TOLD = {"none": "", "recipe": "", "exact": "exact head", "finetuned": "fine-tuned"}  # transforms and heads
 TERMS = {"f1": "F1", "auc": "AUC", "ece": "ECE"}  # words of columns that are written otherwise
 JUDGED = {"better": "better than", "worse": "worse than", "undecided": "not clearly different from"}
@@ -89,7 +80,7 @@ def format_percent(share: float, decimals: int = 0) -> str:
     >>> format_percent(0.556)
     '56\u202f%'
     """
-    return f"{100 * share:.{decimals}f}{NARROW}%"
+    return f"{100 * share:.{decimals}f}{NARROW}%".replace("-", "−")
 
 
 def format_number(number: float, decimals: int = 2) -> str:

@@ -1,13 +1,14 @@
 """How tables look: one house style that reads well on light and dark pages alike."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pandas as pd
 from great_tables import GT
 
-from wastebook.report.sentences import format_score, join_names, name_models, plain_name
+from wastebook.report.sentences import format_percent, format_score, join_names, name_models, plain_name
 
 OPTIONS: dict[str, Any] = {
     "table_background_color": "transparent",
@@ -21,7 +22,9 @@ LOOK = """#{0} [class^=gt_] {{ color: inherit; border-color: rgba(128, 128, 128,
 #{0} th {{ border-top-style: none; font-weight: 600; }}"""
 
 
-def table(frame: pd.DataFrame, *, decimals: int = 2, names: dict[str, str] | None = None) -> GT:
+def table(
+    frame: pd.DataFrame, *, decimals: int = 2, names: dict[str, str] | None = None, shares: Iterable[str] = ()
+) -> GT:
     """A table in the house style, for the last line of a cell.
 
     Parameters
@@ -30,6 +33,7 @@ def table(frame: pd.DataFrame, *, decimals: int = 2, names: dict[str, str] | Non
         missing is a dash.
     decimals : of floats.
     names : what columns are called; others by their name, with spaces for underscores.
+    shares : columns that are told in percent, as exactly as the other floats.
 
     Returns
     -------
@@ -41,15 +45,16 @@ def table(frame: pd.DataFrame, *, decimals: int = 2, names: dict[str, str] | Non
     >>> "359.4<" in table(frame, decimals=1, names={"label": "class"}).as_raw_html()
     True
     """
-    contents = f"{decimals}{names}{frame.to_csv(index=False)}"  # the same table gives the same page
+    contents = f"{decimals}{names}{[*shares]}{frame.to_csv(index=False)}"  # the same: the same page
     name = "table-" + hashlib.sha256(contents.encode()).hexdigest()[:10]
     integers = [column for column in frame if pd.api.types.is_integer_dtype(frame[column])]
     floats = [column for column in frame if pd.api.types.is_float_dtype(frame[column])]
     labels = {column: plain_name(column) for column in frame.columns} | (names or {})
     shown = GT(frame, id=name).cols_label(cases={column: labels[column] for column in frame.columns})
     shown = shown.cols_align("left").cols_align("right", integers + floats)
-    shown = shown.fmt_integer(integers).fmt_number(floats, decimals=decimals).sub_missing(missing_text="—")
-    return shown.tab_options(table_additional_css=LOOK.format(name), **OPTIONS)
+    shown = shown.fmt_integer(integers).fmt_number(floats, decimals=decimals)
+    shown = shown.fmt(partial(format_percent, decimals=max(0, decimals - 2)), list(shares))
+    return shown.sub_missing(missing_text="—").tab_options(table_additional_css=LOOK.format(name), **OPTIONS)
 
 
 def tabulate_scores(

@@ -120,7 +120,8 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
         style.number_logarithms(axes.xaxis)
         axes.margins(x=0.12, y=0.12)
     panels[0].set_ylabel("accuracy")
-    rings = [Line2D([], [], linestyle="", color=colours[network], **ring) for network in best["network"]]
+    ring |= {"markersize": 8, "linestyle": ""}
+    rings = [Line2D([], [], color=colours[network], **ring) for network in best["network"]]
     style.legend(figure, rings, [f"{number}  {names[model]}" for model, number in numbers.items()])
     return figure
 
