@@ -142,6 +142,12 @@ def test_a_projection_can_be_a_gain_or_a_loss():
         assert more["gain"] == pytest.approx(2 * rise, abs=2e-3) and more["low"] * more["high"] > 0
 
 
+def test_a_projection_stays_within_what_an_accuracy_can_be():
+    curve = pd.DataFrame({"photos": [10, 20, 40], "value": [0.5, 0.9, 0.4]})
+    told = trust.project_curve(curve, 10_000)
+    assert (told["gain"], told["low"], told["high"]) == pytest.approx((-0.4, -0.4, 0.6))
+
+
 def test_a_flat_learning_curve_promises_nothing():
     curve = pd.DataFrame({"photos": [100, 200, 400], "value": 0.8, "low": 0.8, "high": 0.8})
     assert trust.project_curve(curve, 1000)["gain"] == pytest.approx(0, abs=1e-3)

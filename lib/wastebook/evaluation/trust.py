@@ -126,12 +126,13 @@ def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFram
 def project_curve(curve: pd.DataFrame, more: int) -> dict[str, float]:
     """What `more` photos would bring to a learning curve (`photos, value`) of three points or more: the
     `photos` there are, the `gain`, or loss, at what the last doubling of them brought, and its 95 % interval
-    `low, high`, by how much that has changed from one doubling to the next (Student's t)."""
+    `low, high`, by how much that has changed from one doubling to the next (Student's t), within what can be."""
     curve = curve.sort_values("photos")
     steps = np.diff(curve["value"]) / np.diff(np.log2(curve["photos"].to_numpy(dtype=float)))
     sway = student.ppf(0.975, len(steps) - 1) * np.sqrt((np.diff(steps) ** 2).mean())
-    most = float(curve["photos"].max())
-    gain, low, high = np.log2(1 + more / most) * (steps[-1] + np.array([0, -sway, sway]))
+    most, last = map(float, curve[["photos", "value"]].iloc[-1])
+    brought = np.log2(1 + more / most) * (steps[-1] + np.array([0, -sway, sway]))
+    gain, low, high = np.clip(brought, -last, 1 - last)
     return {"photos": most, "gain": gain, "low": low, "high": high}
 
 
