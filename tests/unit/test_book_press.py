@@ -266,7 +266,9 @@ def test_a_deck_of_what_was_kept(tmp_path):
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(new_notebook(cells=SLIDES, metadata={"kernelspec": kernel}), folder / "index.ipynb")
     write_chapter(weather.root, "03-snow", "Snow", "needs: list[str] = []")
+    (weather.run / "site").mkdir(exist_ok=True)
     page = render_slides(Book(weather.root), weather.run, "pandoc")
+    assert (weather.run / "site" / "slides" / "index.html").read_text() == page.read_text()
     slides = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select(".slides > section")
     assert [slide.find(["h1", "h2"]).get_text() for slide in slides] == ["The weather", "It rained"]
     assert slides[0].select_one(".subtitle").get_text() == "The run run."

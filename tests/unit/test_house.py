@@ -27,10 +27,10 @@ BUDGETS = {
     "evaluation": (866, 680),
     "report": (2525, 1250),
     "answers": (652, 560),
-    "book": (1985, 1350),
+    "book": (1988, 1350),
     CLI: (300, 270),
 }
-TOTAL = (11533, 8000)
+TOTAL = (11536, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

@@ -57,7 +57,10 @@ def make_slides(book: Book, run: Path, renderer: str) -> Path:
         else:
             _render_with_pandoc(chosen.program, executed, stage, config)
 
-    return replace_site(run / "slides", [executed], make)
+    page = replace_site(run / "slides", [executed], make)
+    if (run / "site").is_dir():  # which has a copy
+        shutil.copytree(page.parent, run / "site" / "slides", dirs_exist_ok=True)
+    return page
 
 
 def _for_results(book: Book, run: Path) -> NotebookNode:

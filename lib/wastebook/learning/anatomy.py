@@ -54,7 +54,7 @@ def _stages(network: nn.Module) -> dict[str, nn.Module]:
     return stages
 
 
-def measure_cost(backbone: Backbone, class_count: int, precision: str = "auto") -> pd.DataFrame:
+def measure_cost(backbone: Backbone, class_count: int) -> pd.DataFrame:
     """One row: `network, image_size` as in a `Model`, `parameters` and `multiply_adds` (per photo; both with
     a linear head of `class_count` outputs), `depth` (convolutions and linear layers in a row, shortcuts left
     out), `feature_width, megabytes` (weights in fp32), `milliseconds` (per photo, in batches)."""
@@ -63,7 +63,7 @@ def measure_cost(backbone: Backbone, class_count: int, precision: str = "auto") 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 3, *backbone.image_size))
     weighted = [name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    _, forward = prepare_forward(backbone, precision)
+    _, forward = prepare_forward(backbone)
     pixels = np.zeros((BATCH_SIZE, *backbone.image_size, 3), dtype=np.uint8)
     row = {
         "network": backbone.name,
