@@ -24,13 +24,13 @@ BUDGETS = {
     "data": (1227, 1200),
     "photos": (921, 620),
     "learning": (2449, 1750),
-    "evaluation": (866, 680),
+    "evaluation": (867, 680),
     "report": (2525, 1250),
     "answers": (652, 560),
     "book": (1988, 1350),
     CLI: (300, 270),
 }
-TOTAL = (11536, 8000)
+TOTAL = (11537, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.
