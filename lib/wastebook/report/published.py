@@ -64,7 +64,7 @@ def beside_published(published: pd.DataFrame, scores: pd.DataFrame, reference: p
         ours[place] = [format_score(row) for _, row in ours.iterrows()]
         rows = rows.drop(columns=ENDS, errors="ignore").merge(ours[[*SAME, *ENDS, place]], "left", on=SAME)
     rows["reading"] = [_place(row["published"], row) for _, row in rows.iterrows()]
-    theirs = rows.rename(columns={"published": "value"}).assign(low=None, high=None)
+    theirs = rows.rename(columns={"published": "value"}).assign(low=float("nan"), high=float("nan"))
     rows["published"] = [format_score(row) for _, row in theirs.iterrows()]
     return rows[["work", "what", *SAME, "published", "reference", "this_run", "reading", "protocol"]]
 
