@@ -173,14 +173,12 @@ def describe(run: Path) -> str:
 
 
 def finish(run: Path, site: Path) -> None:
-    """Put the pages "The photos" and "Try it" to work, and the deck beside them."""
+    """Put the pages "The photos" and "Try it" to work."""
     from wastebook.answers.browser import write_try_it  # slow: not before there is a site
     from wastebook.report.gallery import write_gallery
 
     write_gallery(run, site)
     write_try_it(run, site)
-    if (run / "slides").is_dir():
-        shutil.copytree(run / "slides", site / "slides", dirs_exist_ok=True)  # Quarto follows links
 
 
 def examine_machine() -> tuple[bool, list[dict[str, str]]]:

@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from wastebook.book.execute import run_chapter
 from wastebook.book.pandoc import TEMPLATES, cells_as_markdown, run_pandoc
 from wastebook.book.plan import Book, chapter_names, check_parameters, read_chapter, without
-from wastebook.book.render import find_renderer, render_with_quarto, replace_site, write_config
+from wastebook.book.render import copy_deck, find_renderer, render_with_quarto, replace_site, write_config
 from wastebook.book.work import BUILD, NOT_MADE, at_work
 from wastebook.errors import WastebookError
 from wastebook.files import write_text
@@ -58,8 +58,8 @@ def make_slides(book: Book, run: Path, renderer: str) -> Path:
             _render_with_pandoc(chosen.program, executed, stage, config)
 
     page = replace_site(run / "slides", [executed], make)
-    if (run / "site").is_dir():  # which has a copy
-        shutil.copytree(page.parent, run / "site" / "slides", dirs_exist_ok=True)
+    if (run / "site").is_dir():
+        copy_deck(run, run / "site")
     return page
 
 

@@ -99,9 +99,17 @@ def make_site(book: Book, run: Path, renderer: str) -> Path:
             if (stage / new).exists() and not (stage / old).exists():
                 target = html.escape(os.path.relpath(new, Path(old).parent))
                 write_text(stage / old, MOVED.replace("ADDRESS", target))
+        copy_deck(run, stage)
         book.finish(run, stage)
 
     return replace_site(run / "site", [run / page for page in pages if page.endswith(".ipynb")], make)
+
+
+def copy_deck(run: Path, site: Path) -> None:
+    """Let a site have the run's deck as it is now, where there is one: a copy, since Quarto follows links."""
+    shutil.rmtree(site / "slides", ignore_errors=True)
+    if (run / "slides").is_dir():
+        shutil.copytree(run / "slides", site / "slides")
 
 
 def replace_site(site: Path, notebooks: list[Path], make: Callable[[Path], None]) -> Path:
