@@ -6,7 +6,7 @@ from typing import Any
 import nbformat
 import pytest
 import yaml
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from wastebook.book import plan as project
 from wastebook.errors import WastebookError
@@ -21,7 +21,8 @@ NEEDS = {"02-baseline": ["01-exploration"], "03-baseline-again": ["02-baseline"]
 
 def write(book, name, source="", needs=()):
     parameters = f"needs: list[str] = {list(needs)}\n{PARAMETERS[name]}"
-    cells = [new_code_cell(parameters, metadata={"tags": ["parameters"]}), new_code_cell(source)]
+    cells = [new_markdown_cell("# A chapter")]
+    cells += [new_code_cell(parameters, metadata={"tags": ["parameters"]}), new_code_cell(source)]
     nbformat.write(new_notebook(cells=cells), book.chapters / f"{name}.ipynb")
 
 
@@ -157,6 +158,9 @@ def test_each_ingredient_is_seen_alone(book, monkeypatch):
     (book.library / "apart" / "module.py").write_text("# for nothing")
     write(book, "01-exploration")
     assert made_from() == first  # new cell ids, same chapter
+    source = book.chapters / "01-exploration.ipynb"
+    source.write_text(source.read_text().replace("A chapter", "Another"))
+    assert made_from() == first  # other prose, same results
     changed = {
         "parameters": made_from(values={"a": 2}),
         "data": made_from(data="other"),

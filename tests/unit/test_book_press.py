@@ -200,6 +200,18 @@ def test_only_what_changed_is_run_again(weather):
     assert weather.print("rain.days=4")[0] == {"01-rain": "done", "02-sun": "done"}
 
 
+def test_a_changed_sentence_is_on_the_page_and_nothing_is_run(weather):
+    source = weather.root / "chapters" / "02-sun.ipynb"
+    executed = weather.run / "chapters" / "02-sun.ipynb"
+    before = nbformat.read(executed, as_version=4)
+    source.write_text(source.read_text().replace("On the weather", "On the sun"))
+    states, outcome, _ = weather.print("rain.days=4")
+    assert states == {"01-rain": "reused", "02-sun": "reused"}
+    assert "On the sun" in main_of(Path(outcome["page"]).parent / "chapters" / "02-sun.html").get_text()
+    after = nbformat.read(executed, as_version=4)
+    assert [cell.get("outputs") for cell in after.cells] == [cell.get("outputs") for cell in before.cells]
+
+
 def test_a_failed_chapter_fails_the_build_and_nothing_else(weather):
     states, outcome, _ = weather.print("rain.days=-1")
     assert states == {"01-rain": "failed", "02-sun": "skipped"}

@@ -25,7 +25,7 @@ from wastebook.book import plan
 from wastebook.book.deck import make_slides
 from wastebook.book.execute import Record, State, follower, run_chapter
 from wastebook.book.plan import Book, Parameters
-from wastebook.book.render import find_renderer, make_site
+from wastebook.book.render import find_renderer, make_site, renew_prose
 from wastebook.book.work import BUILD, NOT_MADE, at_work, remove_chapter
 from wastebook.errors import WastebookError
 from wastebook.files import as_line, write_text, write_yaml
@@ -63,6 +63,8 @@ def build(
         before = {chapter: read_yaml(run / BUILD / f"{chapter}.yml") for chapter in records}
         ended = _run_snakemake(book, run, records, data, jobs or 2)
         states = _outcome(book, run, before)
+        for chapter in (name for name, state in states.items() if state["state"] == "reused"):
+            renew_prose(book, run, chapter)
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
         if ended and not errors:
             raise WastebookError(f"Snakemake failed, and no chapter did. What says why: {ended}")

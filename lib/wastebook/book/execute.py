@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 
 from wastebook.book import work
 from wastebook.book.check import check_notebook
-from wastebook.book.plan import READS, STATED, annotated, cell_options, stated, without
+from wastebook.book.plan import STATED, annotated, as_run, cell_options
 from wastebook.errors import WastebookError
 from wastebook.files import exclusive_lock, write_text, write_yaml
 
@@ -71,8 +71,7 @@ def run_chapter(
         written = stage / "chapters" / f"{chapter}.ipynb"
         try:
             tell()
-            missing = [name for name in stated(source, READS) if not (run / "results" / name).exists()]
-            source = _with_values(without(source, missing), record["parameters"])
+            source = _with_values(as_run(source, run), record["parameters"])
             notebook = _execute(source, run, stage, written, folder, tell)
             _finish(notebook, written, log)
             write_yaml(written.with_suffix(".yml"), {"seconds": round(state["seconds"], 1), **record})

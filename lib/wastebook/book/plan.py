@@ -151,6 +151,12 @@ def without(notebook: NotebookNode, missing: Collection[str]) -> NotebookNode:
     return notebook
 
 
+def as_run(notebook: NotebookNode, run: Path) -> NotebookNode:
+    """The notebook without the cells on chapters that it reads and that have left nothing in the run."""
+    missing = [name for name in stated(notebook, READS) if not (run / "results" / name).exists()]
+    return without(notebook, missing)
+
+
 def leave_out(book: Book, parameters: Parameters) -> dict[str, str]:
     """Why chapters are left out, of those to run: their data is not what they ask for, or a chapter that they
     need is left out. WastebookError where all are."""
@@ -260,13 +266,16 @@ def _order(sources: Mapping[str, NotebookNode], wanted: set[str]) -> list[str]:
 
 def ingredients(book: Book, chapter: str, values: Values, data: str) -> dict[str, str]:
     """What a chapter is made from, each as a SHA-256: where one of them changes, or a chapter that it needs
-    is run again, Snakemake runs it again."""
+    is run again, Snakemake runs it again. Its prose is none of it (see `render.renew_prose`)."""
     cells = read_chapter(book, chapter).cells
     library = book.library or book.root / "none"
     ours = {file.relative_to(library): file for file in sorted(library.rglob("*.*")) if file.is_file()}
     apart = {*book.apart, "__pycache__"}
     table = {
-        "notebook": [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in cells],
+        "notebook": [
+            (cell.cell_type, cell.source * (cell.cell_type == "code"), cell.metadata.get("tags", []))
+            for cell in cells
+        ],
         "parameters": values,
         "library": [(str(name), file_hash(ours[name])) for name in ours if not apart & {*name.parts}],
         "data": data,  # what `book.prepare` made ready for it

@@ -25,7 +25,7 @@ from nbformat.v4 import new_markdown_cell
 
 from wastebook.book import pandoc
 from wastebook.book.check import Problem, check_notebook, check_site
-from wastebook.book.plan import Book, chapter_names, read_chapter
+from wastebook.book.plan import Book, as_run, chapter_names, read_chapter
 from wastebook.book.work import BESIDE, BUILD, NOT_MADE, at_work
 from wastebook.errors import WastebookError
 from wastebook.files import DATA, as_cell, as_written, write_text, write_yaml
@@ -190,6 +190,21 @@ def _tell_not_made(book: Book, run: Path) -> list[Path]:
             write_text(page, f"{title} (not made) {{{label}\n\n{told}")
             pages.append(page)
     return pages
+
+
+def renew_prose(book: Book, run: Path, chapter: str) -> None:
+    """Let an executed chapter, whose code is still its notebook's, have the prose that this has now."""
+    file = run / "chapters" / f"{chapter}.ipynb"
+    executed = nbformat.read(file, as_version=4)
+    cells = [cell for cell in executed.cells if cell.get("id") != FAILED]
+    source = as_run(read_chapter(book, chapter), run).cells
+    if [cell.cell_type for cell in cells] != [cell.cell_type for cell in source]:
+        return  # run by hand, when other chapters had run
+    pairs = [(cell, now) for cell, now in zip(cells, source, strict=True) if cell.cell_type == "markdown"]
+    if any(cell.source != now.source for cell, now in pairs):
+        for cell, now in pairs:
+            cell.source = now.source
+        write_text(file, nbformat.writes(executed) + "\n")
 
 
 def _write_downloads(run: Path, chapters: list[Path]) -> None:
