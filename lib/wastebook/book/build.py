@@ -63,8 +63,6 @@ def build(
         before = {chapter: read_yaml(run / BUILD / f"{chapter}.yml") for chapter in records}
         ended = _run_snakemake(book, run, records, data, jobs or 2)
         states = _outcome(book, run, before)
-        for chapter in (name for name, state in states.items() if state["state"] == "reused"):
-            renew_prose(book, run, chapter)
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
         if ended and not errors:
             raise WastebookError(f"Snakemake failed, and no chapter did. What says why: {ended}")
@@ -177,7 +175,7 @@ def _run_snakemake(book: Book, run: Path, records: dict[str, Record], data: dict
 
 def _outcome(book: Book, run: Path, before: Mapping[str, State]) -> dict[str, State]:
     """What became of each chapter (each after those it needs) of a build, by how it stood `before`: done,
-    failed, reused or skipped."""
+    failed, reused (with the prose of now) or skipped."""
     states: dict[str, State] = {}
     for chapter, earlier in before.items():
         state = read_yaml(run / BUILD / f"{chapter}.yml")
@@ -188,6 +186,8 @@ def _outcome(book: Book, run: Path, before: Mapping[str, State]) -> dict[str, St
             there = (run / BUILD / f"{chapter}.done").exists() and not lacking
             why = f"It reads {' and '.join(lacking)}, which could not be made."
             state = {"state": "reused"} if there else {"state": "skipped", "message": why}
+            if there:
+                renew_prose(book, run, chapter)
         elif state["state"] == "running":
             why = f"Chapter {chapter} was ended from outside, as when the memory is full. Try --jobs 1."
             state |= {"state": "failed", "message": why}
