@@ -27,10 +27,10 @@ BUDGETS = {
     "evaluation": (867, 680),
     "report": (2525, 1250),
     "answers": (652, 560),
-    "book": (2027, 1350),
+    "book": (2031, 1350),
     CLI: (300, 270),
 }
-TOTAL = (11574, 8000)
+TOTAL = (11578, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.
@@ -133,8 +133,8 @@ def acts(body, documented=True):
 
 @each_module
 def test_nothing_happens_on_import(module):
-    if module.stem == "torchvision_import":
-        return  # imported for what it does: it mends the import of torchvision
+    if module.stem in ("torchvision_import", "nbformat_import"):
+        return  # imported for what it does: it mends the import that it is named after
     found = [f"line {node.lineno}: {ast.unparse(node).splitlines()[0]}" for node in acts(parse(module).body)]
     assert not found, "\n".join(found)
 
