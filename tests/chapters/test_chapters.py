@@ -419,12 +419,8 @@ def test_by_wastebook(chapter, run):
 
 @pytest.mark.parametrize(
     "chapter",
-    # One that needs none, one that needs another: what runs chapters in a build is papermill as well.
-    [
-        "02-baseline",
-        EXAMPLE,
-        *(pytest.param(name, marks=pytest.mark.campaign) for name in CHAPTERS if name != "02-baseline"),
-    ],
+    # One that needs another: what runs chapters in a build is papermill as well.
+    [EXAMPLE, *(pytest.param(name, marks=pytest.mark.campaign) for name in CHAPTERS)],
 )
 def test_by_papermill(chapter, run, tmp_path):
     needed = chapter if chapter in CHAPTERS else parameters_of(read(chapter))["needs"].default[0]

@@ -183,7 +183,7 @@ def test_no_space_left(book, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     run = book / "sample"
-    monkeypatch.setattr("papermill.engines.write_ipynb", full)
+    monkeypatch.setattr("papermill.execute.write_ipynb", full)
     with pytest.raises(WastebookError, match="no space left"):
         run_chapter(run, "1")
     assert not list((run / work.BUILD).rglob(f"{work.STAGE}*"))

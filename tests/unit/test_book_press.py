@@ -193,23 +193,20 @@ def test_the_book_is_printed(weather):
     assert record["data"]["rain"]["days"] == 3 and record["versions"]["numpy"]
 
 
-def test_only_what_changed_is_run_again(weather):
+def test_only_what_changed_is_run_again_and_nothing_for_a_sentence(weather):
     assert weather.print()[0] == {"01-rain": "reused", "02-sun": "reused"}
     weather.write_sun("1 + 1")
     assert weather.print()[0] == {"01-rain": "reused", "02-sun": "done"}
     assert weather.print("rain.days=4")[0] == {"01-rain": "done", "02-sun": "done"}
-
-
-def test_a_changed_sentence_is_on_the_page_and_nothing_is_run(weather):
-    source = weather.root / "chapters" / "02-sun.ipynb"
-    executed = weather.run / "chapters" / "02-sun.ipynb"
-    before = nbformat.read(executed, as_version=4)
+    source, executed = (folder / "chapters" / "02-sun.ipynb" for folder in (weather.root, weather.run))
     source.write_text(source.read_text().replace("On the weather", "On the sun"))
+    before = nbformat.read(executed, as_version=4)
     states, outcome, _ = weather.print("rain.days=4")
     assert states == {"01-rain": "reused", "02-sun": "reused"}
-    assert "On the sun" in main_of(Path(outcome["page"]).parent / "chapters" / "02-sun.html").get_text()
-    after = nbformat.read(executed, as_version=4)
-    assert [cell.get("outputs") for cell in after.cells] == [cell.get("outputs") for cell in before.cells]
+    sun = main_of(Path(outcome["page"]).parent / "chapters" / "02-sun.html")
+    assert "On the sun" in sun.get_text()
+    cells = zip(before.cells, nbformat.read(executed, as_version=4).cells, strict=True)
+    assert all(cell == now for cell, now in cells if cell.cell_type == "code")
 
 
 def test_a_failed_chapter_fails_the_build_and_nothing_else(weather):

@@ -139,6 +139,7 @@ def _execute(
             str(written).replace("{", "{{").replace("}", "}}"),  # it takes paths for format strings
             cwd=folder,
             progress_bar=False,
+            request_save_on_cell_execute=False,  # but when all are done, or one has failed
             start_timeout=120,  # a kernel's first start, on a slow disk, reads much
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it complains of ports and interrupts
             coalesce_streams=True,
