@@ -27,10 +27,10 @@ BUDGETS = {
     "evaluation": (867, 680),
     "report": (2525, 1250),
     "answers": (652, 560),
-    "book": (2031, 1350),
+    "book": (2030, 1350),
     CLI: (300, 270),
 }
-TOTAL = (11578, 8000)
+TOTAL = (11577, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.
