@@ -17,6 +17,7 @@ from wastebook.data.copies import walk_files
 from wastebook.data.datasets import _file_facts, describe_datasets, draw_per_class, fingerprint, open_dataset
 from wastebook.data.download import at_hand, split_lists
 from wastebook.errors import WastebookError
+from wastebook.photos.decode import read_photo
 
 COLUMNS = ["path", "label", "split", "group", "width", "height", "sha256"]
 
@@ -137,6 +138,33 @@ def test_files_that_are_no_pictures_are_listed_too(folder):
     assert photos.loc["jar/turned.jpg", ["width", "height"]].tolist() == [6, 8]  # upright
 
 
+@pytest.mark.fault(
+    "damaged photos", "photos turned by their metadata, in each format that has them", "read upright"
+)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
+def test_every_format_is_turned(folder, suffix):
+    mark = np.full((40, 60, 3), 200, np.uint8)
+    mark[:20, :30] = 0
+    # Where the dark corner of each orientation comes to lie, and whether the photo then stands.
+    for orientation, corner in zip(
+        range(1, 9), ("tl", "tr", "br", "bl", "tl", "tr", "br", "bl"), strict=True
+    ):
+        turned = Image.Exif()
+        turned[0x0112] = orientation
+        file = folder / "can" / f"{orientation}.{suffix}"
+        Image.fromarray(mark).save(file, exif=turned)
+        photo = read_photo(file)
+        height, width = photo.shape[:2]
+        dark = photo[:: -1 if corner[0] == "b" else 1, :: -1 if corner[1] == "r" else 1][
+            : height // 3, : width // 3
+        ]
+        assert dark.mean() < 60 and (width > height) == (orientation < 5)
+    photos = open_dataset(folder).photos.set_index("path")
+    for orientation in range(1, 9):
+        size = [60, 40] if orientation < 5 else [40, 60]
+        assert photos.loc[f"can/{orientation}.{suffix}", ["width", "height"]].tolist() == size
+
+
 def test_catalogue_is_kept_until_a_file_changes(folder, monkeypatch):
     before = open_dataset(folder).photos
     monkeypatch.setattr("wastebook.data.datasets._facts_of", None)  # not to be called again
@@ -186,6 +214,7 @@ def test_bad_folders_are_told_in_a_line(folder, tmp_path):
 def test_unknown_set_names_the_nearest():
     assert "Did you mean trashnet" in wrong("trashnett")
     assert "Did you mean waste-classification" in wrong("waste_classification")
+    assert "No set or folder is called ''" in wrong("") and "called ' '" in wrong(" ")
     message = wrong("/no/such/folder")
     assert (
         "'/no/such/folder'" in message
@@ -243,7 +272,7 @@ def test_a_zip_is_opened_as_its_folder(folder, tmp_path, slash):
         zipped.writestr("export/notes.txt", b"x")
     dataset = open_dataset(tmp_path / "sample.zip")
     assert fingerprint(dataset.photos) == fingerprint(open_dataset(folder).photos)
-    assert dataset.card["layout"] == "a folder per class, within export/"
+    assert dataset.card["layout"] == f"{tmp_path / 'sample.zip'}: a folder per class, within export/"
     assert dataset.card["left_out"] == {
         "../outside/a.jpg": "its name in the zip leads elsewhere",
         "export/notes.txt": "no photo by its suffix",
@@ -265,6 +294,17 @@ def test_a_zip_that_cannot_be_unpacked_is_told_in_a_line(folder, tmp_path, harm)
         content[8], content[where + 10] = 9, 9
     place.write_bytes(content[: len(content) // 2] if harm == "cut" else content)
     assert str(place) in wrong(place) and "\n" not in wrong(place)
+
+
+@pytest.mark.fault("archives", "what is no zip; a zip in a zip", "one line with the way out")
+def test_what_is_packed_otherwise_is_told(folder, tmp_path):
+    for name in ("mine.tar.gz", "photo.jpg"):
+        (tmp_path / name).write_bytes(b"not a zip")
+        assert f"{tmp_path / name} is no zip" in wrong(tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as zipped:
+        zipped.writestr("set-main/data/photos.zip", b"PK")
+        zipped.writestr("set-main/README.md", b"x")
+    assert "no photos (set-main/data/photos.zip: packed: unpack it)" in wrong(tmp_path / "outer.zip")
 
 
 @pytest.mark.fault("own folders", "a card.yml of one's own", "gives title, licence and class names")
@@ -295,6 +335,20 @@ def test_a_card_that_is_wrong_is_told(folder, text, said):
     (folder / "card.yml").write_text(text)
     message = wrong(folder)
     assert said in message and str(folder / "card.yml") in message and "\n" not in message
+
+
+@pytest.mark.fault("own folders", "a card.yaml whose words YAML takes for truths and numbers", "texts")
+def test_a_card_says_texts(folder):
+    (folder / "can").rename(folder / "no")
+    (folder / "jar").rename(folder / "010")
+    (folder / "card.yaml").write_text(
+        "title: 1.10\nlicence: on\n"
+        "classes: [{name: no, spanish: null}, {name: nan, spanish: 1e5, folder: 010}]\n"
+    )
+    dataset = open_dataset(folder)
+    assert (dataset.card["title"], dataset.card["licence"], dataset.classes) == ("1.10", "on", ["nan", "no"])
+    assert [entry["spanish"] for entry in dataset.card["classes"]] == ["1e5", "null"]
+    assert dataset.card["left_out"] == {"card.yaml": "the card"}
 
 
 def test_a_card_that_names_no_file_breaks_nothing(monkeypatch):

@@ -268,7 +268,7 @@ def test_copy_that_is_not_quite_one_is_passed_over_and_told(small, server, own_d
     with pytest.raises(WastebookError) as caught:
         open_dataset("small")
     assert "fewer.zip has 7 photos, not Small's 8" in str(caught.value)
-    assert "half.zip is broken or half copied" in str(caught.value)
+    assert "half.zip is no zip, or broken or half copied" in str(caught.value)
     assert "127.0.0.1: 404 Not Found" in str(caught.value)
 
 
@@ -303,7 +303,7 @@ def test_zip_that_breaks_inside_leaves_nothing(small, own_data, tmp_path):
     content[600] ^= 255
     (tmp_path / "broken.zip").write_bytes(content)
     own_data(tmp_path / "broken.zip")
-    with pytest.raises(WastebookError, match=r"broken\.zip is broken or half copied"):
+    with pytest.raises(WastebookError, match=r"broken\.zip is no zip, or broken"):
         open_dataset("small")
     assert not [file for file in cache_folder("datasets").iterdir() if file.suffix != ".lock"]
 

@@ -45,6 +45,13 @@ ALL = {"train", "validation", "test"}
         (over("seg_train/seg_train", "seg_test/seg_test"), {"train", "test"}),
         (over("waste_train", "waste_test"), {"train", "test"}),
         (over("entrenamiento", "validación", "prueba"), ALL),
+        (over("Entrenamiento", "Validacion", "Pruebas"), ALL),
+        (over("Training Images", "Validation Images", "Testing Images"), ALL),
+        (over("train/train", "train/validation", "test"), ALL),
+        (over("waste-3/train", "waste-3/valid", "waste-3/test"), ALL),
+        (over("images/train", "images/val"), {"train", "validation"}),
+        (files(*(f"{label}/DCIM/10{at}CANON" for at in range(2) for label in ("can", "jar"))), {None}),
+        (over("train/100APPLE", "test/101_PANA"), {"train", "test"}),
         (over("train", "test", within="images/"), {"train", "test"}),
         (over("archive/data/train", "archive/data/test"), {"train", "test"}),
         (files("Garbage/Garbage/can", "Garbage/Garbage/jar"), {None}),
@@ -71,7 +78,11 @@ def test_usual_layouts_are_known(paths, splits):
         (files("extra"), "in extra/, neither a split nor a class"),
         (["1.jpg", "test/2.jpg"], "in no class folder"),
         ([".DS_Store", "train/can/._1.jpg", "__MACOSX/train/can/2.jpg"], "hidden"),
+        (["train/can/@eaDir/1.jpg/THUMB_XL.jpg", "$RECYCLE.BIN/1.jpg", "#recycle/can/1.jpg"], "hidden"),
+        (["train/can/.ipynb_checkpoints/1-checkpoint.jpg", ".git/1.jpg"], "hidden"),
         (["read me.txt", "train/can/1.json"], "no photo by its suffix"),
+        (["README.roboflow.txt", "train/Thumbs.db", "test/_classes.csv"], "no photo by its suffix"),
+        (over("data/train", "data/test"), "in data/, neither a split nor a class"),
     ],
 )  # fmt: skip
 def test_what_is_beside_the_splits_is_no_class(beside, reason):
@@ -87,13 +98,21 @@ def test_an_unlabelled_test_folder_is_no_split():
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
-        ([], "no photos"),
+        ([], "no photos: "),
+        (["can/1", "jar/1"], r"no photos \(can/1: no photo by its suffix\): "),
+        (["a.txt", "train.zip", "test.zip"], r"no photos \(train.zip: packed: unpack it\): "),
+        (["photos.7z", "1.jpg"], r"only loose photos \(photos.7z: packed: unpack it\): "),
         (["a.jpg"], "only loose photos"),
+        (files("DCIM/100CANON", "DCIM/101CANON"), "only loose photos"),
         (files("can"), "only one class folder, 'can'"),
         (files("train", "test"), "no class folders"),
         (files("can", "jar", "train"), "is it a split or a class"),
         ([*over("train"), *files("can", "jar")], "is it a split or a class"),
         (over("train", "training", "test"), "make one folder of those"),
+        (
+            over("train", "test", classes=("train", "car")),
+            "'(test|train)/train', called after a split, beside",
+        ),
     ],
 )
 def test_what_is_doubtful_is_refused(paths, said):
@@ -103,11 +122,50 @@ def test_what_is_doubtful_is_refused(paths, said):
 
 
 @pytest.mark.fault("own folders", "one label by several spellings", "one class, and a line that says so")
-@pytest.mark.parametrize("other", ["Cartón", "CARTÓN", "carto\u0301n"])
+@pytest.mark.parametrize("other", ["Cartón", "CARTÓN", "carto\u0301n", " cartón "])
 def test_labels_that_differ_by_case_or_accents_are_one(other):
     _, rows, _, remarks = read_layout("root", [*files("cartón", other, "jar", each=3), "cartón/4.jpg"])
     assert {label for _, label, _ in rows} == {"cartón", "jar"} and len(rows) == 10
-    assert remarks == ([] if other == "carto\u0301n" else [f"{other} and cartón are taken for one class"])
+    assert remarks == ([] if other == "carto\u0301n" else [f"{other!r} and 'cartón' are taken for one class"])
+
+
+@pytest.mark.fault(
+    "own folders", "classes called by digits, words of YAML, emoji, from right to left", "kept"
+)
+@pytest.mark.parametrize("within", ["", "DCIM/"])
+def test_a_class_may_be_called_anything(within):
+    odd = {"0", "1", "007", "1e5", "None", "nan", "NA", "true", "no", "=1+1", "🗑️", "زجاج", "-", "x" * 200}
+    flat, split = (
+        [f"{top}{label}/{within}1.jpg" for top in tops for label in odd]
+        for tops in ([""], ["train/", "test/"])
+    )
+    assert taken(flat) == (odd, {None}, set()) and taken(split) == (odd, {"train", "test"}, set())
+
+
+@pytest.mark.fault("own folders", "a set packed twice, once within itself", "taken once")
+def test_a_set_within_itself_is_taken_once():
+    once = files("waste/can", "waste/jar")
+    classes, _, reasons = taken(once + [f"waste/{path}" for path in once])
+    assert classes == {"can", "jar"} and reasons == {"in waste/, neither a split nor a class"}
+    assert taken([*files("can", "jar"), "0.jpg", "1.jpg"])[0] == {"can", "jar"}  # sorted copies of loose ones
+
+
+@pytest.mark.fault(
+    "own folders", "classes that hold folders, perhaps classes themselves", "a remark names them"
+)
+@pytest.mark.parametrize(
+    ("paths", "remarks"),
+    [
+        (files("data/can", "data/jar", "figures"), {"data: 2"}),
+        (files("day 1/can", "day 1/jar", "day 2/can", "day 2/jar"), {"day 1: 2", "day 2: 2"}),
+        (over("train", "test", within="") + files("train/can/pet", "train/can/steel"), {"can: 2"}),
+        (files("can/DCIM/100CANON", "can/DCIM/101CANON", "jar/DCIM/100CANON"), set()),
+        (files("can/train", "can/test", "jar/train", "jar/test"), set()),
+    ],
+)
+def test_folders_within_a_class_are_told(paths, remarks):
+    told = read_layout("root", paths)[3]
+    assert {line.partition(" folders in it")[0] for line in told} == remarks
 
 
 def test_any_tree_is_read_or_refused_and_its_counts_add_up():

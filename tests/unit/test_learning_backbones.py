@@ -290,11 +290,11 @@ def test_a_damaged_zip_of_weights(damage, weights, monkeypatch, tmp_path):
     whole = bytearray((tmp_path / "weights.ZIP").read_bytes())
     (tmp_path / "weights.ZIP").write_bytes(damage(whole))
     monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(tmp_path / "weights.ZIP"))
-    with pytest.raises(WastebookError, match=r"weights\.ZIP is broken or half copied"):
+    with pytest.raises(WastebookError, match=r"weights\.ZIP is no zip, or broken or half copied"):
         load_backbone("test_resnet", "imagenet")
     whole[len(whole) // 2] ^= 255  # what only its checksum finds
     (tmp_path / "weights.ZIP").write_bytes(whole)
-    with pytest.raises(WastebookError, match=r"weights\.ZIP is broken or half copied \(Bad CRC"):
+    with pytest.raises(WastebookError, match=r"weights\.ZIP is no zip, or broken or half copied \(Bad CRC"):
         load_backbone("test_resnet", "imagenet")
 
 

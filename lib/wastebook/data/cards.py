@@ -1,5 +1,6 @@
 """The data-set cards: in `data/*.yml` of the sets that are known, as `card.yml` in a folder of one's own."""
 
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +11,7 @@ from pydantic import BaseModel, PositiveInt, StringConstraints, ValidationError,
 from wastebook import paths
 from wastebook.errors import WastebookError
 
-CARD = "card.yml"  # in a folder of one's own
+CARD = ("card.yml", "card.yaml")  # in a folder of one's own
 Card = dict[str, Any]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
@@ -53,9 +54,10 @@ def load_cards() -> dict[str, Card]:
 def read_card(file: Path, fields: Any = OWN) -> Card:
     """What a card of these fields says. WastebookError, with its name, for what is missing or wrong."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        # Every word is a text: a class may be called no, 007 or 1.10.
+        content = yaml.BaseLoader(file.read_text(encoding="utf-8")).get_single_data()
         form = create_model("Card", __base__=_Form, **fields)
-        return form.model_validate({} if content is None else content).model_dump(exclude_unset=True)
+        return form.model_validate(content or {}).model_dump(exclude_unset=True)
     except ValidationError as error:
         wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise WastebookError(f"{file} is not right. {'; '.join(wrong)}.") from error
@@ -64,5 +66,10 @@ def read_card(file: Path, fields: Any = OWN) -> Card:
 
 
 def class_folders(card: Card) -> dict[str, str]:
-    """The class of each folder name (case-folded) in which the set keeps its photos."""
-    return {entry.get("folder", entry["name"]).casefold(): entry["name"] for entry in card["classes"]}
+    """The class of each folder, by its `plain_name`, in which the set keeps its photos."""
+    return {plain_name(entry.get("folder", entry["name"])): entry["name"] for entry in card["classes"]}
+
+
+def plain_name(name: str) -> str:
+    """A name without what tells none from another: case, spaces around it, how Unicode keeps accents."""
+    return unicodedata.normalize("NFC", name).casefold().strip()

@@ -8,11 +8,11 @@ import pandas as pd
 
 from wastebook import paths
 from wastebook.data.cards import load_cards
-from wastebook.data.copies import NO_PHOTO
+from wastebook.data.copies import NO_PHOTO, PACKED
 from wastebook.data.splits import FEWEST, count_things
 from wastebook.errors import WastebookError
 
-HARMLESS = ("hidden", "the card", NO_PHOTO)  # reasons to leave a file out that nobody need hear of
+HARMLESS = ("hidden", "the card", NO_PHOTO, PACKED)  # reasons to leave a file out that nobody need hear of
 
 
 def examine(data: Any) -> dict[str, Any]:
@@ -27,14 +27,14 @@ def examine(data: Any) -> dict[str, Any]:
         raise WastebookError(f"{data.root} has photos that can be read of one class only.")
     gone = Counter(why for path, why in left_out.items() if not path.endswith("/"))
     reasons = ", ".join(f"{count:,} {why}" for why, count in gone.items())
-    used = f"{len(files):,} photos in {len(classes):,} classes, {len(data.pairs):,} pairs alike"
+    used = f"{len(files):,} photos in {len(classes):,} classes, pairs alike: {len(data.pairs):,}"
     found = f"{len(files) + gone.total():,} files: {used}; left out: {reasons or 'none'}"
     others = _count_known(data)
     tables = {"classes": classes.rename_axis("class").reset_index(), "problems": data.problems}
     rows = {name: table.to_dict("records") for name, table in (tables | {"duplicates": data.pairs}).items()}
     return rows | {
         **{"name": data.name, "root": str(data.root)},
-        "told": [f"{data.card['source']}: {data.card.get('layout', data.root)}", found],
+        "told": [data.card.get("layout", f"{data.card['source']}: {data.root}"), found],
         "photos": classes["photos"].to_dict(),
         "left_out": left_out,
         "others": others,
@@ -52,9 +52,9 @@ def _remark(data: Any, left_out: dict[str, str], classes: pd.DataFrame, others: 
     for problem, some in data.problems.groupby("problem"):
         lines.append(f"{problem}: {len(some):,} ({some['path'].iloc[0]}: {some['detail'].iloc[0]})")
     if two := int((~data.pairs["same_label"].astype(bool)).sum()):
-        lines.append(f"in two classes: {two:,} pairs of copies, one of each wrongly")
+        lines.append(f"pairs of copies in two classes, one of each wrongly: {two:,}")
     if across := int((~data.pairs["same_split"].fillna(True).astype(bool)).sum()):
-        lines.append(f"across the splits: {across:,} pairs that show the same (not so if `grouped`)")
+        lines.append(f"pairs that show the same across the splits (not so if `grouped`): {across:,}")
     if few := ", ".join(classes.index[classes["groups"] < FEWEST]):
         lines.append(f"too few photos of different things for train, validation and test: {few}; add some")
     for name, count in others.items():

@@ -17,14 +17,16 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from wastebook.cache import cache_folder, fill_once
-from wastebook.data.cards import CARD, Card, class_folders
+from wastebook.data.cards import CARD, Card, class_folders, plain_name
 from wastebook.errors import WastebookError
 from wastebook.files import explain_full_disk
 
 PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".jpg_large", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 ) | {".heic", ".heif", ".avif"}
-NO_PHOTO = "no photo by its suffix"
+NO_PHOTO, PACKED = "no photo by its suffix", "packed: unpack it"
+ARCHIVES = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"}
+SYSTEMS = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 # What zipfile raises: among these RuntimeError for a password.
 UNZIPPABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 SEARCH_DEPTH = 6  # folders below one named in WASTEBOOK_DATA
@@ -33,15 +35,16 @@ MOST_BYTES = 4 * 1024**3  # a zip that unpacks to more than this is not unpacked
 
 def why_no_photo(path: str) -> str:
     """Why a relative POSIX path names no photo; nothing where it does."""
-    if any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(path).parts):
+    if any(part.startswith(".") or part in SYSTEMS for part in PurePosixPath(path).parts):
         return "hidden"
     if any("\ud800" <= letter <= "\udfff" for letter in path):
         return "its name is not text (UTF-8): rename it"
-    return "" if PurePosixPath(path).suffix.lower() in PHOTO_SUFFIXES else NO_PHOTO
+    suffix = PurePosixPath(path).suffix.lower()
+    return "" if suffix in PHOTO_SUFFIXES else PACKED if suffix in ARCHIVES else NO_PHOTO
 
 
 def is_photo(path: str) -> bool:
-    """Whether a relative POSIX path names a photo: by its suffix, not hidden, not macOS's own."""
+    """Whether a relative POSIX path names a photo: by its suffix, not hidden, no system's own."""
     return not why_no_photo(path)
 
 
@@ -53,7 +56,7 @@ def open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
             yield zipped
     except UNZIPPABLE as error:
         raise WastebookError(
-            f"{archive} is broken or half copied ({error}): get it anew, or unpack it."
+            f"{archive} is no zip, or broken or half copied ({error}): get it anew, or unpack it."
         ) from error
 
 
@@ -131,7 +134,7 @@ def _holders(place: Path, doubts: list[str]) -> Iterator[tuple[Path, dict[str, i
         try:
             sizes = {path: entry.file_size for path, entry in _zipped(archive)[0].items()}
         except WastebookError as error:
-            doubts.append(str(error).partition(":")[0])
+            doubts.append(str(error).rpartition(":")[0])
             continue
         inner = (path for path in sizes if path.lower().endswith(".zip"))
         doubts += [f"{archive} holds {path}, to be unpacked" for path in inner]
@@ -156,7 +159,7 @@ def _copy_among(sizes: dict[str, int], card: Card, place: Path, doubts: list[str
     found: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for path, size in sizes.items():
         parts = PurePosixPath(path).parts
-        folders = [part.casefold() for part in parts[-tail:-1]]
+        folders = [*map(plain_name, parts[-tail:-1])]
         if is_photo(path) and len(parts) >= tail and folders[-1] in classes and {*folders[:-1]} <= splits:
             found["/".join(parts[:-tail])].append((folders[-1], size))
     for root, photos in sorted(found.items(), key=lambda entry: (entry[0].count("/"), entry[0])):
@@ -173,7 +176,7 @@ def unpack_zip(archive: Path, root: str = "") -> tuple[Path, dict[str, str]]:
     """The folder in the cache of the photos below `root` in a zip, and of a card there; and why its other
     files are left out. WastebookError where it cannot be unpacked."""
     entries, left_out = _zipped(archive)
-    wanted = {PurePosixPath(path): path for path in entries if is_photo(path) or Path(path).name == CARD}
+    wanted = {PurePosixPath(path): path for path in entries if is_photo(path) or Path(path).name in CARD}
     wanted = {path.relative_to(root): name for path, name in wanted.items() if path.is_relative_to(root)}
     left_out |= {path: why_no_photo(path) for path in entries.keys() - wanted.values()}
     if sum(entries[path].file_size for path in wanted.values()) > MOST_BYTES:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from wastebook.cache import cached_table
 from wastebook.data import download
-from wastebook.data.cards import CARD, Card, class_folders, load_cards, read_card
+from wastebook.data.cards import CARD, Card, class_folders, load_cards, plain_name, read_card
 from wastebook.data.copies import is_photo, unpack_zip, walk_files, why_no_photo
 from wastebook.data.layout import Row, read_layout
 from wastebook.data.pictures import open_picture, read_orientation, readable_formats
@@ -64,21 +64,21 @@ def open_dataset(name: str | Path) -> Dataset:
 def _open_own(name: str, cards: dict[str, Card]) -> tuple[Path, Files, Card, list[Row]]:
     """The folder, files, card and photos of a folder or a zip of one's own."""
     place = Path(name).expanduser().resolve()
-    if not place.exists():
+    if not name.strip() or not place.exists():
         near = did_you_mean(name, cards)
         raise WastebookError(f"No set or folder is called {name!r}. {near} Your own goes by its path.")
     root, packed = unpack_zip(place) if place.is_file() else (place, {})
     files, left_out = walk_files(root)
-    told, rows, others, remarks = read_layout(place, files)
+    told, rows, others, remarks = read_layout(place, [*files, *filter(why_no_photo, packed)])
     own = place.name if place == root else place.stem
-    card: Card = {"title": own, "task": "Which class is it?", "source": str(place), "classes": []}
-    card |= dict.fromkeys(("homepage", "licence", "citation"), "")
-    if written := min((path for path in files if PurePosixPath(path).name == CARD), key=len, default=""):
+    card: Card = {"title": own, "task": "Which class is it?", "classes": []}
+    card |= dict.fromkeys(("source", "homepage", "licence", "citation"), "")
+    if written := min((path for path in files if PurePosixPath(path).name in CARD), key=len, default=""):
         card |= read_card(root / written)
         others[written] = "the card"
     known = {entry["name"]: entry for entry in card["classes"]}
     folders = class_folders(card)
-    rows = [(path, folders.get(label.casefold(), label), split) for path, label, split in rows]
+    rows = [(path, folders.get(plain_name(label), label), split) for path, label, split in rows]
     labels = sorted({label for _, label, _ in rows})
     if strange := ", ".join(sorted(known.keys() - labels)):
         raise WastebookError(f"{place / written} names classes that have no folder: {strange}.")
@@ -86,7 +86,7 @@ def _open_own(name: str, cards: dict[str, Card]) -> tuple[Path, Files, Card, lis
     hidden = {path: "hidden" for path in left_out if why_no_photo(path) == "hidden"}
     gone = left_out | others | packed | hidden
     shown = {os.fsencode(path).decode(errors="backslashreplace"): why for path, why in gone.items()}
-    card |= {"layout": told, "remarks": remarks, "left_out": shown, "photos": len(rows)}
+    card |= {"layout": f"{place}: {told}", "remarks": remarks, "left_out": shown, "photos": len(rows)}
     # A name is what results are kept under: never that of a set of ours.
     return root, files, card | {"name": f"own-{own}" if own in cards else own}, rows
 
@@ -133,7 +133,7 @@ def _carded_photos(card: Card, root: Path, files: Files) -> list[Row]:
     rows = []
     for path in filter(is_photo, files):
         parts = PurePosixPath(path).parts
-        label = folders.get(parts[-2].casefold()) if len(parts) == (3 if split_folders else 2) else None
+        label = folders.get(plain_name(parts[-2])) if len(parts) == (3 if split_folders else 2) else None
         split = split_folders.get(parts[0].casefold()) if split_folders else listed.get(parts[-1])
         if label and (split or not split_folders):
             rows.append((path, label, split))
@@ -164,6 +164,6 @@ def _facts_of(file: Path) -> tuple[int, int, str]:
         content.seek(0)
         picture = open_picture(content)
         width, height = picture.size
-        if (read_orientation(picture) or 1) > 4:  # it lies on its side
+        if picture.format != "TIFF" and (read_orientation(picture) or 1) > 4:  # it lies on its side
             width, height = height, width
     return width, height, sha256

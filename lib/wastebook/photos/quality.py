@@ -64,7 +64,7 @@ def _problems(file: Path) -> list[tuple[str, str, bool]]:
     # As phones have it, an MPO is a JPEG with a second picture behind it.
     format = "JPEG" if picture.format == "MPO" else picture.format
     if Image.registered_extensions().get(file.suffix.lower(), format) != format:
-        problems.append(("wrongly named", f"a {format} picture called {file.suffix}", True))
+        problems.append(("wrongly named", f"{format}, but called {file.suffix}", True))
     if pictures.read_orientation(picture) is None:
         problems.append(("metadata", "they cannot be read: it is taken as it lies", True))
     height, width = photo.shape[:2]
