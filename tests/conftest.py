@@ -86,7 +86,7 @@ def kept_model(sample):
     backbone = load_backbone("resnet18", "random", (64, 80), sample.photos, sample.root)
     features = extract_features(sample.photos, sample.root, backbone)
     head, _ = solve_head(features, features[0], sample.photos, sample.classes)
-    data = {"name": "sample", "title": "Sample", "photos": 72, "fingerprint": "0" * 64, "drawn": True}
+    data = load_cards()["sample"] | {"title": "Sample", "photos": 72, "fingerprint": "0" * 64}
     card = {"data": data, "scores": {"accuracy": 0.5}, "temperature": 1.5, "threshold": 0.4}
     return SimpleNamespace(
         model=Model("resnet18", "64x80", head="exact"), backbone=backbone, head=head, card=card
@@ -122,10 +122,7 @@ def kept_runs(kept_model, tmp_path_factory):
     file = models / "04-efficientnet" / f"{kept.model.id}.onnx"
     export_model(kept.backbone, kept.head, kept.model, kept.card, file)
     two = {"weight": kept.head.weight[:2], "bias": kept.head.bias[:2], "classes": ["organic", "recyclable"]}
-    card, model = (
-        kept.card | {"data": kept.card["data"] | {"name": "sample-binary"}},
-        Model("xception", "71x71"),
-    )
+    card, model = kept.card | {"data": load_cards()["sample-binary"]}, Model("xception", "71x71")
     file = models / "05-xception" / f"{model.id}.onnx"
     export_model(kept.backbone, kept.head._replace(**two), model, card, file)
     return folder

@@ -1,6 +1,8 @@
 """Calibration, decisions, promises, suspect labels, and what a model says to strange and to bad photos,
 and what is foretold of photos elsewhere."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -216,21 +218,19 @@ def test_bad_photos_are_scored_by_kind_and_strength():
 
 
 def test_a_model_is_described_in_plain_values(predictions, photos):
-    class Data:
-        name, card = "mine", {"title": "My photos", "drawn": True}
-
-    Data.photos = photos
+    told = {"task": "Which?", "source": "me", "licence": "CC0", "classes": []}
+    data = SimpleNamespace(name="mine", photos=photos, card={"title": "My photos", "drawn": True} | told)
     one = predictions[predictions["seed"] == 0]
-    card = trust.describe_model(Data, one)
-    facts = {"name": "mine", "title": "My photos", "photos": 120, "drawn": True}
+    card = trust.describe_model(data, one)
+    facts = {"name": "mine", "title": "My photos", "photos": 120, "drawn": True} | told
     assert card["data"] == facts | {"fingerprint": fingerprint(photos)}
     accuracy = score(one[one["split"] == "test"], "mine", draws=1).set_index("metric")["value"]["accuracy"]
     assert card["scores"]["accuracy"] == accuracy
     assert card["temperature"] == fit_temperature(one[one["split"] == "validation"])
     assert trust.DOUBT <= card["threshold"] < 1
-    assert trust.describe_model(Data, one.assign(predicted=one["label"]))["threshold"] == trust.DOUBT
+    assert trust.describe_model(data, one.assign(predicted=one["label"]))["threshold"] == trust.DOUBT
     meek = one.assign(**dict.fromkeys(one.filter(regex="^p_"), 1 / one.filter(regex="^p_").shape[1]))
-    assert trust.describe_model(Data, meek)["threshold"] == trust.DOUBT
+    assert trust.describe_model(data, meek)["threshold"] == trust.DOUBT
 
 
 TWO = ["a", "b"]

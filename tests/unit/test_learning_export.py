@@ -7,6 +7,7 @@ import onnx
 import pytest
 
 from wastebook.answers.predictor import Predictor
+from wastebook.data.cards import load_cards
 from wastebook.learning import keras_networks
 from wastebook.learning.backbones import load_backbone
 from wastebook.learning.export import export_model
@@ -66,7 +67,7 @@ def test_the_same_answers_on_real_photos(trashnet, tmp_path, ask_torch):
         pytest.skip("needs ImageNet weights: WASTEBOOK_WEIGHTS has none")
     features = extract_features(photos, trashnet.root, backbone)
     head, _ = solve_head(features, features[0], photos, trashnet.classes)
-    card = {"data": {"name": "trashnet", "photos": 24}, "temperature": 1.5}
+    card = {"data": trashnet.card, "temperature": 1.5}
     export_model(backbone, head, Model("efficientnet_b0", "192x256"), card, tmp_path / "real.onnx")
     files = [trashnet.root / path for path in photos["path"]]
     expected = ask_torch(backbone, head, files, 1.5)
@@ -110,7 +111,7 @@ def test_a_network_without_maps_gives_no_evidence(sample, files, tmp_path, ask_t
     backbone = load_backbone("test_vit", "random", (160, 160), sample.photos, sample.root)
     features = extract_features(sample.photos, sample.root, backbone)
     head, _ = solve_head(features, features[0], sample.photos, sample.classes)
-    card = {"data": {"name": sample.name, "photos": 1}}
+    card = {"data": sample.card}
     export_model(backbone, head, Model("test_vit", "160x160"), card, tmp_path / "vit.onnx")
     answer = Predictor(tmp_path / "vit.onnx").answer(files[0])
     expected = ask_torch(backbone, head, files[:1])[0]
@@ -134,7 +135,7 @@ def in_keras(request, sample, tmp_path_factory):
     both = np.array([[-0.5], [0.5]])
     head = Head(both * weight, both[:, 0] * bias, ["organic", "recyclable"])
     file = tmp_path_factory.mktemp("models") / f"{name}.onnx"
-    card = {"data": {"name": "sample-binary"}, "temperature": 2.0}
+    card = {"data": load_cards()["sample-binary"], "temperature": 2.0}
     export_model(backbone, head, Model(name, f"{size}x{size}", head="exact"), card, file)
     files = [sample.root / path for path in photos["path"]]
     return backbone, files, features @ weight + bias, weight, file

@@ -126,7 +126,7 @@ def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFram
 def project_curve(curve: pd.DataFrame, more: int) -> dict[str, float]:
     """What `more` photos would bring to a learning curve (`photos, value`) of three points or more: the
     `photos` there are, the `gain`, or loss, at what the last doubling of them brought, and its 95 % interval
-    `low, high`, by how much that has changed from one doubling to the next (Student's t), within bounds."""
+    `low, high`, by how much that has changed from one doubling to the next (Student's t), cut at 0 and 1."""
     curve = curve.sort_values("photos")
     steps = np.diff(curve["value"]) / np.diff(np.log2(curve["photos"].to_numpy(dtype=float)))
     sway = student.ppf(0.975, len(steps) - 1) * np.sqrt((np.diff(steps) ** 2).mean())
@@ -230,6 +230,7 @@ def describe_model(data: Any, predictions: pd.DataFrame) -> dict[str, Any]:
     wrong = answers.loc[~answers["right"], "confidence"]
     facts = {"name": data.name, "title": data.card["title"], "photos": len(data.photos)}
     facts |= {"fingerprint": fingerprint(data.photos), "drawn": bool(data.card.get("drawn", False))}
+    facts |= {name: data.card[name] for name in ("task", "source", "licence", "classes")}
     scores = score(test, data.name).set_index("metric")["value"].to_dict()
     threshold = max(DOUBT, float(wrong.median()) if len(wrong) else 0.0)
     return {"data": facts, "scores": scores, "temperature": temperature, "threshold": threshold}

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from wastebook.data.cards import Card, load_cards
+from wastebook.data.cards import Card
 from wastebook.files import atomic_write
 from wastebook.learning.predictions import Model
 
@@ -39,19 +39,18 @@ def export_model(backbone: "Backbone", head: "Head", model: Model, card: Card, f
 
     The file's metadata hold as JSON (`wastebook`) all that is told of the model: `name`, the columns of
     `model`, `image_size` (height, width), `classes`, `spanish`, `task`, `weights` (`name, weights, sha256,
-    note`), `bits` and the `card`: `data` (`name, title, fingerprint, photos, drawn`), `scores`, `threshold`
-    and the `temperature` that is put into the graph.
+    note`), `bits` and the `card`: `data` (`name, title, photos, fingerprint, drawn, task, source, licence,
+    classes`), `scores`, `threshold` and the `temperature` that is put into the graph.
     """
     graph = _keras_graph(backbone) if backbone.mean is None else _torch_graph(backbone)
     _add_resizing(graph.graph, backbone.image_size)
     _add_head(graph.graph, head.weight, head.bias, card.get("temperature", 1.0))
-    about = load_cards().get(card["data"]["name"], {})
-    spanish = {entry["name"]: entry["spanish"] for entry in about.get("classes", [])}
+    spanish = {entry["name"]: entry["spanish"] for entry in card["data"]["classes"]}
     facts: dict[str, Any] = model.columns | {
         "image_size": list(backbone.image_size),
         "classes": list(head.classes),
         "spanish": [spanish.get(label, label) for label in head.classes],
-        "task": about.get("task", "Which class is it?"),
+        "task": card["data"]["task"],
         "weights": {key: getattr(backbone, key) for key in ("name", "weights", "sha256", "note")},
         "card": card,
     }

@@ -11,7 +11,6 @@ import pandas as pd
 from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
 
 from wastebook import paths
-from wastebook.data.cards import load_cards
 from wastebook.data.datasets import fingerprint
 from wastebook.files import as_written
 from wastebook.photos.collection import Collection
@@ -45,7 +44,6 @@ def write_model_card(file: Path, folder: Path, scores: pd.DataFrame) -> Path:
     tags = ["waste", TASK, facts["network"]]
     head = ModelCardData(**kind, tags=tags, model_name=title, eval_results=results or None)
     told = {"title": title, "size": size, "data": data, "kinds": WEIGHTS, "written": as_written}
-    told |= {"about": load_cards().get(data["name"], {})}
     told |= {"scores": [row | {"text": format_score(pd.Series(row))} for row in own]}
     card = ModelCard.from_template(head, str(TEMPLATES / "model_card.md"), **facts | told)
     card.save(written := folder / f"{file.parent.name}-{file.stem}.md")
