@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
@@ -78,6 +79,21 @@ def test_mcnemar_is_exact(three):
     cells = pd.crosstab(right["better"], right["poor"]).to_numpy()
     assert (row["only_a"], row["only_b"]) == (cells[1, 0], cells[0, 1])
     assert row["p"] == pytest.approx(reference_mcnemar(cells, exact=True).pvalue)
+
+
+def test_mcnemar_counts_things():
+    several = [
+        made_up(skill=skill, seed=seed, model=f"skill {skill}", group_size=5)
+        for skill in (2.0, 1.0)
+        for seed in (0, 1)
+    ]
+    row = mcnemar(pd.concat(several), [("skill 2.0-64x64", "skill 1.0-64x64")]).iloc[0]
+    right = [(table["label"] == table["predicted"]).groupby(table["group"]).sum() for table in several]
+    a, b = right[0] + right[1], right[2] + right[3]
+    assert (row["only_a"], row["only_b"]) == ((a > b).sum(), (b > a).sum()) and row["only_a"] + row[
+        "only_b"
+    ] <= 80
+    assert row["p"] == pytest.approx(binomtest(row["only_a"], row["only_a"] + row["only_b"]).pvalue)
 
 
 def test_only_what_both_were_scored_on_counts(three):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from wastebook.data.splits import group_numbers
 from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import (
     DRAWS,
@@ -90,14 +91,14 @@ def compare_unpaired(first: pd.Series, second: pd.Series) -> pd.Series:
 
 
 def mcnemar(predictions: pd.DataFrame, pairs: Pairs) -> pd.DataFrame:
-    """McNemar's exact test: does each pair of models err on equally many test photos that the other gets
-    right? A row per pair and scheme: `model_a, model_b, scheme, split, only_a, only_b, p`. Of several seeds
-    most decide whether a photo counts as right. It takes copies for independent."""
+    """McNemar's exact test, of groups: is each model of a pair the better one on equally many of them? A row
+    per pair and scheme: `model_a, model_b, scheme, split, only_a, only_b, p`. These count the groups of test
+    photos (a photo without one is its own) of which one model gets more right, over all seeds."""
     rows = []
     for facts, *tables in _paired(predictions, pairs, "test"):
-        said = (table["label"].eq(table["predicted"]).groupby(table["path"]) for table in tables)
-        right = [photo.mean() > 0.5 for photo in said]
-        only_a, only_b = (int((one & ~other).sum()) for one, other in (right, right[::-1]))
+        groups = group_numbers(tables[0])
+        a, b = (table["label"].eq(table["predicted"]).groupby(groups).sum() for table in tables)
+        only_a, only_b = int((a > b).sum()), int((a < b).sum())
         p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
         rows.append(facts | {"only_a": only_a, "only_b": only_b, "p": p})
     return pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "only_a", "only_b", "p"])
