@@ -1,6 +1,7 @@
 """The command line. Each command imports what it needs when it is called, so that help comes at once."""
 
 import io
+import json
 import os
 import signal
 import sys
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich import print_json
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -20,9 +20,7 @@ from wastebook.errors import WastebookError
 from wastebook.files import as_line
 
 data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
-cache = typer.Typer(
-    help="What was computed or fetched once: how much there is, less of it.", no_args_is_help=True
-)
+cache = typer.Typer(help="What was computed or fetched once: how much of it, and less.", no_args_is_help=True)
 PLACES = "Free some room there or name another place: WASTEBOOK_CACHE for what is cached, --run for a run."
 TITLE = "A reproducible report book on telling waste apart in photos."
 commands = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
@@ -30,6 +28,7 @@ commands.add_typer(data, name="data")
 commands.add_typer(cache, name="cache")
 console = Console(stderr=True)  # what is said to people; what was asked for goes to stdout
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, for a machine.")]
+to_json = partial(json.dumps, indent=2)  # in ASCII and without colours, whatever the terminal
 Setting = partial(typer.Option, help="Set a parameter (of every chapter, where * is named). Repeats.")
 Renderer = Annotated[str, typer.Option(help="auto, quarto or pandoc (the embedded one).")]
 Run = Annotated[str, typer.Argument(help="The run, a name under runs/ or a folder.")]
@@ -60,7 +59,7 @@ def main() -> None:
         raise
     _say(message)
     if "--json" in sys.argv:
-        print_json(data={"errors": [message]})
+        print(to_json({"errors": [message]}))
     where = ("compare" in sys.argv[1:2], sys.argv[1:3] == ["data", "check"], "--from" in sys.argv)
     sys.exit(2 if any(where) else 1)  # 2 where 1 says something else
 
@@ -103,7 +102,7 @@ def build(
     for error in outcome["errors"]:
         _say(error)
     if as_json:
-        print_json(data=outcome)
+        print(to_json(outcome))
     elif outcome["page"]:
         print(outcome["page"])
     raise typer.Exit(1 if outcome["errors"] else 0)
@@ -178,7 +177,7 @@ def compare(
     compared = runs if len(runs) > 1 else [*runs, "reference"]
     outcome = compare_runs({name: find_results(name) for name in compared})
     if as_json:
-        print_json(data=outcome)
+        print(to_json(outcome))
     else:
         _print_tables(outcome["unlike"], outcome["differ"])
         count = f"{len(outcome['differ']):,} of {outcome['shared']:,}"
@@ -219,7 +218,7 @@ def data_list(as_json: Json = False) -> None:
     from wastebook.data.datasets import describe_datasets
 
     rows = describe_datasets().to_dict("records")
-    print_json(data=rows) if as_json else _print_tables(rows)
+    print(to_json(rows)) if as_json else _print_tables(rows)
 
 
 @data.command("fetch", epilog="Example: wastebook data fetch trashnet")
@@ -242,7 +241,7 @@ def data_check(
     with console.status("Reading and comparing the photos"):
         found = examine(load_photos(name))
     if as_json:
-        print_json(data=found)
+        print(to_json(found))
     else:
         _print_tables(found["problems"], found["duplicates"], found["classes"])
         print(*map(as_line, found["told"] + found["remarks"]), sep="\n")
@@ -289,7 +288,7 @@ def doctor(as_json: Json = False) -> None:
 
     ready, table = examine_machine()
     if as_json:
-        print_json(data={"ready": ready, "found": table})
+        print(to_json({"ready": ready, "found": table}))
     else:
         _print_tables(table)
         print("The book can be built." if ready else "The book cannot be built: see what is missing.")

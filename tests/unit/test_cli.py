@@ -137,7 +137,10 @@ def test_data_sample(call, tmp_path):
     code, stdout, _ = call("data", "sample", "--photos", "90", "--near-duplicates", "4")
     assert code == 0
     code, stdout, _ = call("data", "check", stdout.strip(), "--json")
-    assert code == 1 and "in two classes: 2 pairs of copies" in json.loads(stdout)["remarks"][0]
+    assert (
+        code == 1
+        and "pairs of copies in two classes, one of each wrongly: 2" in json.loads(stdout)["remarks"][0]
+    )
     assert call("data", "sample", "trashnet")[0] == 2
 
 
@@ -208,6 +211,19 @@ def test_data_check_of_ones_own_photos(call, tmp_path, sample):
     ]
     code, stdout, _ = call("data", "check", str(tmp_path / "photos"))
     assert code == 1 and "<b>café 1/b.jpg" in stdout and "a folder per class" in stdout
+
+
+@pytest.mark.fault(
+    "disk and places", "JSON where colours are forced and the encoding is cp1252", "JSON all the same"
+)
+def test_json_is_json_anywhere(tmp_path, sample):
+    for name, path in zip(("🗑️", "缶"), sample.photos["path"], strict=False):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").write_bytes((sample.root / path).read_bytes())
+    line = [sys.executable, "-m", "wastebook.cli", "data", "check", str(tmp_path), "--json"]
+    odd = os.environ | {"FORCE_COLOR": "1", "PYTHONIOENCODING": "cp1252"}
+    told = subprocess.run(line, capture_output=True, env=odd).stdout
+    assert json.loads(told)["photos"] == {"🗑️": 1, "缶": 1}
 
 
 @pytest.mark.fault(
