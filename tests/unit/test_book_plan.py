@@ -45,6 +45,23 @@ def book(tmp_path, monkeypatch):
     return book
 
 
+@pytest.mark.parametrize(
+    "name", ["photos #1", "null", "2024", "1e5", "no", "'mine'", " mine ", "a: b", "[a]", "~", "=1"]
+)
+def test_a_text_is_taken_as_it_is_typed(book, name):
+    given = project.check_parameters(book, "02-baseline", {"dataset": project.Text(name)})["dataset"]
+    assert given == name and type(given) is str
+
+
+@pytest.mark.fault(
+    "disk and places", "notebooks of an editor, or to try things in, beside the chapters", "no chapters"
+)
+def test_a_chapter_has_a_number(book):
+    for name in ("Untitled", "._01-exploration", ".~02-baseline", "scratch"):
+        (book.chapters / f"{name}.ipynb").write_bytes(b"\0\5")
+    assert project.chapter_names(book) == sorted(PARAMETERS) and project.plan(book, "quick")
+
+
 def test_profile_and_settings_in_their_order(book):
     assert project.plan(book, "quick") == {
         "01-exploration": {"dataset": "trashnet", "photos": 5},
@@ -192,6 +209,31 @@ def test_parameters_without_annotations():
         "x": (int, 5), "names": (list, ["a"]), "when": (Any, None), "rate": (float, -0.5),
         "most": (int | None, None),
     }  # fmt: skip
+
+
+@pytest.mark.fault(
+    "disk and places",
+    "chapters saved with a mark before them, cut, in another encoding, as no notebook",
+    "read, or a line",
+)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('\ufeff{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', ""),
+        ('{"cells": [', "does not appear to be JSON"),
+        ('{"cells": [], "nbformat": 4, "nbformat_minor": 5}', "missing an expected key: metadata"),
+        ('{"cells": [], "metadata": {}, "nbformat": 5, "nbformat_minor": 0}', "Unsupported nbformat"),
+        ("[]", "has no attribute"),
+        ("\xe9".encode("latin-1"), "can't decode"),
+    ],
+)
+def test_a_chapter_that_an_editor_saved(book, text, said):
+    (book.chapters / "04-saved.ipynb").write_bytes(text if isinstance(text, bytes) else text.encode())
+    if not said:
+        assert project.read_chapter(book, "04-saved").cells == []
+        return
+    with pytest.raises(WastebookError, match=rf"chapters/04-saved\.ipynb is not a notebook: [^\n]*{said}"):
+        project.read_chapter(book, "04-saved")
 
 
 def test_a_plain_parameter_takes_its_defaults_type(book):

@@ -2,6 +2,7 @@
 executed, rendered and checked, without a module of ours that knows of waste."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -207,6 +208,14 @@ def test_only_what_changed_is_run_again_and_nothing_for_a_sentence(weather):
     assert "On the sun" in sun.get_text()
     cells = zip(before.cells, nbformat.read(executed, as_version=4).cells, strict=True)
     assert all(cell == now for cell, now in cells if cell.cell_type == "code")
+
+
+@pytest.mark.fault("disk and places", "a run made under a clock that was ahead", "built on")
+def test_a_clock_that_was_ahead(weather):
+    os.utime(weather.run / ".build" / "01-rain.done", (4e9, 4e9))
+    weather.write_sun("2 + 2")
+    for state in ("done", "reused"):
+        assert weather.print("rain.days=4")[0] == {"01-rain": "reused", "02-sun": state}
 
 
 def test_a_failed_chapter_fails_the_build_and_nothing_else(weather):

@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 
 from wastebook.book import work
 from wastebook.book.check import check_notebook
-from wastebook.book.plan import STATED, annotated, as_run, cell_options
+from wastebook.book.plan import STATED, Book, annotated, as_run, cell_options, read_chapter
 from wastebook.errors import WastebookError
 from wastebook.files import exclusive_lock, write_text, write_yaml
 
@@ -239,7 +239,7 @@ def main(graph: Path, chapter: str) -> int:
     told = json.loads(graph.read_text(encoding="utf-8"))
     run, folder, record = Path(told["run"]), Path(told["folder"]), told["chapters"][chapter]["record"]
     try:
-        notebook = nbformat.read(folder / f"{chapter}.ipynb", as_version=4)
+        notebook = read_chapter(Book(folder.parent), chapter)
         run_chapter(notebook, chapter, record, run, folder, follower(chapter))
     except WastebookError:
         return 1  # the state has the message, for the build to say at the end

@@ -35,8 +35,8 @@ Prepared = tuple[dict[str, dict[str, Any]], dict[str, str]]  # by chapter: facts
 
 
 class Book(NamedTuple):
-    """A folder with `_quarto.yml`, `Snakefile`, `chapters/*.ipynb` and `chapters/profiles/`, and what this
-    book wants done around its chapters."""
+    """A folder with `_quarto.yml`, `Snakefile`, `chapters/<number>-<name>.ipynb` and `chapters/profiles/`,
+    and what this book wants done around its chapters."""
 
     root: Path
     library: Path | None = None  # the code that chapters stand on: where it changes, they are stale
@@ -64,12 +64,13 @@ class Parameter(NamedTuple):
 
 
 class Text(str):
-    """A value as typed on the command line: YAML, or plain text where YAML's reading of it does not fit."""
+    """A value as typed on the command line: plain text where that is wanted or all that fits, else YAML."""
 
 
 def chapter_names(book: Book) -> list[str]:
-    """The chapters there are, in the book's order: the stems of `chapters/*.ipynb`."""
-    return sorted(file.stem for file in book.chapters.glob("*.ipynb"))
+    """The chapters there are, in the book's order: the stems of the notebooks in `chapters/` that begin with
+    a number (others are an editor's, or somebody's to try things in)."""
+    return sorted(file.stem for file in book.chapters.glob("[0-9]*.ipynb"))
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> WastebookError:
@@ -91,9 +92,11 @@ def find_chapter(book: Book, name: str) -> str:
 def read_chapter(book: Book, chapter: str) -> NotebookNode:
     """The source notebook of a chapter."""
     try:
-        return nbformat.read(book.chapters / f"{chapter}.ipynb", as_version=4)
-    except nbformat.reader.NotJSONError as error:
-        raise WastebookError(f"chapters/{chapter}.ipynb is not a notebook: {error}") from error
+        text = (book.chapters / f"{chapter}.ipynb").read_text(encoding="utf-8-sig")
+        return nbformat.reads(text, as_version=4)
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
+        reason = str(error).partition("\n")[0]
+        raise WastebookError(f"chapters/{chapter}.ipynb is not a notebook: {reason}") from error
 
 
 def cell_options(source: str) -> tuple[dict[str, Any], str]:
@@ -191,7 +194,8 @@ def _typed(where: str, type_: Any, value: Any) -> Any:
     adapter = TypeAdapter(type_)
     try:
         try:
-            plain = yaml.safe_load(value) if isinstance(value, Text) else value
+            read = str if type_ is str else yaml.safe_load
+            plain = read(value) if isinstance(value, Text) else value
             return adapter.validate_python(plain, strict=True)
         except (ValidationError, yaml.YAMLError):
             # YAML takes 1e-3 for a text, and a folder called 2024 for a number.
