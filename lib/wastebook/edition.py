@@ -69,9 +69,8 @@ def _hash_further(values: Values) -> list[str]:
     """A hash of the photos of each further set that a chapter names, empty where it is not at hand."""
     from wastebook.data.datasets import open_dataset
 
-    named = [values.get(name) or [] for name in FURTHER]
     hashes = []
-    for name in [name for names in named for name in ([names] if isinstance(names, str) else names)]:
+    for name in filter(None, [values.get("elsewhere"), *values.get("others", [])]):
         try:
             hashes.append(_hash_table(open_dataset(name).photos))
         except WastebookError:  # the chapter says so, or goes without it

@@ -1,4 +1,4 @@
-"""The web: photos brought from its public hosts alone, and the app served to it, within bounds."""
+"""The web: photos brought from its public hosts alone, and the app served to it."""
 
 import ipaddress
 import multiprocessing.pool
@@ -23,7 +23,7 @@ PRIVATE = "WASTEBOOK_PRIVATE"  # set to anything, it lets addresses lead to priv
 
 
 def bring(address: str) -> bytes:
-    """What is at an address of the web; PhotoError where that is not to be had within bounds."""
+    """What is at an address of the web; PhotoError where it is over `MOST_BYTES` or `MOST_SECONDS`."""
     with multiprocessing.pool.ThreadPool(1) as worker:  # no timeout of a connection bounds the whole of it
         try:
             return worker.apply_async(_download, [address]).get(MOST_SECONDS)
