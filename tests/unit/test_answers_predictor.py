@@ -154,6 +154,9 @@ def test_no_model_at_all_and_a_file_that_is_none(monkeypatch, tmp_path):
         open_model()
     with pytest.raises(WastebookError, match="There is no photo in"):
         list_photos([tmp_path])
+    for unset in ("", " "):
+        with pytest.raises(WastebookError, match=f"There is no photo in {unset!r} or below"):
+            list_photos([unset])
 
 
 def test_every_model_that_a_run_has_kept_is_found(tmp_path, kept_runs):

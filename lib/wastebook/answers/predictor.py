@@ -232,13 +232,13 @@ def list_photos(places: Iterable[str | Path]) -> list[str]:
     folder without any."""
     photos = []
     for place in map(str, places):
-        found = [place]
-        if not place.lower().startswith(WEB) and Path(place).is_dir():
+        found = [place] * bool(place.strip())  # no name is not this folder
+        if found and not place.lower().startswith(WEB) and Path(place).is_dir():
             from wastebook.data import copies  # with pandas, which one photo does without
 
             files = copies.walk_files(Path(place))[0]
             found = [str(Path(place, path)) for path in files if copies.is_photo(path)]
         if not found:
-            raise WastebookError(f"There is no photo in {place} or below: name a folder that has some.")
+            raise WastebookError(f"There is no photo in {place!r} or below: name a folder that has some.")
         photos += found
     return photos
