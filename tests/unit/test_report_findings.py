@@ -1,6 +1,7 @@
 """What the reference found, in sentences: they follow its tables, for better, for worse and for nothing."""
 
 import json
+import re
 import shutil
 
 import pandas as pd
@@ -58,9 +59,23 @@ def test_numbers_are_those_of_the_reference():
 @pytest.mark.parametrize(
     ("values", "verdict", "matters"),
     [
-        ({"difference": 0.05, "low": 0.02, "high": 0.08, "p_holm": 0.01}, "better than ResNet18", "makes a"),
         (
-            {"difference": -0.05, "low": -0.08, "high": -0.02, "p_holm": 0.01},
+            {
+                "difference": 0.05,
+                "low": 0.02,
+                "high": 0.08,
+                "p_holm": 0.01,
+            },
+            "better than ResNet18",
+            "makes a",
+        ),
+        (
+            {
+                "difference": -0.05,
+                "low": -0.08,
+                "high": -0.02,
+                "p_holm": 0.01,
+            },
             "worse than ResNet18",
             "makes a",
         ),
@@ -100,6 +115,28 @@ def test_ways_to_augment_are_counted(change, clear, said):
     finding = told.findings()["03-augmentation"]
     assert said in finding.title and finding.number == f"{clear} of 10"
     assert ("augmenting its photos make no" in told.lead()[1]) == (clear == 0)
+
+
+@pytest.mark.parametrize(
+    ("difference", "said", "points"),
+    [
+        (0.05, "is better than frozen (", "+5.0"),
+        (-0.05, "is worse than frozen (", "−5.0"),
+        (0.004, "is not clearly different from frozen (", "+0.4"),
+    ],
+)
+def test_fine_tuning_is_told_as_it_came_out(change, difference, said, points):
+    ends = {
+        "low": difference - 0.01,
+        "high": difference + 0.01,
+        "p_holm": 0.01 if abs(difference) > 0.01 else 0.5,
+    }
+    change("trashnet", "finetuning", "gains", "scheme == 'grouped'", difference=difference, **ends)
+    change("trashnet", "finetuning", "elsewhere", "head == 'finetuned'", value=0.25)
+    found = told.findings()["04-efficientnet"]
+    assert f"{said}{points}" in found.sentences[-1]
+    assert f"from fine-tuning {points}, " in found.words
+    assert re.search(r"is right for 25\s%", found.sentences[-1])
 
 
 def test_validation_chooses_the_model_that_is_named(change):

@@ -137,26 +137,41 @@ def _augmentation() -> Finding:
 def _efficientnet() -> Finding:
     step, search = _answer(NEW, OLD), _answer(NEW, NEW, "searched")
     first, second = name_network(OLD), name_network(NEW)
-    best, scores = best_model(), read_kept("04-efficientnet")
-    tuned = scores.query("head == 'finetuned' and split == 'test' and metric == 'accuracy'")
-    gain, searched = (format_points(row, "").partition(" ")[0] for row in (step, search))
+    best, tuning = best_model(), _tuning()
+    gain, searched, tuned = (format_points(row, "").partition(" ")[0] for row in (step, search, tuning))
     return Finding(
         TITLES["04-efficientnet"].format(verdict=verdict()),
         (
             f"In accuracy on unseen objects {second} is {describe_difference(step, first)}.",
             f"A search over its training is {describe_difference(search, 'none')}.",
             f"Validation chooses {name_model(best)}, right for {format_share(best)}.",
-            *(
-                f"Fine-tuned, {name_network(row['network'])} is right for {format_share(row)} under the "
-                f"{row['scheme']} split."
-                for _, row in tuned.iterrows()
-            ),
+            *tell_finetuning(),
         ),
         f"{gain}{NARROW}points",
         f"of accuracy from {second} instead of {first}, {_range(step)}; "
-        f"from a search over its training {searched}, {_range(search)}",
+        f"from a search over its training {searched}, {_range(search)}; "
+        f"from fine-tuning {tuned}, {_range(tuning)}",
         "sec-efficientnet",
     )
+
+
+def tell_finetuning() -> tuple[str, str]:
+    """What fine-tuning the newer network came to on a GPU, under each split and on photos from elsewhere."""
+    scores, away = (read_kept("finetuning", name=name) for name in ("accuracy", "elsewhere"))
+    rows = [_tested(scores, scheme, head="finetuned") for scheme in ("grouped", "official")]
+    shares = [f"{format_share(row)} under the {row['scheme']} split ({row['seeds']} seeds)" for row in rows]
+    elsewhere = _tested(away, head="finetuned")
+    return (
+        f"Fine-tuned on a GPU, {name_network(NEW)} is right for {join_names(shares)}.",
+        f"On unseen objects that is {describe_difference(_tuning(), 'frozen')}; of {elsewhere['n']} photos "
+        f"from elsewhere it is right for {format_share(elsewhere)}.",
+    )
+
+
+def _tuning() -> pd.Series:
+    """How much more often the newer network is right on unseen objects fine-tuned than frozen."""
+    gains = read_kept("finetuning", name="gains")
+    return select_row(gains, scheme="grouped", metric="accuracy", photos=MATERIALS)
 
 
 def _xception() -> Finding:
