@@ -1,7 +1,6 @@
 """What the reference run on the real photos found: the voice of the book on its front page, at the head of
 each chapter, in the README and in the deck. Each sentence is read off the tables in `data/reference/`."""
 
-import json
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import pandas as pd
 from wastebook import paths
 from wastebook.evaluation.comparison import choose_on_validation, judge_difference
 from wastebook.learning.predictions import Model
+from wastebook.report.reference import BINARY, MATERIALS, read_kept, read_values
 from wastebook.report.sentences import (
     NARROW,
     describe_balance,
@@ -27,7 +27,6 @@ from wastebook.report.sentences import (
 )
 from wastebook.report.titles import TITLES, count_clear, weigh
 
-MATERIALS, BINARY = "trashnet", "waste-classification"  # the data sets of the reference
 OLD, NEW = "resnet18", "efficientnet_b0"
 CARDS = (
     *("07-comparison", "09-elsewhere", "04-efficientnet", "03-augmentation"),
@@ -265,16 +264,6 @@ TELLERS: dict[str, Callable[[], Finding]] = {
     "09-elsewhere": partial(_told_by, "09-elsewhere"),
     "10-leaks": partial(_told_by, "10-leaks"),
 }
-
-
-def read_kept(chapter: str, dataset: str = MATERIALS, name: str = "scores") -> pd.DataFrame:
-    """A table that the reference keeps of a chapter."""
-    return pd.read_csv(paths.REFERENCE / dataset / chapter / f"{name}.csv")
-
-
-def read_values(dataset: str, chapter: str) -> dict[str, Any]:
-    """The single values that the reference keeps of a chapter."""
-    return json.loads((paths.REFERENCE / dataset / chapter / "values.json").read_text(encoding="utf-8"))
 
 
 def _tested(scores: pd.DataFrame, scheme: str = "grouped", **model: Any) -> pd.Series:

@@ -14,10 +14,21 @@ from wastebook.errors import WastebookError
 from wastebook.files import write_yaml
 from wastebook.learning.predictions import MODEL
 
+MATERIALS, BINARY = "trashnet", "waste-classification"  # its data sets
 SCORE_KEYS = ["dataset", *MODEL, "scheme", "split", "metric"]
 MOST_ROWS = 500  # of a table that is kept
 MADE_OF = r"^(commit|hardware|versions|parameters)\b|^data\..*\.fingerprint$"  # of what a record holds
 TOLERANCE = 1e-5  # what is lost by writing six figures
+
+
+def read_kept(chapter: str, dataset: str = MATERIALS, name: str = "scores") -> pd.DataFrame:
+    """A table that the reference keeps of a chapter."""
+    return pd.read_csv(paths.REFERENCE / dataset / chapter / f"{name}.csv")
+
+
+def read_values(dataset: str, chapter: str) -> dict[str, Any]:
+    """The single values that the reference keeps of a chapter."""
+    return json.loads((paths.REFERENCE / dataset / chapter / "values.json").read_text(encoding="utf-8"))
 
 
 def find_results(name: str) -> Path:
