@@ -247,6 +247,22 @@ def test_needs(notebook, chapter):
         assert read <= {*needs, *cell.metadata.get("tags", [])}, cell.id
 
 
+@pytest.mark.parametrize("chapter", [*CHAPTERS, EXAMPLE, DECK])
+def test_what_a_cell_uses_is_there_whenever_the_cell_is(notebook):
+    """Cells that are tagged with a chapter go where it has not run: nothing that stays needs them."""
+    setting: dict[str, list[set[str]]] = {}
+    for cell in code_cells(notebook):
+        tags, nodes = {*cell.metadata.get("tags", [])}, list(ast.walk(ast.parse(cell.source)))
+        names = [node for node in nodes if isinstance(node, ast.Name)]
+        own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        for name in {node.id for node in names} - own:
+            assert any(those <= tags for those in setting.get(name, [set()])), f"{cell.id}: {name}"
+        for name in own:
+            setting.setdefault(name, []).append(tags - {"parameters"})
+
+
 @each_source
 def test_figures_and_tables_are_told(notebook):
     for cell in code_cells(notebook):
