@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -42,40 +43,35 @@ def prepare(parameters: Parameters) -> Prepared:
 
     sets: dict[str, Any] = {}
     facts: dict[str, dict[str, Any]] = {}
-    tables, hashes = {}, {}
+    hashes: dict[str, str] = {}
     for chapter, values in parameters.items():
         found = weights_found(values.get(WEIGHTS, "random"))
-        facts[chapter] = {"data": {}, "servers": {name: up for name, up in found.items() if "://" in name}}
-        if DATASET in values:
-            data = _load(values)
+        facts[chapter] = {"servers": {name: up for name, up in found.items() if "://" in name}}
+        own, further = [_load(values)] if DATASET in values else [], _open_further(values)
+        for data in [*own, *further]:
             other = sets.setdefault(data.name, data)
             if other.root != data.root:
                 both = f"{other.root} and {data.root}"
                 raise WastebookError(f"Two data sets are called {data.name}, {both}: rename one folder.")
-            facts[chapter]["data"] = {data.name: _describe(data)}
-            tables[chapter] = _hash_table(data.files)
+        facts[chapter]["data"] = {data.name: _describe(data) for data in own}
+        photos = [data.files for data in own] + [data.photos for data in further]
+        looked_at = [hashlib.sha256(table.to_csv(index=False).encode()).hexdigest() for table in photos]
         files = walk_files(Path(values[PHOTOS]))[0] if values.get(PHOTOS) else {}
         stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
-        hashes[chapter] = repr((tables.get(chapter), _hash_further(values), stamps))
+        hashes[chapter] = repr((looked_at, stamps))
     _load_once.cache_clear()  # by the next time they may be others
     return facts, hashes
 
 
-def _hash_table(photos: Any) -> str:
-    return hashlib.sha256(photos.to_csv(index=False).encode()).hexdigest()
-
-
-def _hash_further(values: Values) -> list[str]:
-    """A hash of the photos of each further set that a chapter names, empty where it is not at hand."""
+def _open_further(values: Values) -> list[Any]:
+    """The further sets that a chapter names, those that are at hand."""
     from wastebook.data.datasets import open_dataset
 
-    hashes = []
+    found = []
     for name in filter(None, [values.get("elsewhere"), *values.get("others", [])]):
-        try:
-            hashes.append(_hash_table(open_dataset(name).photos))
-        except WastebookError:  # the chapter says so, or goes without it
-            hashes.append("")
-    return hashes
+        with suppress(WastebookError):  # the chapter says so, or goes without it
+            found.append(open_dataset(name))
+    return found
 
 
 def _load(values: Values) -> Any:

@@ -8,6 +8,7 @@ import requests
 import yaml
 
 from wastebook import edition, paths
+from wastebook.errors import WastebookError
 from wastebook.learning import weights
 
 
@@ -105,6 +106,17 @@ def test_further_sets_make_a_chapter_stale_as_its_own_does(sample, tmp_path, fur
     (place / sample.photos["path"][0]).unlink()
     _, after = edition.prepare(parameters)
     assert {name for name in before if before[name] != after[name]} == {"01"}
+
+
+@pytest.mark.parametrize("further", ["elsewhere", "others"])
+def test_a_further_set_of_the_same_name_is_refused(sample, tmp_path, further):
+    for place in ("lab", "street"):
+        shutil.copytree(sample.root, tmp_path / place / "photos")
+    (tmp_path / "street" / "photos" / sample.photos["path"][0]).unlink()
+    lab, street = (str(tmp_path / place / "photos") for place in ("lab", "street"))
+    named = {"dataset": lab, further: street if further == "elsewhere" else [street]}
+    with pytest.raises(WastebookError, match="Two data sets are called photos"):
+        edition.prepare({"01": {"seed": 0} | named})
 
 
 def test_what_a_chapter_asks_may_be_of_another_set(sample):
