@@ -76,7 +76,8 @@ def _open_further(values: Values) -> list[Any]:
 
 def _load(values: Values) -> Any:
     """The photos of a chapter with these parameters, as it loads them."""
-    seeds = values.get("seeds") or [values.get("seed", 0)]
+    if not (seeds := values.get("seeds", [values.get("seed", 0)])):
+        raise WastebookError("seeds is empty: name one at least, as in [0, 1].")
     return _load_once(values[DATASET], values.get("photos_per_class"), seeds[0])
 
 

@@ -212,6 +212,7 @@ def test_only_what_changed_is_run_again_and_nothing_for_a_sentence(weather):
 
 @pytest.mark.fault("disk and places", "a run made under a clock that was ahead", "built on")
 def test_a_clock_that_was_ahead(weather):
+    weather.print("rain.days=4")
     os.utime(weather.run / ".build" / "01-rain.done", (4e9, 4e9))
     weather.write_sun("2 + 2")
     for state in ("done", "reused"):

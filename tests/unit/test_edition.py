@@ -108,6 +108,11 @@ def test_further_sets_make_a_chapter_stale_as_its_own_does(sample, tmp_path, fur
     assert {name for name in before if before[name] != after[name]} == {"01"}
 
 
+def test_a_list_without_seeds_is_told(sample):
+    with pytest.raises(WastebookError, match="seeds is empty: name one at least"):
+        edition.prepare({"01": {"dataset": str(sample.root), "seeds": []}})
+
+
 @pytest.mark.parametrize("further", ["elsewhere", "others"])
 def test_a_further_set_of_the_same_name_is_refused(sample, tmp_path, further):
     for place in ("lab", "street"):

@@ -24,6 +24,12 @@ def test_photos_are_readable_drawn_and_grouped(tmp_path):
     assert not load_photos(root, 3, seed=2).photos.equals(data.photos)
 
 
+@pytest.mark.parametrize(("per_class", "seed"), [(0, 0), (-3, 0), (None, -1)])
+def test_numbers_that_draw_nothing_are_told(per_class, seed):
+    with pytest.raises(WastebookError, match=f"photos_per_class={per_class}, seed={seed}: 1 or more, and 0"):
+        load_photos("sample", per_class, seed)
+
+
 @pytest.mark.fault("own folders", "learning from a set that is only to be tested on", "refused in a line")
 def test_nothing_learns_from_a_set_for_testing(tmp_path):
     own = load_photos(shutil.copytree(draw_sample(photos=30), tmp_path / "own"))

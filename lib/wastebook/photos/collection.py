@@ -93,6 +93,8 @@ def load_photos(dataset: str | Path, photos_per_class: int | None = None, seed: 
     >>> len(load_photos("sample", photos_per_class=20).photos)  # doctest: +SKIP
     120
     """
+    if seed < 0 or (photos_per_class is not None and photos_per_class < 1):
+        raise WastebookError(f"photos_per_class={photos_per_class}, seed={seed}: 1 or more, and 0 or more.")
     opened = open_dataset(dataset)
     problems = check_photos(opened.photos, opened.root)
     photos = draw_per_class(readable_photos(opened.photos, problems), photos_per_class, seed)
