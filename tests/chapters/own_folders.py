@@ -5,10 +5,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from wastebook.data.sample import draw_sample
 
-SHAPES = ("flat", "split", "hole", "burst", "few", "one-thing", "names")
+SHAPES = ("flat", "split", "hole", "burst", "few", "one-thing", "names", "odd")
 LONG = (
     "a bottle of a kind that has a name as long as those in catalogues are, with a cap and a label, number "
 )
@@ -20,6 +21,8 @@ NAMES = (  # what a page, a figure, a sheet or a terminal might take for more th
     LONG + "one",
     LONG + "two",
 )
+ODD = ("no", "1e5", "None", "nan", "=1+1", "🗑️ 007")  # what YAML, pandas or a sheet take for no text
+FORMATS = (".webp", ".avif", ".tif", ".png", ".bmp", ".gif", ".jpeg", ".JPG")
 
 
 def make_folder(shape: str, place: Path) -> Path:
@@ -59,6 +62,18 @@ def make_folder(shape: str, place: Path) -> Path:
                 (folder / name).mkdir(parents=True)
                 for file in photos[drawn_as][:8]:
                     shutil.copy(file, folder / name / f"<b>{file.name}")
+        case "odd":  # a camera's folders, other formats, turned photos, copies of another class, one photo
+            for label, drawn_as, count in zip(ODD, photos, (12, 8, 8, 0, 1, 8), strict=True):
+                for at, file in enumerate(photos[drawn_as][:count]):
+                    place = folder / label / "DCIM" / f"10{at % 2}CANON"
+                    place.mkdir(parents=True, exist_ok=True)
+                    turned = Image.Exif()
+                    turned[0x0112] = at % 8 + 1
+                    Image.open(file).save(place / f"{at}{FORMATS[at % 8]}", exif=turned)
+            shutil.copytree(folder / ODD[0], folder / ODD[3])
+            (folder / ODD[0] / "@eaDir").mkdir()
+            shutil.copy(photos["glass"][0], folder / ODD[0] / "@eaDir")
+            (folder / "card.yaml").write_text("title: On\nclasses: [{name: no, spanish: sí}]\n", "utf-8")
         case "one-thing":
             for label in ("glass", "paper"):
                 take_burst(photos[label][0], folder / label, 8)

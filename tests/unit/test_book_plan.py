@@ -57,7 +57,7 @@ def test_a_text_is_taken_as_it_is_typed(book, name):
     "disk and places", "notebooks of an editor, or to try things in, beside the chapters", "no chapters"
 )
 def test_a_chapter_has_a_number(book):
-    for name in ("Untitled", "._01-exploration", ".~02-baseline", "scratch"):
+    for name in ("Untitled", "01-exploration-Copy1", "._01-exploration", ".~02-baseline", "scratch"):
         (book.chapters / f"{name}.ipynb").write_bytes(b"\0\5")
     assert project.chapter_names(book) == sorted(PARAMETERS) and project.plan(book, "quick")
 

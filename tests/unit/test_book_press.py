@@ -18,9 +18,11 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from wastebook import paths
+from wastebook.book.build import execute_chapter
 from wastebook.book.deck import render_slides
 from wastebook.book.plan import Book
 from wastebook.book.render import render
+from wastebook.errors import WastebookError
 
 PRINT = """
 import json, signal, sys
@@ -192,6 +194,12 @@ def test_the_book_is_printed(weather):
     record = yaml.safe_load((weather.run / "run.yml").read_text())
     assert record["parameters"] == {"01-rain": {"days": 3, "wait": 0.0}, "02-sun": {}}
     assert record["data"]["rain"]["days"] == 3 and record["versions"]["numpy"]
+
+
+def test_a_chapter_whose_needs_have_not_run_is_told_at_once(weather, tmp_path):
+    with pytest.raises(WastebookError, match=r"reads 01-rain, .* wastebook build --run .* --chapter 02-sun"):
+        execute_chapter(Book(weather.root), tmp_path, "sun", [])
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_what_changed_is_run_again_and_nothing_for_a_sentence(weather):

@@ -106,6 +106,10 @@ def execute_chapter(book: Book, run: Path, name: str, given: Sequence[str]) -> P
             raise WastebookError(f"-p {text}: expected name=value, as in -p seed=1.")
         values[name] = plan.Text(value)
     complete = plan.check_parameters(book, chapter, values)
+    for need in plan.stated(source, plan.NEEDS):
+        if not (run / "results" / f"{need}.json").exists():
+            both = f"wastebook build --run {shlex.quote(str(run))} --chapter {chapter}"
+            raise WastebookError(f"{chapter} reads {need}, which has not run in {run}. To run both: {both}")
     with at_work(run):
         records, _ = prepare(book, run, {chapter: complete}, {}, {})
         return run_chapter(source, chapter, records[chapter], run, book.chapters, follower(chapter))

@@ -69,8 +69,8 @@ class Text(str):
 
 def chapter_names(book: Book) -> list[str]:
     """The chapters there are, in the book's order: the stems of the notebooks in `chapters/` that begin with
-    a number (others are an editor's, or somebody's to try things in)."""
-    return sorted(file.stem for file in book.chapters.glob("[0-9]*.ipynb"))
+    a number (others, and copies as JupyterLab names them, are to try things in)."""
+    return sorted(file.stem for file in book.chapters.glob("[0-9]*.ipynb") if "-Copy" not in file.stem)
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> WastebookError:
