@@ -79,3 +79,15 @@ def test_memory_stays_bounded(told, tell_speed):
     megabytes = {size: most for size, (_, most) in told.items()}
     measured = f"{', '.join(f'{most:,} MB of {size:,} photos' for size, most in megabytes.items())}"
     tell_speed("memory at most", "2 GB", measured, min(1.0, 2048 / megabytes[SIZES[-1]]), 1.0)
+
+
+def test_what_ten_million_would_take(told, record_property):
+    """By the slopes between the two largest, should they stay as they are: where it would pinch first."""
+    (many, most), (few, least) = told[SIZES[-1]], told[SIZES[-2]]
+    each = (SIZES[-1] - SIZES[-2]) / 10_000_000
+    days = {stage: (many[stage] - few[stage]) / each / 86_400 for stage in many}
+    first = max(days, key=days.get)
+    measured = f"{sum(days.values()):.1f} days, {days[first]:.1f} of them: {first}"
+    measured += f"; {(most - least) / each / 1024:,.0f} GB"
+    record_property("speed", ("10,000,000 photos on one such machine", "these slopes", measured, "", ""))
+    assert all(day > 0 for day in days.values())

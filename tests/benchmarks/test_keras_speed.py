@@ -4,7 +4,6 @@
 On the Waste Classification data where it is at hand, else on the sample; leave the machine otherwise idle.
 """
 
-import itertools
 import os
 
 import numpy as np
@@ -40,7 +39,7 @@ def test_the_input_pipeline_keeps_up_with_training(cache, race):
         network.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
 
     def from_memory(_) -> None:
-        epoch_of(itertools.repeat(held, steps))
+        epoch_of(held for _ in range(steps))  # Keras takes a generator, no other iterator
 
     def from_disk(_) -> None:
         epoch_of(learner.batches("train", 1)[0])
