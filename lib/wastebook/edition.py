@@ -96,6 +96,7 @@ def _describe(data: Any) -> dict[str, Any]:
 
     facts = {name: data.card[name] for name in ("name", "title", "task", "licence")}
     facts |= {"classes": ", ".join(data.classes), "photos": len(data.files)}
+    facts |= {"rights": data.card["rights"]} if data.card.get("rights") else {}
     return facts | {"fingerprint": fingerprint(data.files), "drawn": bool(data.card.get("drawn"))}
 
 

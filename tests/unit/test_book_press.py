@@ -227,6 +227,21 @@ def test_a_clock_that_was_ahead(weather):
         assert weather.print("rain.days=4")[0] == {"01-rain": "reused", "02-sun": state}
 
 
+def test_a_site_of_which_nothing_has_changed_is_not_made_again(weather):
+    page = weather.run / "site" / "index.html"
+    weather.print("rain.days=4")
+    made = page.stat().st_mtime_ns
+    assert weather.print("rain.days=4")[1]["page"] == str(page) and page.stat().st_mtime_ns == made
+    for change in (
+        lambda: (weather.root / "index.qmd").write_text("# Weather {.unnumbered}\n"),
+        lambda: (weather.run / ".build" / "site.txt").unlink(),
+    ):
+        change()
+        weather.print("rain.days=4")
+        assert page.stat().st_mtime_ns > made
+        made = page.stat().st_mtime_ns
+
+
 def test_a_failed_chapter_fails_the_build_and_nothing_else(weather):
     states, outcome, _ = weather.print("rain.days=-1")
     assert states == {"01-rain": "failed", "02-sun": "skipped"}

@@ -4,6 +4,7 @@ Snakemake decides what is stale (by `plan.ingredients`, which its records rememb
 run and how many at once; what stands here writes its configuration and reads what came of it.
 """
 
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -29,7 +30,7 @@ from wastebook.book.plan import Book, Parameters
 from wastebook.book.render import find_renderer, make_site, renew_prose
 from wastebook.book.work import BUILD, NOT_MADE, at_work, remove_chapter
 from wastebook.errors import WastebookError
-from wastebook.files import as_line, write_text, write_yaml
+from wastebook.files import as_line, file_hash, write_text, write_yaml
 from wastebook.paths import read_record, read_yaml
 
 
@@ -76,10 +77,16 @@ def build(
 
 
 def _make_pages(book: Book, run: Path, renderer: str, ended: set[str], errors: list[str]) -> str | None:
-    """Make the site and, where a chapter has run, the deck that it brings along; gives the page to open, None
-    where none is whole. What fails is told: of the site among the `errors`, without the deck it goes on."""
+    """Make the site and, where a chapter has run, the deck that it brings along, if anything is another than
+    before; gives the page to open, None where none is whole. What fails is told: of the site among the
+    `errors`, without the deck it goes on."""
+    page, made_of = run / "site" / "index.html", run / BUILD / "site.txt"
     if ended <= {*NOT_MADE}:
         return None
+    kept = ended == {"reused"} and page.exists() and made_of.exists()
+    if kept and made_of.read_text(encoding="utf-8") == _made_of(book, run, renderer):
+        return str(page)
+    made_of.unlink(missing_ok=True)
     if (book.chapters / "slides").is_dir() and ("done" in ended or not (run / "slides").exists()):
         try:
             make_slides(book, run, renderer)
@@ -87,10 +94,25 @@ def _make_pages(book: Book, run: Path, renderer: str, ended: set[str], errors: l
             print(f"No slides: {error}", file=sys.stderr)
             shutil.rmtree(run / "slides", ignore_errors=True)
     try:
-        return str(make_site(book, run, renderer))
+        page = make_site(book, run, renderer)
     except WastebookError as error:
         errors.append(str(error))
         return None
+    if not errors:
+        write_text(made_of, _made_of(book, run, renderer))
+    return str(page)
+
+
+def _made_of(book: Book, run: Path, renderer: str) -> str:
+    """A hash of what a site is made of where no chapter has run again: what the run says of itself, the
+    book's files, the library, the chapters as they were executed, and the renderer."""
+    places = [place for each in ("[!.]*", "[!.]*/[!.]*") for place in book.root.glob(each)]
+    places = [place for place in places if run not in place.parents] + [*(run / "chapters").glob("*")]
+    places += [*book.library.rglob("*.*")] if book.library else []
+    files = sorted(place for place in places if place.is_file() and "__pycache__" not in place.parts)
+    told = {**read_record(run), "written": ""}
+    facts = [told, find_renderer(renderer), *((str(file), file_hash(file)) for file in files)]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def execute_chapter(book: Book, run: Path, name: str, given: Sequence[str]) -> Path:
