@@ -70,16 +70,16 @@ def test_recall_changes_are_told_where_they_are_clear_of_zero():
         rows.append({**MIXED.columns, "label": label, "recall": 0.5, **change})
     texts = figures.recall_changes(pd.DataFrame(rows), CLASSES).axes[0].texts
     told = [text.get_text() for text in texts]
-    assert told == ["0.50"] * 4 + ["0.50\n+12 [+2, +22]", "0.50\n−20 [−30, −10]"]
+    assert told == ["50\u202f%"] * 4 + ["50\u202f%\n+12 [+2, +22]", "50\u202f%\n−20 [−30, −10]"]
 
 
 def test_a_reliability_diagram_shows_what_share_of_photos_a_bin_holds():
     bins = pd.DataFrame(
         {"confidence": [0.9, 0.5], "accuracy": [0.8, 0.6], "low": [0.7, 0.3], "high": [0.9, 0.8]}
     )
-    right, counts = figures.reliability_diagram(bins.assign(**PLAIN.columns, photos=[6, 4])).axes
-    assert list(right.lines[0].get_xdata()) == [0.5, 0.9] and list(right.lines[0].get_ydata()) == [0.6, 0.8]
-    assert np.allclose([bar.get_height() for bar in counts.patches], [0.6, 0.4])
+    (axes,) = figures.reliability_diagram(bins.assign(**PLAIN.columns, photos=[6, 4])).axes
+    assert list(axes.lines[0].get_xdata()) == [0.5, 0.9] and list(axes.lines[0].get_ydata()) == [0.6, 0.8]
+    assert np.allclose([bar.get_height() for bar in axes.patches], [0.6, 0.4])
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_mistakes_come_surest_first_and_once_per_photo(root):
     table = pd.DataFrame(rows, columns=["path", "label", "predicted", "p_metal"])
     one, other = Model("resnet18", "64x64"), Model("base_cnn", "64x64")
     table = table.assign(**one.columns)
-    assert texts(figures.mistakes(table, root)) == ["trash as metal, 0.95", "glass as metal, 0.70"]
+    assert texts(figures.mistakes(table, root)) == ["trash as metal, 95\u202f%", "glass as metal, 70\u202f%"]
     rows = figures.mistakes(pd.concat([table, table.assign(**other.columns)]), root, count=1).axes[0]
     assert [label.get_text() for label in rows.get_yticklabels()] == ["ResNet18", "base CNN"]
     assert len(rows.images) == 2

@@ -154,3 +154,62 @@ def test_a_users_own_settings_change_nothing(setting, as_ever, tmp_path):
         own = {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc")}
         (tmp_path / "matplotlibrc").write_text(setting)
     assert draw_elsewhere(**own) == as_ever
+
+
+@pytest.mark.parametrize(
+    ("shown", "half"),
+    [
+        ("accuracy", "50\u202f%"),
+        ("share of photos", "50\u202f%"),
+        ("points of accuracy", "0.5"),
+        ("macro F1", "0.5"),
+    ],
+)
+@pytest.mark.parametrize("where", ["xlabel", "ylabel", "title"])
+def test_shares_are_told_in_percent_as_in_the_text(shown, half, where):
+    figure, axes = plt.subplots()
+    axes.set(**{where: shown}, xlim=(0, 1), ylim=(0, 1), xticks=[0.5], yticks=[0.5])
+    figures.make_room(figure)
+    axis = axes.xaxis if where == "xlabel" else axes.yaxis
+    assert axis.get_major_formatter().format_ticks([0, 0.5])[1] == half
+
+
+def test_differences_are_told_in_points():
+    table = pd.DataFrame({"step": ["search"], "difference": 0.031, "low": 0.01, "high": 0.05, "metric": "f1"})
+    axes = figures.intervals(table.assign(scheme="x"), "step", "difference", zero=True).axes[0]
+    assert axes.containers[0][0].get_xdata().tolist() == pytest.approx([3.1])
+
+
+def test_rows_keep_their_names_beside_shares():
+    table = pd.DataFrame({"step": ["search"], "value": 0.8, "low": 0.7, "high": 0.9, "scheme": "x"})
+    figure = figures.intervals(pd.concat(table.assign(metric=name) for name in ("accuracy", "f1")), "step")
+    figures.make_room(figure)
+    assert shown(figure.axes[0].yaxis) == ["search"] and "80\u202f%" in shown(figure.axes[0].xaxis)
+
+
+@pytest.mark.parametrize("title", ["ResNet18, horizontal flip", "Drawn sample of six materials", "blur"])
+@pytest.mark.parametrize("across", [2, 4])
+def test_titles_are_broken_rather_than_cut(title, across):
+    figure, panels = plt.subplots(1, across)
+    panels[0].set_title(title, loc="left")
+    figures.make_room(figure)
+    assert " ".join(panels[0].get_title("left").split()) == title
+
+
+@pytest.mark.parametrize(("count", "across", "rows"), [(4, 3, 2), (5, 3, 2), (3, 3, 1), (7, 3, 3)])
+def test_panels_stand_in_rows_alike(count, across, rows):
+    panels = style.panels(count, across, (2, 2))[1]
+    grid = panels[0].get_gridspec()
+    assert len(panels) == count and grid.nrows == rows and grid.ncols * rows - count < rows
+
+
+@pytest.mark.parametrize(("count", "longest"), [(2, 10), (4, 30), (5, 10), (3, 40)])
+def test_few_lines_are_named_where_they_end(count, longest):
+    rows = [(f"line {at}".ljust(longest, "x"), x, at / 1000) for at in range(count) for x in (0, 1)]
+    figure = figures.curves(pd.DataFrame(rows, columns=["name", "x", "value"]), "x", hue="name")
+    figure.canvas.draw()
+    labels = sorted(figure.axes[0].texts, key=lambda text: text.xy[1])
+    assert bool(labels) != bool(figure.legends) and bool(labels) == (count < 5 and longest <= 30)
+    assert overlaps(figure, labels) == 0
+    colours = {line.get_label(): line.get_color() for line in figure.axes[0].lines}
+    assert all(label.get_color() == colours[label.get_text()] for label in labels)

@@ -234,10 +234,10 @@ def _run_page(record: dict[str, Any], folder: Path) -> str:
         "Data": list(record.get("data", {}).values()),
         "Versions": [{"package": name, "version": one} for name, one in record.get("versions", {}).items()],
     }
-    parts = {title: "\n".join(markdown_table(rows)) for title, rows in tables.items() if rows}
     kinds = {kind.name: sorted(kind.iterdir()) for kind in sorted(folder.iterdir())}
     lines = [f"- **{kind}**: {', '.join(map(_download, files))}" for kind, files in kinds.items()]
-    parts["Downloads"] = "\n".join(lines)
+    parts = {"Downloads": "\n".join(lines)}
+    parts |= {title: "\n".join(markdown_table(rows)) for title, rows in tables.items() if rows}
     sections = "".join(f"\n## {title}\n\n::: {{.{DATA}}}\n{part}\n:::\n" for title, part in parts.items())
     return f"# This run {{.unnumbered}}\n\nHow this copy was made, and what you can take along.\n{sections}"
 

@@ -97,7 +97,7 @@ def _explore() -> Finding:
             f"Of {tested} official test photos {known} ({known_share}) show something that training shows.",
         ),
         f"{known} of {tested}",
-        "official test photos of TrashNet show an object that training shows too",
+        "official test photos of TrashNet, at least, show an object that training shows too",
         "sec-exploration",
     )
 
@@ -205,7 +205,7 @@ def _trust() -> Finding:
             f"Another 1,000 photos would bring it {format_points(gain.rename({'gain': 'difference'}))}.",
         ),
         found,
-        "test photos of the Waste Classification data are copies of photos learned from",
+        "test photos of the Waste Classification data, at least, are copies of photos learned from",
         "sec-trust",
     )
 

@@ -28,12 +28,13 @@ def intervals(
     panel per `column`, and per `marker` a shape, those of a row below one another; each in the colour of its
     network, or in ink where the table has none.
 
-    Hollow where there is no interval, as for what others published; with `zero`, as for differences, where
-    the interval holds zero. `label` names the axis of values.
+    Hollow where there is no interval, as for what others published. `label` names the axis of values. With
+    `zero`, values are differences: told in points, and hollow where the interval holds zero.
     """
     if table.empty:
         return style.nothing()
     table = table.astype({y: object, marker: object})
+    table = table.assign(**table[[value, "low", "high"]] * (100 if zero else 1))
     names = name_models(table) if y == "model" else {row: str(row) for row in table[y].unique()}
     rows, markers = list(names), style.scheme_markers(table[marker].unique())
     colours = style.network_colours(table["network"].dropna()) if "network" in table else {}
@@ -87,8 +88,7 @@ def curves(
             axes.set_xscale("log")
             style.number_logarithms(axes.xaxis)
     figure.supylabel(label, fontsize=11)
-    if len(names) > 1:
-        style.legend(figure, *panels[0].get_legend_handles_labels())
+    style.name_lines(figure, panels[0] if len(parts) == 1 else None, *panels[0].get_legend_handles_labels())
     return figure
 
 
@@ -136,7 +136,8 @@ def recall_by_number(predictions: pd.DataFrame) -> Figure:
     table = predictions.assign(right=right, number=[span.mid for span in spans])
     table["photos"] = np.where(table["split"] == "test", "test", "train, left out")
     look: Any = {"hue": "photos", "style": "photos", "markers": True, "dashes": False, "height": 2.6}
-    grid = sns.relplot(table, x="number", y="right", col="label", col_wrap=3, kind="line", seed=0, **look)
+    look["col_wrap"] = min(3, table["label"].nunique())
+    grid = sns.relplot(table, x="number", y="right", col="label", kind="line", seed=0, **look)
     return grid.set_titles("{col_name}").set_axis_labels("number in the file name", "share recognised").figure
 
 

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from optuna.exceptions import ExperimentalWarning
 
 from wastebook.report.figures import style
 from wastebook.report.figures.comparison import curves
-from wastebook.report.sentences import name_models, plain_name
+from wastebook.report.sentences import format_percent, name_models, plain_name
 
 THIN, THICK = 0.8, 2  # lines of what was learned from, and of what was not
 CHANGES = "PuOr"  # of what went down (orange) or up (purple): told apart by the colour-blind too
@@ -23,10 +22,12 @@ CHANGES = "PuOr"  # of what went down (orange) or up (purple): told apart by the
 
 def network_stages(modules: pd.DataFrame) -> Figure:
     """A network as the stack of its stages (see `list_modules`), the photo at the top: how many pixels their
-    maps have along a side, the larger the square the more channels."""
+    maps have along a side, the larger the square the more channels. A panel per `network`, if it is told."""
     stages = modules.assign(stage=modules["module"] + "  " + modules["kind"])
     look: Any = {"hue": "state", "size": "channels", "sizes": (40, 400), "marker": "s", "aspect": 1.5}
-    grid = sns.relplot(stages, x="height", y="stage", height=4.5, **look)
+    if "network" in stages:
+        look |= {"col": "network", "facet_kws": {"sharey": False}, "aspect": 0.75}
+    grid = sns.relplot(stages, x="height", y="stage", height=4.5, **look).set_titles("{col_name}")
     return grid.set(xscale="log", xlabel="pixels along a side", ylabel="").figure
 
 
@@ -45,11 +46,10 @@ def training_curves(history: pd.DataFrame) -> Figure:
             look: Any = {"color": colours[str(model)], "linestyle": dashes[str(model)], "legend": False}
             look["linewidth"] = THIN if split == "train" else THICK
             sns.lineplot(rows, x="epoch", y=measure, errorbar=("pi", 100), ax=axes, **look)
-        axes.set(title=measure, ylabel="")
+        axes.set(title=f"{measure} (thin: on train)", ylabel="")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    lines = [Line2D([], [], color=colours[model], linestyle=dashes[model]) for model in names]
-    train = Line2D([], [], color=style.INK, linewidth=THIN)
-    style.legend(figure, [*lines, train], [*names.values(), "thin: on train"])
+    validated = [line for line in axes_of[1].lines if line.get_linewidth() == THICK]
+    style.name_lines(figure, axes_of[1], validated, [*names.values()])
     return figure
 
 
@@ -120,16 +120,13 @@ def reliability_diagram(bins: pd.DataFrame) -> Figure:
     `bins` as `reliability` gives them, a row per bin: the model's columns and `confidence, accuracy, low,
     high, photos`. On the diagonal a model means what it says.
     """
-    figure = curves(bins, "confidence", "accuracy", label="share right")
+    figure = curves(bins, "confidence", "accuracy", label="share right; bars: share of photos")
     colours, _ = style.line_styles(bins)
     for axes in figure.axes:
         axes.plot([0, 1], [0, 1], color=style.GREY, linestyle=":")
-        counts = axes.twinx()
         for model, rows in bins.groupby("model"):
             look: dict[str, Any] = {"color": colours[str(model)], "alpha": 0.25, "width": 0.03}
-            counts.bar(rows["confidence"], rows["photos"] / rows["photos"].sum(), **look)
-        counts.set(ylabel="share of photos (bars)", ylim=(0, 1))
-        counts.grid(visible=False)
+            axes.bar(rows["confidence"], rows["photos"] / rows["photos"].sum(), **look)
     return figure
 
 
@@ -156,4 +153,4 @@ def search_figure(draw: Callable[..., Any], study: Any, **options: Any) -> Figur
 def _change(cell: Mapping[Any, Any]) -> str:
     change, low, high = (100 * cell[name] for name in ("change", "low", "high"))
     told = f"\n{change:+.0f} [{low:+.0f}, {high:+.0f}]".replace("-", "−") if low > 0 or high < 0 else ""
-    return f"{cell['recall']:.2f}{told}"
+    return format_percent(cell["recall"]) + told

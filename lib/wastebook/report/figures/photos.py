@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from wastebook.photos.decode import read_photo
 from wastebook.report.figures import style
-from wastebook.report.sentences import name_models
+from wastebook.report.sentences import format_percent, name_models
 
 SAME = {"exact": "file", "near": "shot", "object": "thing"}  # of a pair, by how it was found
 LETTERS, LINE = 11, 0.17  # letters of a caption in an inch, and inches that a line of them takes
@@ -90,5 +90,5 @@ def mistakes(predictions: pd.DataFrame, root: Path, count: int = 12) -> Figure:
     if len(shown) != 1:
         return photo_grid(pictures, across=count)
     (rows,), (flat,) = shown.values(), pictures.values()
-    labels, predicted = (style.shorten(rows[name], 16) for name in ("label", "predicted"))
-    return photo_grid(flat, list(map("{} as {}, {:.2f}".format, labels, predicted, rows["sure"])))
+    told = [style.shorten(rows[name], 16) for name in ("label", "predicted")]
+    return photo_grid(flat, list(map("{} as {}, {}".format, *told, rows["sure"].map(format_percent))))

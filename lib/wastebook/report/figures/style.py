@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -33,6 +34,7 @@ HUES = tuple(colour for colour in CLASS_COLOURS if colour != GREY)
 LINE = 0.2  # inches that a name on an axis takes
 FONT = "DejaVu Sans"  # matplotlib brings it along
 WIDE, NARROW = 8.0, 2.0  # inches, the width of a page, and that of a panel with room for few numbers
+SHARES = ("accuracy", "confidence", "recognised", "right", "share")  # what begins so is told in percent
 SLIDE = (1152, 452)  # pixels of a slide that a figure may take
 CLASS_ORDER = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 BINARY_ORDER = ("organic", "recyclable")
@@ -142,8 +144,8 @@ def number_logarithms(axis: Axis) -> None:
 
 
 def make_room(figure: Figure) -> str:
-    """Ready a figure for any names: long ones shortened, it higher where an axis has many. Gives the letters
-    that no font of this machine has."""
+    """Ready a figure for any names and numbers: long ones shortened, it higher where an axis has many, shares
+    in percent. Gives the letters that no font of this machine has."""
     growth, room, titles = 1.0, WIDE, []
     for axes in figure.axes:
         width, height = figure.get_size_inches() * axes.get_position().size
@@ -153,13 +155,17 @@ def make_room(figure: Figure) -> str:
                 axis.set_ticks(axis.get_ticklocs(), shorten(labels, 40))
             elif isinstance(axis.get_major_formatter(), LogFormatter):
                 number_logarithms(axis)
+            elif axis.isDefault_majfmt and _shown_on(axis).startswith(SHARES):
+                axis.set_major_formatter(lambda share, place: f"{100 * share:.3g}\u202f%")
         growth = max(growth, len(labels) * LINE / height)
         found = [text for text in axes.get_children() if isinstance(text, Text) and text.get_text()]
         titles += found
         room = min(room, width) if found else room
-    for texts, longest in [(titles, int(9 * room)), *((legend.get_texts(), 40) for legend in figure.legends)]:
-        for text, short in zip(texts, shorten([text.get_text() for text in texts], longest), strict=True):
-            text.set_text(short)
+    for texts, width in [(titles, int(11 * room)), *((legend.get_texts(), 40) for legend in figure.legends)]:
+        for text, short in zip(
+            texts, shorten([text.get_text() for text in texts], 5 * width // 2), strict=True
+        ):
+            text.set_text("\n".join(textwrap.fill(line, width) for line in short.split("\n")))
     figure.set_figheight(growth * figure.get_figheight())
     for text in (texts := figure.findobj(Text)):
         if text.get_fontfamily() == [FONT]:
@@ -167,14 +173,22 @@ def make_room(figure: Figure) -> str:
     return find_letters("".join(text.get_text() for text in texts))
 
 
+def _shown_on(axis: Axis) -> str:
+    """What an axis shows, by its own name, else the figure's, else its panel's."""
+    shared = axis.axes.figure.get_supylabel() if axis is axis.axes.yaxis else ""
+    return axis.get_label_text() or shared or axis.axes.get_title("left") or axis.axes.get_title()
+
+
 def panels(count: int, across: int, size: tuple[float, float], **shared: Any) -> tuple[Figure, list[Axes]]:
     """A figure of `count` panels of `size` (width and height in inches), at most `across` in a row."""
-    across = min(count, across)
     down = -(-count // across)
+    across = -(-count // down)  # rows alike
     shared |= {"figsize": (size[0] * across, size[1] * down), "squeeze": False, "layout": "constrained"}
     figure, grid = plt.subplots(down, across, **shared)
     for axes in grid.flat[count:]:
         axes.remove()
+    for axes in grid.flat[:count]:
+        axes.locator_params(axis="x", nbins=max(3, int(1.3 * size[0])))  # more would overlap
     for axes in grid.flat[count - across : count]:
         axes.xaxis.set_tick_params(labelbottom=True)
     return figure, list(grid.flat[:count])
@@ -185,8 +199,25 @@ def legend(figure: Figure, handles: Sequence[Any], names: Iterable[str]) -> None
     figure grows by its height."""
     texts = [wrap(name, 80) for name in names]
     columns = max(1, min(len(texts), int(12 * figure.get_figwidth()) // (max(map(len, texts)) + 7)))
-    figure.legend(handles, texts, loc="outside lower center", ncols=columns, fontsize=9)
+    figure.legend(handles, texts, loc="outside lower center", ncols=columns, fontsize=9, handlelength=3)
     figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(texts) // columns))
+
+
+def name_lines(figure: Figure, axes: Axes | None, lines: Sequence[Any], names: Sequence[str]) -> None:
+    """Name lines, where they are several: at their ends in `axes`, each in its colour and none over another,
+    if they are few and their names short; else in a legend."""
+    if len(names) > 1 and (axes is None or len(names) > 4 or max(map(len, names)) > 30):
+        legend(figure, lines, names)
+    elif len(names) > 1 and axes:
+        place, gap = np.inf, 0.07 * np.ptp(axes.get_ylim())
+        look: Any = {"va": "center", "fontsize": 9, "textcoords": "offset points", "annotation_clip": False}
+        look["bbox"] = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0}
+        ends = {
+            name: (line.get_xydata()[-1], line.get_color()) for line, name in zip(lines, names, strict=True)
+        }
+        for name, ((x, y), look["color"]) in sorted(ends.items(), key=lambda end: -end[1][0][1]):
+            place = min(place - gap, y)
+            axes.annotate(name, (x, place), (6, 0), **look)
 
 
 def nothing() -> Figure:
