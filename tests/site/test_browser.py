@@ -204,3 +204,12 @@ def test_no_accessibility_violations(page: Page, address: str, scheme: str, size
     page.get_by_role("searchbox").fill("photos")
     expect(page.locator("dialog.search li").first).to_be_visible()
     assert violations(page) == [], "search"
+
+
+@pytest.mark.quarto
+@pytest.mark.parametrize("size", [{"width": 1280, "height": 900}, PHONE], ids=["desktop", "phone"])
+def test_no_accessibility_violations_by_quarto(page: Page, quarto_site: Path, size: dict[str, int]) -> None:
+    page.set_viewport_size(size)
+    for name in PAGES:
+        page.goto((quarto_site / name).as_uri())
+        assert violations(page) == [], name

@@ -81,15 +81,15 @@ def test_explained_by_class():
         assert low <= quality.explained_by_class(table, "x") <= high
 
 
-def test_spread_of_draws_is_the_sampling_error():
+@pytest.mark.parametrize("count", [2000, 110])
+def test_spread_of_draws_is_the_sampling_error_however_few_there_are_to_draw_from(count):
     random = np.random.default_rng(0)
-    count = 2000
     table = pd.DataFrame(
         {"path": [f"{at:04}" for at in range(count)], "label": "a", "x": random.normal(5, 2, count)}
     )
     spread = quality.spread_of_draws(table, ["x"], per_class=100, seed=0).set_index("statistic")
     assert spread.loc["mean", "value"] == pytest.approx(table["x"].mean(), abs=0.05)
-    assert spread.loc["deviation", "value"] == pytest.approx(2, abs=0.1)
+    assert spread.loc["deviation", "value"] == pytest.approx(table["x"].std(), abs=0.1)
     assert spread.loc["mean", "error"] == pytest.approx(2 / 100**0.5, rel=0.25)
 
 

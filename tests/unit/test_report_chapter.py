@@ -162,6 +162,8 @@ def test_a_run_that_is_not_informative_draws_no_conclusion(tmp_path, monkeypatch
     before, verdict, after = _introduced(monkeypatch, chapter, drawn, weights)
     assert before == after and "ResNet18, frozen, is right for" in before
     assert verdict == chapters.NO_VERDICT
+    later = [chapter.conclude("Glass is best.", instead=told).data for told in ("", "So much is known.", "")]
+    assert later == ["No verdict here either.", "So much is known.", "No verdict here either."]
 
 
 def test_an_informative_run_speaks_for_itself_once_it_knows(tmp_path, monkeypatch):

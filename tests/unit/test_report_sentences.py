@@ -153,7 +153,7 @@ def test_caveats_name_the_sample_random_weights_and_notes(sample):
     real = Dataset("trashnet", sample.root, sample.classes, card, sample.photos)
     assert sentences.caveats(real) == ""
     part = real._replace(photos=sample.photos[:50])
-    assert sentences.caveats(part).startswith("Only 50 of 72 photos of this collection are at hand")
+    assert sentences.caveats(part).startswith("Only 50 of 72 photos of this collection are looked at")
     assert "A note on ResNet18: random weights" in sentences.caveats(real, Network)
     assert "A note on ResNet18: weaker than the official weights" in sentences.caveats(real, Noted)
 

@@ -11,7 +11,6 @@ from PIL import Image
 
 from wastebook.cache import cached_table
 from wastebook.data import pictures
-from wastebook.data.datasets import draw_per_class
 from wastebook.photos.decode import PhotoError, decode_photos, open_header, parallel_map, read_photo
 
 SMALLEST = 32  # pixels on the shorter side below which hardly anything can be told
@@ -128,7 +127,8 @@ def spread_of_draws(
     """What another would find who draws `per_class` photos of each class: `what, statistic` (the `mean` or
     `deviation` of a column over such a draw), `value` (its average over many draws) and its standard `error`.
     """
-    drawn = (draw_per_class(measures, per_class, seed + draw)[list(columns)] for draw in range(draws))
+    classes = measures.groupby("label")[list(columns)]  # drawn with replacement, as if there were more of them
+    drawn = (classes.sample(per_class, replace=True, random_state=seed + draw) for draw in range(draws))
     found = pd.DataFrame([draw.agg(["mean", "std"]).stack() for draw in drawn])
     table = found.agg(["mean", "std"]).round(9).T.set_axis(["value", "error"], axis="columns")
     table = table.rename_axis(["statistic", "what"]).rename({"std": "deviation"}).reset_index()

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Chapter:
         self.models, self._results = stage / "models" / name, stage / "results" / name
         self._results.mkdir(parents=True, exist_ok=True)
         self._values: dict[str, Any] = {}
-        self.informative = True
+        self.informative, self._neutral = True, chain([NO_VERDICT], repeat("No verdict here either."))
 
     def introduce(self, data: Collection | Iterable[Collection], *backbones: Any) -> None:
         """Show the chapter in short, and what to know before its numbers are believed (see `caveats`).
@@ -57,7 +58,7 @@ class Chapter:
     def conclude(self, *sentences: str, instead: str = "") -> HTML:
         """Sentences that judge, rank or compare with others, as `text` takes them; where the run is not
         informative (see `introduce`) the one `instead`, or a neutral line, in their place."""
-        return text(*sentences if self.informative else [instead or NO_VERDICT])
+        return text(*sentences if self.informative else [instead or next(self._neutral)])
 
     def _tell_in_short(self, title: str, sentences: Iterable[str], update: bool = False) -> None:
         told = "\n".join(f"- {sentence}" for sentence in sentences)
@@ -207,11 +208,11 @@ def note(text: str, kind: str = "warning") -> None:
 
 
 def callout(text: str, kind: str, title: str = "") -> str:
-    """The text as the HTML of a callout of Quarto's, by default titled by its kind; in JupyterLab in a colour
-    of its own."""
+    """The text as the HTML of a callout of Quarto's, by its kind and with a title; in JupyterLab in a colour of
+    its own."""
     return (
         f'<div class="callout callout-style-simple callout-{kind}" style="padding-left: 1em; '
-        f'border-left: 4px solid var(--jp-warn-color1)"><b>{title or kind.capitalize()}</b>{as_html(text)}'
+        f'border-left: 4px solid var(--jp-warn-color1)"><b>{title or "Before you read on"}</b>{as_html(text)}'
         "</div>"
     )
 

@@ -231,10 +231,10 @@ def caveats(data: Any, *backbones: Any) -> str:
             "The library drew these photos itself: this page shows that the chapter works, not how good a "
             "model is on real waste."
         )
-    here, whole = len(getattr(data, "files", data.photos)), data.card["photos"]
+    here, whole = len(data.photos), data.card["photos"]
     if here < whole:
         texts.append(
-            f"Only {format_count(here)} of {format_count(whole)} photos of this collection are at hand here. "
+            f"Only {format_count(here)} of {format_count(whole)} photos of this collection are looked at here. "
             "Counts are of those, and copies of the others go unseen."
         )
     random = "random weights: it has never learned to see, and nothing here says what it could do"
