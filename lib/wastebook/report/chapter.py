@@ -208,8 +208,8 @@ def note(text: str, kind: str = "warning") -> None:
 
 
 def callout(text: str, kind: str, title: str = "") -> str:
-    """The text as the HTML of a callout of Quarto's, by its kind and with a title; in JupyterLab in a colour of
-    its own."""
+    """The text as the HTML of a callout of Quarto's, by its kind and with a title; in JupyterLab in a colour
+    of its own."""
     return (
         f'<div class="callout callout-style-simple callout-{kind}" style="padding-left: 1em; '
         f'border-left: 4px solid var(--jp-warn-color1)"><b>{title or "Before you read on"}</b>{as_html(text)}'

@@ -234,7 +234,7 @@ def caveats(data: Any, *backbones: Any) -> str:
     here, whole = len(data.photos), data.card["photos"]
     if here < whole:
         texts.append(
-            f"Only {format_count(here)} of {format_count(whole)} photos of this collection are looked at here. "
+            f"Only {format_count(here)} of {format_count(whole)} photos of this collection are looked at. "
             "Counts are of those, and copies of the others go unseen."
         )
     random = "random weights: it has never learned to see, and nothing here says what it could do"
