@@ -127,9 +127,7 @@ def spread_of_draws(
     """What another would find who draws `per_class` photos of each class: `what, statistic` (the `mean` or
     `deviation` of a column over such a draw), `value` (its average over many draws) and its standard `error`.
     """
-    classes = measures.groupby("label")[
-        list(columns)
-    ]  # drawn with replacement, as if there were more of them
+    classes = measures.groupby("label")[list(columns)]  # drawn from with replacement, as from many
     drawn = (classes.sample(per_class, replace=True, random_state=seed + draw) for draw in range(draws))
     found = pd.DataFrame([draw.agg(["mean", "std"]).stack() for draw in drawn])
     table = found.agg(["mean", "std"]).round(9).T.set_axis(["value", "error"], axis="columns")
