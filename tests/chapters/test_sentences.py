@@ -209,7 +209,7 @@ def test_chapter_5_tells_which_network_is_better(interval, told):
 
 @pytest.mark.parametrize(("half", "told"), [(9, "None of 2 models would"), (4, "1 of 2"), (1, "2 of 2")])
 def test_chapter_5_tells_what_validations_threshold_bought(half, told):
-    bill = pd.DataFrame({"cost there": [3, 5], "at one half": [half, half]})
+    bill = pd.DataFrame({"cost at it": [3, 5], "at one half": [half, half]})
     names = {"positive": "recyclable", "spoiling_cost": 4.0, "paid": "A 3 and B 5"}
     assert told in say("05-xception", "xception-827bfc45", bill=bill, **names)[0]
 
@@ -327,7 +327,7 @@ def test_chapter_9_tells_which_changes_cost(rows, fall, told, alike):
     names = {"costs": pd.DataFrame(rows).assign(changed=["dark", "far"]), "learnings": []}
     fall = pd.Series(fall | {"difference": np.mean([*fall.values()])})
     text = say("09-elsewhere", "elsewhere-changes-told", fall=fall, **names)[0]
-    assert told in text and ("As much as the fall elsewhere" in text) == alike
+    assert told in text and ("as much as the fall elsewhere" in text) == alike
 
 
 @pytest.mark.parametrize(
