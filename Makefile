@@ -20,8 +20,9 @@ SAVED := metadata.language_info.codemirror_mode metadata.language_info.file_exte
 report: .venv/ready
 	$(BIN)/wastebook build --profile quick --run sample
 
+# Files in their own order: whole chapters, which take longest, come first.
 test: .venv/ready-for-tests check
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready-for-tests
 	$(BIN)/ruff check .
