@@ -76,7 +76,7 @@ def test_photos_that_show_the_same_are_known_by_their_group(folder, tmp_path):
 
 @pytest.mark.parametrize("why", ["rights", "gone"])
 def test_photos_that_are_not_to_be_shown_are_not_and_the_page_says_why(folder, tmp_path, why, monkeypatch):
-    (folder / CARD).write_text(
+    (folder / CARD[0]).write_text(
         "title: Mine\nrights: They are of people.\n" if why == "rights" else "title: Mine\n"
     )
     data = load_photos(folder)
