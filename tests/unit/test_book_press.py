@@ -23,6 +23,7 @@ from wastebook.book.deck import render_slides
 from wastebook.book.plan import Book
 from wastebook.book.render import render
 from wastebook.errors import WastebookError
+from wastebook.files import write_text
 
 PRINT = """
 import json, signal, sys
@@ -234,6 +235,7 @@ def test_a_site_of_which_nothing_has_changed_is_not_made_again(weather):
     assert weather.print("rain.days=4")[1]["page"] == str(page) and page.stat().st_mtime_ns == made
     for change in (
         lambda: (weather.root / "index.qmd").write_text("# Weather {.unnumbered}\n"),
+        lambda: write_text(weather.root / "data" / "kept" / "rain" / "days.csv", "4"),
         lambda: (weather.run / ".build" / "site.txt").unlink(),
     ):
         change()

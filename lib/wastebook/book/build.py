@@ -106,9 +106,9 @@ def _make_pages(book: Book, run: Path, renderer: str, ended: set[str], errors: l
 def _made_of(book: Book, run: Path, renderer: str) -> str:
     """A hash of what a site is made of where no chapter has run again: what the run says of itself, the
     book's files, the library, the chapters as they were executed, and the renderer."""
-    places = [place for each in ("[!.]*", "[!.]*/[!.]*") for place in book.root.glob(each)]
-    places = [place for place in places if run not in place.parents] + [*(run / "chapters").glob("*")]
-    places += [*book.library.rglob("*.*")] if book.library else []
+    tops = [top for top in book.root.glob("[!.]*") if not run.is_relative_to(top)]  # without other runs
+    tops += [run / "chapters", *filter(None, [book.library])]
+    places = {place for top in tops for place in (top, *top.rglob("*"))}
     files = sorted(place for place in places if place.is_file() and "__pycache__" not in place.parts)
     told = {**read_record(run), "written": ""}
     facts = [told, find_renderer(renderer), *((str(file), file_hash(file)) for file in files)]
