@@ -433,6 +433,18 @@ def test_by_wastebook(chapter, run):
             )
 
 
+def execute(arguments, folder):
+    """A command of Jupyter's or papermill's, as a reader gives it in the chapters' folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=paths.CHAPTERS,
+        env=os.environ | {"WASTEBOOK_RUN": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.mark.parametrize(
     "chapter",
     # One that needs another: what runs chapters in a build is papermill as well.
@@ -443,11 +455,13 @@ def test_by_papermill(chapter, run, tmp_path):
     arguments = ["papermill", f"{chapter}.ipynb", str(tmp_path / "executed.ipynb")]
     for name, value in small(chapter).items():
         arguments += ["--parameters_yaml", f"{name}: {value}"]
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=paths.CHAPTERS,
-        env=os.environ | {"WASTEBOOK_RUN": str(run(needed))},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    execute(arguments, run(needed))
+
+
+@pytest.mark.parametrize(
+    "chapter",
+    # In a chapter that learns, papermill's own command runs the same defaults as well.
+    [CHAPTERS[0], *(pytest.param(name, marks=pytest.mark.campaign) for name in CHAPTERS[1:])],
+)
+def test_by_jupyter(chapter, run):
+    execute(["jupyter", "execute", f"{chapter}.ipynb"], run(chapter))
