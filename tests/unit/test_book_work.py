@@ -27,7 +27,9 @@ from pathlib import Path
 from wastebook import cli, edition
 from wastebook.book.plan import Book
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal; a background job ignores it
+# As in a terminal: what runs in the background, or under nohup, ignores them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 edition.BOOK = Book(Path(sys.argv.pop(1)), computes=("numpy",))
 cli.main()
 """
