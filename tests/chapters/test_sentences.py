@@ -295,6 +295,23 @@ def test_chapter_8_tells_of_how_many_pictures_without_waste_it_is_sure(sure, tol
 
 
 @pytest.mark.parametrize(
+    ("truths", "told"),
+    [([], []), (["glass", "paper", ""], ["✓ Glass; it is glass", "✗ Glass; it is paper", "Glass"])],
+)
+def test_chapter_8_tells_what_photos_are_where_that_is_known(truths, told):
+    model = SimpleNamespace(
+        look=lambda path: (path, "pixels"),
+        row=lambda answer: {"label": "glass", "sure": True},
+        describe=lambda answer, top: "Glass",
+    )
+    notebook = nbformat.read(paths.CHAPTERS / "08-new-photos.ipynb", as_version=4)
+    (source,) = [cell.source for cell in notebook.cells if cell.source.startswith("def ask_about")]
+    exec(source, names := {"materials": model, "pd": pd})
+    looked, rows = names["ask_about"](truths, truths)
+    assert list(rows["heading"]) == told and len(looked) == len(truths)
+
+
+@pytest.mark.parametrize(
     ("sure", "told"),
     [([0.1, 0.1], "under: none."), ([0.1, 0.9], "under: noise."), ([0.9, 0.9], "under: blur and noise.")],
 )
