@@ -94,10 +94,10 @@ def test_the_verdict_on_the_architecture_is_the_tests(change, values, verdict, m
 @pytest.mark.parametrize(
     ("network", "search", "title"),
     [
-        (0.01, 0.6, "The network matters; the tuning does not"),
-        (0.01, 0.01, "The tuning matters; the network does too"),
-        (0.6, 0.01, "The tuning matters; the network does not"),
-        (0.6, 0.6, "Neither network nor tuning matters"),
+        (0.01, 0.6, "The network matters; search and augmentation do not"),
+        (0.01, 0.01, "Search or augmentation matters; the network does too"),
+        (0.6, 0.01, "Search or augmentation matters; the network does not"),
+        (0.6, 0.6, "Nothing tried matters"),
     ],
 )
 def test_the_title_says_what_is_clear(change, network, search, title):

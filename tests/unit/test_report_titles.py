@@ -24,10 +24,10 @@ def test_what_helps_and_what_harms_are_counted(judged, title):
 @pytest.mark.parametrize(
     ("network", "tuning", "title"),
     [
-        (True, (False, False), "The network matters; the tuning does not"),
-        (True, (False, True), "The tuning matters; the network does too"),
-        (False, (True,), "The tuning matters; the network does not"),
-        (False, (), "Neither network nor tuning matters"),
+        (True, (False, False), "The network matters; search and augmentation do not"),
+        (True, (False, True), "Search or augmentation matters; the network does too"),
+        (False, (True,), "Search or augmentation matters; the network does not"),
+        (False, (), "Nothing tried matters"),
     ],
 )
 def test_what_matters_is_what_is_clear(network, tuning, title):

@@ -64,8 +64,9 @@ def results() -> pd.DataFrame:
     """The figure of results: a row for each network as the recipe trains it, and for each `change` that was
     tried on it: accuracy on photos of unseen objects (`value, low, high`) and what was `published` for it."""
     chapters = ("02-baseline", "03-augmentation", "04-efficientnet")
-    rows = pd.concat(map(findings.read_kept, chapters)).query("scheme == 'grouped' and split == 'test'")
-    rows = rows[rows["metric"] == "accuracy"].drop_duplicates("model")
+    kept = [*map(findings.read_kept, chapters), findings.read_kept("finetuning", name="accuracy")]
+    rows = pd.concat(kept).query("scheme == 'grouped' and split == 'test' and metric == 'accuracy'")
+    rows = rows.drop_duplicates("model")
     base, larger = rows["image_size"].unique()[:2]
     transform = findings.read_values(findings.MATERIALS, "03-augmentation")["best_transform"]
     changes = {
@@ -74,6 +75,7 @@ def results() -> pd.DataFrame:
         (base, transform, "recipe"): plain_name(transform),
         (larger, "none", "recipe"): f"photos of {larger.replace('x', ' × ')}",
         (larger, "none", "exact"): "exact last layer",
+        (larger, "none", "finetuned"): "fine-tuned",
     }
     networks = [findings.OLD, findings.NEW]
     rows["change"] = rows.set_index(["image_size", "transform", "head"]).index.map(changes)
@@ -109,14 +111,11 @@ def _reference() -> dict[str, Any]:
     low, high = np.floor(rows["low"].min() / TICK) * TICK, np.ceil(rows["high"].max() / TICK) * TICK
     cards = [(name, findings.findings()[name]) for name in findings.CARDS]
     tested = f"{format_count(best['n'])} test photos, {best['seeds']} splits"
-    shown: dict[str, Any] = {
-        "lead": findings.lead(),
-        "verdict": findings.verdict(),
-        "cards": cards,
-        "tested": tested,
-    }
-    shown |= {"rows": rows.to_dict("records"), "ticks": np.arange(low, high + TICK / 2, TICK)}
-    return shown | {"low": low, "high": high}
+    apart = rows.loc[(rows["n"] != best["n"]) & (rows["seeds"] == best["seeds"]), ["change", "n"]]
+    tested += "".join(f"; {row.change} apart, on {format_count(row.n)}" for row in apart.itertuples())
+    told: dict[str, Any] = {"lead": findings.lead(), "verdict": findings.verdict(), "tested": tested}
+    drawn = {"rows": rows.to_dict("records"), "ticks": np.arange(low, high + TICK / 2, TICK)}
+    return told | drawn | {"cards": cards, "low": low, "high": high}
 
 
 def _templates() -> jinja2.Environment:

@@ -14,11 +14,11 @@ TITLES = {  # by chapter
 }
 
 
-def weigh(network: bool, *tuning: bool) -> str:
-    """What makes a clear difference, in a line: changing the network, any tuning of it, both or neither."""
-    if any(tuning):
-        return f"The tuning matters; the network does {'too' if network else 'not'}"
-    return "The network matters; the tuning does not" if network else "Neither network nor tuning matters"
+def weigh(network: bool, *recipe: bool) -> str:
+    """What makes a clear difference, in a line: the network, its `recipe` (search, augmentation), or both."""
+    if any(recipe):
+        return f"Search or augmentation matters; the network does {'too' if network else 'not'}"
+    return "The network matters; search and augmentation do not" if network else "Nothing tried matters"
 
 
 def count_clear(judged: pd.Series) -> str:
