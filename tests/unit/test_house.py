@@ -27,10 +27,10 @@ BUDGETS = {
     "evaluation": (869, 680),
     "report": (2567, 1250),
     "answers": (652, 560),
-    "book": (2066, 1350),
+    "book": (2068, 1350),
     CLI: (299, 270),
 }
-TOTAL = (11692, 8000)
+TOTAL = (11694, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.
