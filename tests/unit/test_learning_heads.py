@@ -95,6 +95,15 @@ def test_balancing_finds_more_of_the_rare_class(balance):
     assert recall(balance=balance) > recall()
 
 
+def test_fewer_photos_than_a_batch_are_one():
+    views, plain, photos = made_up()
+    few = photos.groupby(["split", "label"]).head(4).index
+    given = views[:, few], plain[few], photos.loc[few].reset_index(drop=True), CLASSES, MODEL
+    assert train_head(*given, epochs=2).history.equals(
+        train_head(*given, epochs=2, batch_size=4 * len(CLASSES)).history
+    )
+
+
 def test_bad_arguments():
     views, plain, photos = made_up()
     with pytest.raises(WastebookError, match="batch_size=500 does not suit 180"):

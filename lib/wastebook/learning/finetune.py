@@ -127,7 +127,7 @@ class _Learner:
         photos: pd.DataFrame,
         root: Path,
     ):
-        check_trainable(photos, head.classes, settings.batch_size)
+        check_trainable(photos, head.classes, min(settings.batch_size, (photos["split"] == "train").sum()))
         check_transform(settings.transform)
         if settings.epochs < 1 or settings.blocks < 1:
             told = f"epochs={settings.epochs}, blocks={settings.blocks}"
