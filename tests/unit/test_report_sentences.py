@@ -10,8 +10,8 @@ from wastebook.learning.predictions import Model
 from wastebook.report import sentences
 
 
-def difference(value: float, low: float, high: float) -> pd.Series:
-    return pd.Series({"difference": value, "low": low, "high": high})
+def difference(value: float, low: float, high: float, **more: float) -> pd.Series:
+    return pd.Series({"difference": value, "low": low, "high": high} | more)
 
 
 def test_the_one_row():
@@ -100,8 +100,10 @@ def test_differences_are_told_by_their_interval():
     assert sentences.describe_difference(difference(0.03, -0.01, 0.05), "none").startswith(
         "not clearly different from none"
     )
-    corrected = difference(0.03, 0.01, 0.05).to_dict() | {"p_holm": 0.3}
-    assert sentences.describe_difference(pd.Series(corrected), "none").startswith("not clearly different")
+    told = sentences.describe_difference(difference(0.03, 0.01, 0.05, p_holm=0.054), "none")
+    assert told.startswith("not clearly different") and told.endswith("; corrected p 0.054)")
+    told = sentences.describe_difference(difference(0.03, -0.01, 0.05, p_holm=0.3), "none")
+    assert told.startswith("not clearly different") and "corrected" not in told
     assert sentences.describe_difference(difference(0, 0, 0), "none") == "exactly as good as none"
 
 

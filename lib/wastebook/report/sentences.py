@@ -137,7 +137,8 @@ def describe_extremes(values: pd.Series, form: Callable[[float], str] = format_p
 
 
 def describe_difference(row: pd.Series, other: str) -> str:
-    """What a difference says, as `judge_difference` reads it, and the difference itself.
+    """What a difference says, as `judge_difference` reads it, and the difference itself; where the interval
+    leaves out zero and the correction does not, the corrected p that says so.
 
     Parameters
     ----------
@@ -152,11 +153,13 @@ def describe_difference(row: pd.Series, other: str) -> str:
     --------
     >>> row = pd.Series({"difference": 0.031, "low": 0.01, "high": 0.052, "p_holm": 0.2})
     >>> describe_difference(row, "the recipe")
-    'not clearly different from the recipe (+3.1 points [+1.0,\u202f+5.2])'
+    'not clearly different from the recipe (+3.1 points [+1.0,\u202f+5.2]; corrected p 0.200)'
     """
     if row["difference"] == 0:
         return f"exactly as good as {other}"
-    return f"{JUDGED[judge_difference(row)]} {other} ({format_points(row)})"
+    judged, by_interval = judge_difference(row), judge_difference(row.drop("p_holm", errors="ignore"))
+    why = f"; corrected p {row['p_holm']:.3f}" if judged == "undecided" != by_interval else ""
+    return f"{JUDGED[judged]} {other} ({format_points(row)}{why})"
 
 
 def plain_name(name: str) -> str:
