@@ -334,6 +334,17 @@ def test_the_works_that_the_book_starts_from_are_cited_where_they_are_named(note
     assert name not in told or f"@{key}" in told
 
 
+@each_chapter
+def test_a_plain_number_says_whether_text_is_there(notebook):
+    """`"s" * (count > 1)` fails where the count is NumPy's: `bool(...)`, `len(...)` or what compares that."""
+    for node in ast.walk(tree_of(notebook)):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+            text, by = node.left, node.right
+            if isinstance(text, ast.JoinedStr) or isinstance(getattr(text, "value", None), str):
+                by = by.left if isinstance(by, ast.Compare) else by
+                assert isinstance(by, ast.Call) and by.func.id in {"bool", "len"}, ast.unparse(node)
+
+
 def prose_of(notebook):
     """What a reader reads that is not made from results: Markdown, captions, the fixed parts of f-strings."""
     for cell in notebook.cells:
