@@ -245,6 +245,19 @@ def test_chapter_6_tells_which_odd_photos_are_harder(others, told):
 
 
 @pytest.mark.parametrize(
+    ("findings", "told"),
+    [
+        (["looked at", "looked at"], "looked at by eye: 2. Of these: none."),
+        (["looked at", "thrown away"], "looked at by eye: 1. Of these: thrown away 1 (glass)."),
+    ],
+)
+def test_chapter_6_tells_what_was_seen_by_eye(findings, told):
+    odd = pd.DataFrame({"finding": findings, "label": "glass"})
+    effects = pd.DataFrame(columns=["finding", "value", "others", "low", "high"])
+    assert told in say("06-trust", "06-trust-odd-said", effects=effects, odd=odd)[0]
+
+
+@pytest.mark.parametrize(
     ("architecture", "search", "direct", "told"),
     [
         (HIGH, ZERO, HIGH, "The answer: the architecture."),
