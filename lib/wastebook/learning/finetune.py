@@ -24,7 +24,7 @@ from torch.nn import functional
 from wastebook.cache import cache_folder
 from wastebook.data.datasets import fingerprint
 from wastebook.errors import WastebookError
-from wastebook.learning import backbones
+from wastebook.learning import backbones, predictions
 from wastebook.learning.features import BATCH_SIZE, Backbone, extract_features, short_hash
 from wastebook.learning.heads import Head
 from wastebook.learning.predictions import Model, Scores, check_trainable, class_numbers, history_table
@@ -88,7 +88,8 @@ def finetune_heads(
     if (scheme, seed) not in deals:
         known = ", ".join(dict.fromkeys(name for name, _ in deals))
         raise WastebookError(f"There is no {scheme!r} split of these photos to fine-tune: name {known}.")
-    photos, settings = deals[scheme, seed], Settings(**options)
+    photos = deals[scheme, seed]
+    settings = Settings(**predictions.usual_batch(photos) | options)
     learner = _Learner(backbone, started.heads[scheme, seed], settings, seed, photos, root)
     network, head = _finetune(learner, model)
     tuned = backbone._replace(network=network, sha256=backbones.network_hash(network))
@@ -127,7 +128,7 @@ class _Learner:
         photos: pd.DataFrame,
         root: Path,
     ):
-        check_trainable(photos, head.classes, min(settings.batch_size, (photos["split"] == "train").sum()))
+        check_trainable(photos, head.classes, settings.batch_size)
         check_transform(settings.transform)
         if settings.epochs < 1 or settings.blocks < 1:
             told = f"epochs={settings.epochs}, blocks={settings.blocks}"

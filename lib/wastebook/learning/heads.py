@@ -65,8 +65,8 @@ def train_head(
     `features` is (views, N, D) for the N rows of `photos`, of which those in `train` are learned from, each
     epoch from the next view; `plain` (N, D) are the features of the photos as they are, for validation.
     WastebookError for options that do not suit the photos, and where the training diverges."""
-    whole = {"batch_size": min(Recipe().batch_size, (photos["split"] == "train").sum())}  # unless asked for
-    recipe, started, random = Recipe(**whole | options), time.perf_counter(), np.random.default_rng(seed)
+    recipe, started = Recipe(**predictions.usual_batch(photos) | options), time.perf_counter()
+    random = np.random.default_rng(seed)
     check_trainable(photos, classes, recipe.batch_size)
     if recipe.balance not in BALANCES or recipe.epochs < 1:
         told = f"epochs={recipe.epochs}, balance={recipe.balance!r}"

@@ -97,6 +97,11 @@ def class_numbers(labels: pd.Series, classes: list[str]) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
+def usual_batch(photos: pd.DataFrame) -> dict[str, int]:
+    """The `batch_size` where nobody asks for another: 32 photos, or all of train where these are fewer."""
+    return {"batch_size": min(32, int((photos["split"] == "train").sum()))}
+
+
 def check_trainable(photos: pd.DataFrame, classes: list[str], batch_size: int) -> None:
     """WastebookError where a class has no photo in train or validation, or a batch is larger than train."""
     for split in ("train", "validation"):
