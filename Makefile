@@ -15,7 +15,7 @@ INSTALL = $(UV) $(1) 2>/dev/null || $(PIP) --no-compile $(1)
 
 # Its package downloads Quarto itself while it installs: tried once, for a minute and a half at most.
 BRING_QUARTO := import subprocess, sys; \
-    sys.exit(subprocess.run('$(UV) quarto-cli==1.9.38'.split(), timeout=90).returncode)
+    sys.exit(subprocess.run('$(PIP) --retries 0 quarto-cli==1.9.38'.split(), timeout=90).returncode)
 
 # What JupyterLab, VS Code, nbconvert and papermill add when they save a notebook, and the pre-commit hook takes out.
 SAVED := metadata.language_info.codemirror_mode metadata.language_info.file_extension metadata.language_info.mimetype metadata.language_info.nbconvert_exporter metadata.language_info.pygments_lexer metadata.language_info.version metadata.papermill metadata.vscode cell.metadata.papermill cell.metadata.vscode cell.metadata.jupyter
