@@ -58,9 +58,7 @@ def test_pages_load_whole_ask_no_other_host_and_fit_a_phone(page: Page, served: 
         page.goto(f"{served}/{name}", wait_until="networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
         for image in page.locator("main img").all():
-            frame = image.locator(
-                "xpath=ancestor::a[contains(@class, 'lightbox')]"
-            )  # in which a figure scrolls
+            frame = image.locator("xpath=ancestor::a[contains(@class, 'lightbox')]")  # a figure scrolls there
             box = (frame if frame.count() else image).bounding_box()
             assert box is None or box["x"] + box["width"] <= PHONE["width"], name
     assert found == []

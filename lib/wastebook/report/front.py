@@ -111,8 +111,8 @@ def _reference() -> dict[str, Any]:
     low, high = np.floor(rows["low"].min() / TICK) * TICK, np.ceil(rows["high"].max() / TICK) * TICK
     cards = [(name, findings.findings()[name]) for name in findings.CARDS]
     tested = f"{format_count(best['n'])} test photos, {best['seeds']} splits"
-    apart = rows.loc[(rows["n"] != best["n"]) & (rows["seeds"] == best["seeds"]), ["change", "n"]]
-    tested += "".join(f"; {row.change} apart, on {format_count(row.n)}" for row in apart.itertuples())
+    apart = rows[rows["n"] != best["n"]].itertuples()
+    tested += "".join(f"; {row.change} apart, on {format_count(row.n)}" for row in apart)
     told: dict[str, Any] = {"lead": findings.lead(), "verdict": findings.verdict(), "tested": tested}
     drawn = {"rows": rows.to_dict("records"), "ticks": np.arange(low, high + TICK / 2, TICK)}
     return told | drawn | {"cards": cards, "low": low, "high": high}
