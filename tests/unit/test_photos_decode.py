@@ -94,6 +94,14 @@ def test_sixteen_bits_keep_their_upper_byte(tmp_path):
     assert (photo == (values >> 8)[:, :, None]).all()
 
 
+@pytest.mark.fault("damaged photos", "TIFFs of 32 bits a value", "refused: their range is not known")
+@pytest.mark.parametrize("kind", ["float32", "int32"])
+def test_thirty_two_bits_have_no_known_range(tmp_path, kind):
+    Image.fromarray(np.full((8, 8), 200, kind)).save(tmp_path / "a.tif")
+    with pytest.raises(PhotoError, match="32 bits a value have no known range: save it with 8 or 16"):
+        read_photo(tmp_path / "a.tif")
+
+
 def test_transparent_is_white(tmp_path):
     picture = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
     picture.putpixel((0, 0), (10, 20, 30, 255))

@@ -204,9 +204,9 @@ def _upright(photo: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
-    if picture.mode.startswith("I"):  # 16 bits a pixel: Pillow's own conversion would clip at 255
+    if picture.mode in ("F", "I"):
+        raise ValueError("32 bits a value have no known range: save it with 8 or 16")
+    if picture.mode.startswith("I;16"):  # 16 bits a pixel: Pillow's own conversion would clip at 255
         values = np.asarray(picture)
         picture = Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8))
     if picture.has_transparency_data:

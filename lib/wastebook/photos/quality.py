@@ -16,7 +16,7 @@ from wastebook.photos.decode import PhotoError, decode_photos, open_header, para
 SMALLEST = 32  # pixels on the shorter side below which hardly anything can be told
 BLANKEST = 5.0  # contrast (standard deviation of RGB values) below which nearly nothing can be seen
 PROBLEMS = ("unreadable", "empty", "truncated", "huge", "wrongly named", "metadata", "tiny", "near-blank")
-VERSION = 2  # raised when something else is looked for, so that kept findings are found anew
+VERSION = 3  # raised when something else is looked for, so that kept findings are found anew
 SIDES = ["x", "y", "width", "height"]  # of a box, in pixels
 MEASURES = [
     *("aspect_ratio", *(f"bb_{side}" for side in SIDES), "bb_area", "bb_coverage"),
