@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +32,7 @@ to_json = partial(json.dumps, indent=2)  # in ASCII and without colours, whateve
 Setting = partial(typer.Option, help="Set a parameter (of every chapter, where * is named). Repeats.")
 Renderer = Annotated[str, typer.Option(help="auto, quarto or pandoc (the embedded one).")]
 Run = Annotated[str, typer.Argument(help="The run, a name under runs/ or a folder.")]
+Rows = Sequence[Mapping[Any, Any]]
 ModelRun = Annotated[str | None, typer.Option(help="The run (default: the newest that kept a model).")]
 
 
@@ -69,14 +70,18 @@ def _say(error: str) -> None:
     console.print(f"Error: {told}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_tables(*tables: Sequence[Mapping[Any, Any]]) -> None:
-    """Tables of rows on stdout, their columns the rows' keys."""
+def _tell(outcome: Any, as_json: bool, *tables: Rows, lines: Iterable[str] = ()) -> None:
+    """An outcome on stdout: as JSON, or for people as tables, their columns the rows' keys, and lines."""
+    if as_json:
+        tables, lines = (), [to_json(outcome)]
     for rows in filter(None, tables):
         table = Table(*(Column(name.replace("_", " "), overflow="fold") for name in rows[0]), box=None)
         for row in rows:
             cells = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values())
             table.add_row(*map(escape, map(as_line, cells)))
         Console(width=None if sys.stdout.isatty() else 160).print(table)
+    for line in lines:
+        print(line)
 
 
 @commands.command(epilog="Example: wastebook build --run mine --set '*.dataset=/path/to/photos'")
@@ -101,10 +106,7 @@ def build(
     outcome = build_book(BOOK, paths.run_folder(name), *asked)
     for error in outcome["errors"]:
         _say(error)
-    if as_json:
-        print(to_json(outcome))
-    elif outcome["page"]:
-        print(outcome["page"])
+    _tell(outcome, as_json, lines=[outcome["page"]] if outcome["page"] else [])
     raise typer.Exit(1 if outcome["errors"] else 0)
 
 
@@ -176,16 +178,22 @@ def compare(
 
     compared = runs if len(runs) > 1 else [*runs, "reference"]
     outcome = compare_runs({name: find_results(name) for name in compared})
-    if as_json:
-        print(to_json(outcome))
-    else:
-        _print_tables(outcome["unlike"], outcome["differ"])
-        count = f"{len(outcome['differ']):,} of {outcome['shared']:,}"
-        print(f"{count} shared scores differ beyond their intervals; the largest difference:")
-        _print_tables([outcome["largest"]])
+    count = f"{len(outcome['differ']):,} of {outcome['shared']:,} shared scores differ beyond their intervals"
+    _tell(outcome, as_json, outcome["unlike"], outcome["differ"], lines=[f"{count}; the largest difference:"])
+    if not as_json:
+        _tell(None, False, [outcome["largest"]])
         notes = [f"Not in {run}: {', '.join(models)}" for run, models in outcome["lacking"].items() if models]
         console.print(*notes, sep="\n", highlight=False, markup=False)
     raise typer.Exit(1 if outcome["differ"] else 0)
+
+
+@commands.command("runs")
+def list_runs(as_json: Json = False) -> None:
+    """The runs there are, the newest first: of which photos, and what of each is whole."""
+    from wastebook.report.reference import describe_runs
+
+    rows = describe_runs()
+    _tell(rows, as_json, rows)
 
 
 @commands.command(epilog="Example: wastebook reference full")
@@ -218,7 +226,7 @@ def data_list(as_json: Json = False) -> None:
     from wastebook.data.datasets import describe_datasets
 
     rows = describe_datasets().to_dict("records")
-    print(to_json(rows)) if as_json else _print_tables(rows)
+    _tell(rows, as_json, rows)
 
 
 @data.command("fetch", epilog="Example: wastebook data fetch trashnet")
@@ -240,11 +248,8 @@ def data_check(
 
     with console.status("Reading and comparing the photos"):
         found = examine(load_photos(name))
-    if as_json:
-        print(to_json(found))
-    else:
-        _print_tables(found["problems"], found["duplicates"], found["classes"])
-        print(*map(as_line, found["told"] + found["remarks"]), sep="\n")
+    tables = (found["problems"], found["duplicates"], found["classes"])
+    _tell(found, as_json, *tables, lines=map(as_line, found["told"] + found["remarks"]))
     raise typer.Exit(1 if found["remarks"] else 0)
 
 
@@ -266,8 +271,7 @@ def cache_list() -> None:
     """What is kept of each kind, and where."""
     from wastebook.cache import cache_folder, describe_cache
 
-    _print_tables(describe_cache())
-    print(f"In {cache_folder()}")
+    _tell(None, False, describe_cache(), lines=[f"In {cache_folder()}"])
 
 
 @cache.command("clear", epilog="Example: wastebook cache clear features decoded --keep 5")
@@ -287,11 +291,8 @@ def doctor(as_json: Json = False) -> None:
     from wastebook.edition import examine_machine
 
     ready, table = examine_machine()
-    if as_json:
-        print(to_json({"ready": ready, "found": table}))
-    else:
-        _print_tables(table)
-        print("The book can be built." if ready else "The book cannot be built: see what is missing.")
+    verdict = "The book can be built." if ready else "The book cannot be built: see what is missing."
+    _tell({"ready": ready, "found": table}, as_json, table, lines=[verdict])
     raise typer.Exit(int(not ready))
 
 

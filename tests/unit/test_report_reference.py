@@ -9,7 +9,7 @@ import yaml
 from wastebook import paths
 from wastebook.data.cards import load_cards
 from wastebook.errors import WastebookError
-from wastebook.files import write_text
+from wastebook.files import write_text, write_yaml
 from wastebook.learning.predictions import MODEL, Model
 from wastebook.report import reference
 from wastebook.report.chapter import Chapter
@@ -58,6 +58,23 @@ def run(tmp_path):
 def empty_reference(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "REFERENCE", tmp_path / "reference")
     return tmp_path / "reference"
+
+
+def test_runs_are_listed_the_newest_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    assert reference.describe_runs() == []
+    for name, written in (("old", "2026-01-02T03:04:05+00:00"), ("new", "2026-02-03T04:05:06+00:00")):
+        write_yaml(tmp_path / name / "run.yml", {"written": written, "data": {"sample": {}}})
+    (tmp_path / "by-hand" / "results").mkdir(parents=True)
+    for file in ("new/chapters/01-a.ipynb", "new/chapters/02-b.ipynb", "new/site/index.html"):
+        write_text(tmp_path / file, "")
+    assert pd.DataFrame(reference.describe_runs()).to_dict("list") == {
+        "run": ["new", "old", "by-hand"],
+        "written": ["2026-02-03T04:05", "2026-01-02T03:04", ""],
+        "data": ["sample", "sample", ""],
+        "chapters": [2, 0, 0],
+        "page": [str(tmp_path / "new" / "site" / "index.html"), "", ""],
+    }
 
 
 def test_a_run_does_not_differ_from_itself(run):

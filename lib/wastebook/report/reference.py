@@ -36,6 +36,18 @@ def find_results(name: str) -> Path:
     return paths.REFERENCE if name == "reference" else paths.find_run(name, "results")
 
 
+def describe_runs() -> list[dict[str, Any]]:
+    """Every run under `runs/`, the newest first: its name, when it was `written`, the data sets that it is
+    of, how many `chapters` are whole, and the `page` to open, if there is one."""
+    rows = []
+    for run in sorted(paths.RUNS.glob("[!.]*/")):
+        record, page = paths.read_record(run), run / "site" / "index.html"
+        row = {"run": run.name, "written": str(record.get("written", ""))[:16]}
+        row |= {"data": ", ".join(record["data"]), "chapters": len([*run.glob("chapters/*.ipynb")])}
+        rows.append(row | {"page": str(page) if page.exists() else ""})
+    return sorted(rows, key=lambda row: row["written"], reverse=True)
+
+
 def scores_of(place: Path) -> pd.DataFrame:
     """Every score of a run's folder, or of the reference's, each once; WastebookError where there is none."""
     parts = [pd.read_parquet(file) for file in sorted(place.glob("results/*/scores.parquet"))]
