@@ -42,7 +42,7 @@ def describe_runs() -> list[dict[str, Any]]:
     rows = []
     for run in sorted(paths.RUNS.glob("[!.]*/")):
         record, page = paths.read_record(run), run / "site" / "index.html"
-        row = {"run": run.name, "written": str(record.get("written", ""))[:16]}
+        row: dict[str, Any] = {"run": run.name, "written": str(record.get("written", ""))[:16]}
         row |= {"data": ", ".join(record["data"]), "chapters": len([*run.glob("chapters/*.ipynb")])}
         rows.append(row | {"page": str(page) if page.exists() else ""})
     return sorted(rows, key=lambda row: row["written"], reverse=True)
