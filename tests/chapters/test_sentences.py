@@ -396,3 +396,29 @@ def test_chapter_10_tells_which_forecast_held(came, told):
 def test_chapter_10_counts_the_sets_that_hold_others_photos(held, told):
     family = pd.DataFrame({"trashnet": [held > 0, held > 1], "trashnet_again": 0}).astype(int)
     assert told in say("10-leaks", "leaks-learned", family=family, learnings=["a leak"])[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (
+            [HIGH, HIGH],
+            "Of 2 sets 2 score higher (a +4.0 [+2.0,\u202f+6.0]; b +4.0 [+2.0,\u202f+6.0]) and none scores",
+        ),
+        ([HIGH, LOW], "Of 2 sets 1 scores higher (a +4.0 [+2.0,\u202f+6.0]) and 1 scores lower (b −4.0"),
+        ([ZERO, ZERO], "Of 2 sets none scores higher and none scores lower beyond luck with objects"),
+        ([], "Of 0 sets none scores higher and none scores lower beyond luck with objects"),
+    ],
+)
+def test_chapter_10_tells_what_the_family_is_worth(rows, told):
+    rows = [
+        {"set": f"{at}/set", "difference": np.mean([*row.values()]), **row}
+        for at, row in zip("ab", rows, strict=False)
+    ]
+    judged = pd.DataFrame([*rows, {"set": "TrashNet", "difference": 0.04, **HIGH}])
+    judged["points"] = judged.apply(wb.format_points, axis=1, unit="")
+    notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
+    (source,) = [cell.source for cell in notebook.cells if cell.id == "leaks-claims-counted"]
+    exec(source, names := {"wb": wb, "flattered": judged, "helped": judged[-1:], "learnings": []})
+    text, after = say("10-leaks", "leaks-claims-told", **names)
+    assert told in text and after["learnings"][0] in text and "Of 0 sets none scores higher" in text

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from wastebook import paths
 from wastebook.evaluation import audit
 from wastebook.learning.predictions import MODEL, Model, predictions_table
 from wastebook.photos.collection import Collection
@@ -162,6 +163,28 @@ def test_learning_from_ever_more_photos(learned):
     curve = audit.learning_curve(learn, deals, [0.5, 1.0])
     assert curve["photos"].to_list() == [30, 60] and curve["value"].is_monotonic_increasing
     assert curve["value"].iloc[1] == 0.75 and (curve["low"] <= curve["value"]).all()
+
+
+def test_the_scores_of_the_family_agree():
+    """With the list of sets and classes, with one another, and with what each difference is between."""
+    family, classes, scores = (
+        pd.read_csv(paths.CARDS / "audit" / f"family{name}.csv") for name in ("", "-classes", "-scores")
+    )
+    assert set(classes["set"]) <= set(family["set"]) and set(scores["set"]) == {*classes["set"], "TrashNet"}
+    assert (classes.groupby("set")["material"].nunique() == 4).all()
+    assert (scores["low"] <= scores["value"]).all() and (scores["value"] <= scores["high"]).all()
+    known = scores["against"].isna()
+    unshared = scores["learned"].isin(["without TrashNet's test", "without TrashNet"])
+    assert (scores.loc[known & unshared, "shared"] == 0).all()
+    asked = scores[known & (scores["asked"] == "TrashNet's test")].set_index(["set", "learned"])
+    assert asked.index.is_unique
+    for row in scores[~known].itertuples():
+        between = asked.loc[row.set, "value"]
+        assert row.value == pytest.approx(between[row.learned] - between[row.against], abs=1e-5)
+    fewer, without = (
+        asked.xs(way, level="learned") for way in ("fewer at random", "without TrashNet's test")
+    )
+    assert (fewer["photos"] == without["photos"]).all() and (fewer["shared"] > 0).all()
 
 
 SHARES = (0.0, 0.5, 1.0)
