@@ -4,6 +4,7 @@ degrees."""
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import cohen_kappa_score
 
 from wastebook import paths
 from wastebook.evaluation import audit
@@ -92,6 +93,27 @@ def test_judgements_are_of_photos_of_the_collection():
     across = pairs["path_a"].str.split("/").str[0] != pairs["path_b"].str.split("/").str[0]
     assert (across == (pairs["drawn"] == "all across")).all()
     assert photos["path"].str.startswith("TEST/").all() and photos["path"].is_unique
+
+
+def test_how_far_two_readers_agree_comes_from_what_they_judged():
+    kept = pd.read_csv(paths.CARDS / "audit" / "agreement.csv").set_index(["file", "judged"])
+    again = []
+    for file in (paths.CARDS / "audit").glob("waste-classification-*.csv"):
+        table = pd.read_csv(file)
+        again += [(file.name, column.removesuffix("_again")) for column in table if column.endswith("_again")]
+    assert sorted(kept.index) == sorted(again) and again
+    for (file, judged), row in kept.iterrows():
+        table = pd.read_csv(paths.CARDS / "audit" / file)
+        first, second = table[judged], table[f"{judged}_again"]
+        assert set(first) | set(second) == {0, 1}
+        assert (row["photos"], row["agree"]) == (len(table), (first == second).sum())
+        assert row["kappa"] == pytest.approx(cohen_kappa_score(first, second), abs=0.0005)
+        drawn = np.random.default_rng(0).integers(len(table), size=(2000, len(table)))
+        one, other = first.to_numpy()[drawn], second.to_numpy()[drawn]
+        agree, yes, yes_too = (one == other).mean(1), one.mean(1), other.mean(1)
+        chance = yes * yes_too + (1 - yes) * (1 - yes_too)
+        low, high = np.percentile((agree - chance) / (1 - chance), [2.5, 97.5])
+        assert (row["low"], row["high"]) == pytest.approx((low, high), abs=0.0005)
 
 
 def test_what_odd_photos_are_worth():
