@@ -401,15 +401,31 @@ def test_chapter_10_counts_the_sets_that_hold_others_photos(held, told):
 
 
 @pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("a", "so much: a +4.0 points [+2.0,\u202f+6.0]."),
+        ("ab", "so much: a +4.0 points [+2.0,\u202f+6.0] to b +5.0 points [+2.0,\u202f+6.0]."),
+        ("abc", "so much: a +4.0 points [+2.0,\u202f+6.0] to c +6.0 points [+2.0,\u202f+6.0]."),
+    ],
+)
+def test_chapter_10_tells_the_least_and_the_most_that_a_leak_is_worth(lines, told):
+    slopes = pd.DataFrame([{"line": line, "difference": 0.4, "low": 0.2, "high": 0.6} for line in lines])
+    slopes["difference"] += np.arange(len(lines)) / 10
+    text, after = say("10-leaks", "leaks-leaks-told", slopes=slopes, learnings=[])
+    assert told in after["learnings"][0] and all(f"{line} +" in text for line in lines)
+
+
+@pytest.mark.parametrize(
     ("rows", "told"),
     [
         (
             [HIGH, HIGH],
-            "Of 2 sets 2 score higher (a +4.0 [+2.0,\u202f+6.0]; b +4.0 [+2.0,\u202f+6.0]) and none scores",
+            "Of 2 models, one per set, 2 score higher and none scores lower beyond luck with objects",
         ),
-        ([HIGH, LOW], "Of 2 sets 1 scores higher (a +4.0 [+2.0,\u202f+6.0]) and 1 scores lower (b −4.0"),
-        ([ZERO, ZERO], "Of 2 sets none scores higher and none scores lower beyond luck with objects"),
-        ([], "Of 0 sets none scores higher and none scores lower beyond luck with objects"),
+        ([HIGH, LOW], "one per set, 1 scores higher and 1 scores lower"),
+        ([HIGH, LOW], "in their place: −4.0 [−6.0,\u202f−2.0] to +4.0 [+2.0,\u202f+6.0] points."),
+        ([ZERO], "Of 1 model, one per set, none scores higher and none scores lower"),
+        ([], "Of 0 models, one per set, none scores higher and none scores lower beyond luck with objects"),
     ],
 )
 def test_chapter_10_tells_what_the_family_is_worth(rows, told):
@@ -423,4 +439,8 @@ def test_chapter_10_tells_what_the_family_is_worth(rows, told):
     (source,) = [cell.source for cell in notebook.cells if cell.id == "leaks-claims-counted"]
     exec(source, names := {"wb": wb, "flattered": judged, "helped": judged[-1:], "learnings": []})
     text, after = say("10-leaks", "leaks-claims-told", **names)
-    assert told in text and after["learnings"][0] in text and "Of 0 sets none scores higher" in text
+    assert (
+        told in text
+        and after["learnings"][0] in text
+        and "Of 0 models, one per set, none scores higher" in text
+    )
