@@ -152,7 +152,11 @@ def accuracy_of(run: Path) -> str:
 
 def test_an_informative_run_speaks_for_itself(tmp_path: Path, sample: Dataset) -> None:
     run = write_results(tmp_path / "run", sample, informative=True)
+    added = {"11-my-chapter": {"headline": ["It is so.", "And so."]}, "12-quiet": {"weights": "imagenet"}}
+    for chapter, values in added.items():
+        (run / "results" / f"{chapter}.json").write_text(json.dumps(values), encoding="utf-8")
     told = texts(slides.render_slides(BOOK, run, "pandoc"))
+    assert "My chapter It is so. And so." in told and not any("quiet" in text.lower() for text in told)
     title = (
         f"{format_percent(DOUBLES / 72)} of the photos of Drawn sample show something that another shows too"
     )
