@@ -42,6 +42,7 @@ SHARES = {"accuracy", "recognised", "others", "share", "sure", "single", "asked"
 SHARES |= {"holds the truth", "sets that hold the truth", "as it is", "without copies"}
 VALUES = {"promised", "test", "met the twins", "never met them", "difference", "published", "this run"}
 RAW = r"\b[a-z]\w*_\w+\b|\bresnet18\b|\bxception\b|\bsample-\w+|\bon sample\b|(?<![\w)])-\d"  # for programs
+RAW += r"|(?<![\d,.])[1-9]\d{3,} (?:photos|features|numbers|answers|pairs)\b"  # without thousands apart
 SMALL = {"photos_per_class": 12, "epochs": 1, "trials": 2, "seeds": [0]}  # those of them that a chapter has
 
 # What may hold a digit in prose without being measured.
