@@ -99,7 +99,7 @@ def _explore() -> Finding:
         ),
         f"{known} of {tested}",
         "official test photos of TrashNet, at least, show an object that training shows too; "
-        f"having met all of a test is worth {100 * leak['difference']:+.1f} points, {_range(leak)}",
+        f"to have met all is worth {100 * leak['difference']:+.1f} points, {_range(leak)}".replace("-", "−"),
         "sec-exploration",
     )
 
