@@ -418,6 +418,20 @@ def test_chapter_10_tells_the_least_and_the_most_that_a_leak_is_worth(lines, tol
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
+        ([HIGH, HIGH, ZERO], "than the frozen one on 2 of 3 sets, and less on none."),
+        ([HIGH, LOW], "than the frozen one on 1 of 2 sets, and less on 1."),
+        ([ZERO], "than the frozen one on none of 1 set, and less on none."),
+    ],
+)
+def test_chapter_10_tells_whether_a_network_that_learned_whole_remembers_more(rows, told):
+    deep = pd.DataFrame([{"difference": np.mean([*row.values()]), **row} for row in [HIGH, *rows]])
+    text, _ = say("10-leaks", "leaks-finetuned-told", deep=deep, differs=deep.index > 0)
+    assert told in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
         (
             [HIGH, HIGH],
             "Of 2 models, one per set, 2 score higher and none scores lower beyond luck with objects",

@@ -139,6 +139,15 @@ def test_fine_tuning_is_told_as_it_came_out(change, difference, said, points):
     assert re.search(r"is right for 25\s%", found.sentences[-1])
 
 
+@pytest.mark.parametrize("chosen", ["fine-tuned alone", "both, mirrored too"])
+def test_validation_chooses_how_the_fine_tuned_network_answers(change, chosen):
+    better = f"model == '{chosen}' and split == 'validation' and scheme == 'official'"
+    change("trashnet", "finetuning", "averages", better, value=0.99)
+    assert f"validation chooses: fine-tuned alone (grouped) and {chosen} (official)." in " ".join(
+        told.tell_finetuning()
+    )
+
+
 def test_validation_chooses_the_model_that_is_named(change):
     change(
         "trashnet",

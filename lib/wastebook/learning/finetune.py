@@ -86,7 +86,7 @@ def finetune_heads(
     >>> study, tuned = finetune_heads(model, root, backbone, solved, deals, "official", 0)  # doctest: +SKIP
     """
     if (scheme, seed) not in deals:
-        known = ", ".join(dict.fromkeys(name for name, _ in deals))
+        known = ", ".join(dict.fromkeys(str(name) for name, _ in deals))
         raise WastebookError(f"There is no {scheme!r} split of these photos to fine-tune: name {known}.")
     photos = deals[scheme, seed]
     settings = Settings(**predictions.usual_batch(photos) | options)

@@ -84,9 +84,8 @@ def best_model() -> pd.Series:
 
 def _explore() -> Finding:
     kept = read_values(MATERIALS, "01-exploration")
-    photos, double, tested, known = (
-        kept[name] for name in ("photos", "photos_with_a_double", "test_photos", "test_photos_known")
-    )
+    photos, double = kept["photos"], kept["photos_with_a_double"]
+    tested, known = kept["test_photos"], kept["test_photos_known"]
     share, known_share = format_percent(double / photos), format_percent(known / tested)
     balance = describe_balance(pd.Series(kept["photos_of_class"]))
     leak = select_row(read_kept("10-leaks", name="slopes"), set=MATERIALS, network=NEW)
@@ -155,14 +154,17 @@ def _efficientnet() -> Finding:
     )
 
 
-def tell_finetuning() -> tuple[str, str]:
+def tell_finetuning() -> tuple[str, ...]:
     """What fine-tuning the newer network came to on a GPU, under each split and on photos from elsewhere."""
-    scores, away = (read_kept("finetuning", name=name) for name in ("accuracy", "elsewhere"))
+    scores, away, ways = (read_kept("finetuning", name=of) for of in ("accuracy", "elsewhere", "averages"))
     rows = [_tested(scores, scheme, head="finetuned") for scheme in ("grouped", "official")]
+    chosen = [f"{choose_on_validation(ways, row['scheme'], 'accuracy')} ({row['scheme']})" for row in rows]
     shares = [f"{format_share(row)} under the {row['scheme']} split ({row['seeds']} seeds)" for row in rows]
     elsewhere = _tested(away, head="finetuned")
     return (
         f"Fine-tuned on a GPU, {name_network(NEW)} is right for {join_names(shares)}.",
+        f"Of {ways['model'].nunique()} ways to answer, averages with the frozen network and over mirrored "
+        f"photos among them, validation chooses: {join_names(chosen)}.",
         f"On unseen objects that is {describe_difference(_tuning(), 'frozen')}; of {elsewhere['n']} photos "
         f"from elsewhere it is right for {format_share(elsewhere)}.",
     )
@@ -212,8 +214,7 @@ def _trust() -> Finding:
 
 
 def _comparison() -> Finding:
-    best = best_model()
-    cautious = select_row(read_kept("07-comparison", name="selective"), share=CAUTIOUS)
+    best, cautious = best_model(), select_row(read_kept("07-comparison", name="selective"), share=CAUTIOUS)
     answers = pd.concat([read_kept("07-comparison", each, "answers") for each in (MATERIALS, BINARY)])
     clear = answers.apply(judge_difference, axis=1).ne("undecided").sum()
     left, right = format_percent(1 - CAUTIOUS), format_percent(cautious["accuracy"], 1)
@@ -262,8 +263,7 @@ TELLERS: dict[str, Callable[[], Finding]] = {
     "06-trust": _trust,
     "07-comparison": _comparison,
     "08-new-photos": _new_photos,
-    "09-elsewhere": partial(_told_by, "09-elsewhere"),
-    "10-leaks": partial(_told_by, "10-leaks"),
+    **{chapter: partial(_told_by, chapter) for chapter in ("09-elsewhere", "10-leaks")},
 }
 
 
