@@ -141,7 +141,7 @@ def test_fine_tuning_is_told_as_it_came_out(change, difference, said, points):
 
 @pytest.mark.parametrize("chosen", ["fine-tuned alone", "both, mirrored too"])
 def test_validation_chooses_how_the_fine_tuned_network_answers(change, chosen):
-    better = f"model == '{chosen}' and split == 'validation' and scheme == 'official'"
+    better = f"answers == '{chosen}' and split == 'validation' and scheme == 'official'"
     change("trashnet", "finetuning", "averages", better, value=0.99)
     assert f"validation chooses: fine-tuned alone (grouped) and {chosen} (official)." in " ".join(
         told.tell_finetuning()

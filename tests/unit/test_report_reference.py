@@ -77,6 +77,15 @@ def test_runs_are_listed_the_newest_first(tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.parametrize("damage", ["{", "- 1", "data: 3", "data: {sample: {}}\n\0", "3"])
+def test_a_damaged_run_is_listed_beside_the_others(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(paths, "RUNS", tmp_path)
+    write_yaml(tmp_path / "whole" / "run.yml", {"written": "2026-01-02", "data": {"sample": {}}})
+    write_text(tmp_path / "broken" / "run.yml", damage)
+    told = {row["run"]: row["data"] for row in reference.describe_runs()}
+    assert told == {"whole": "sample", "broken": "(its run.yml is damaged)"}
+
+
 def test_a_run_does_not_differ_from_itself(run):
     outcome = reference.compare_runs({"one": run, "again": run})
     assert outcome["differ"] == outcome["unlike"] == []

@@ -78,8 +78,7 @@ def lead() -> tuple[str, ...]:
 def best_model() -> pd.Series:
     """The accuracy on photos of unseen objects of the model that validation chose on TrashNet."""
     scores = pd.concat([read_kept("02-baseline"), read_kept("04-efficientnet")], ignore_index=True)
-    rows = scores[scores["model"] == choose_on_validation(scores, "grouped")]
-    return rows.query("scheme == 'grouped' and split == 'test' and metric == 'accuracy'").iloc[0]
+    return _tested(scores, model=choose_on_validation(scores, "grouped"))
 
 
 def _explore() -> Finding:
@@ -158,12 +157,13 @@ def tell_finetuning() -> tuple[str, ...]:
     """What fine-tuning the newer network came to on a GPU, under each split and on photos from elsewhere."""
     scores, away, ways = (read_kept("finetuning", name=of) for of in ("accuracy", "elsewhere", "averages"))
     rows = [_tested(scores, scheme, head="finetuned") for scheme in ("grouped", "official")]
-    chosen = [f"{choose_on_validation(ways, row['scheme'], 'accuracy')} ({row['scheme']})" for row in rows]
+    best = ways.loc[ways.query("split == 'validation'").groupby("scheme")["value"].idxmax()]
+    chosen = (best["answers"] + " (" + best["scheme"] + ")").tolist()
     shares = [f"{format_share(row)} under the {row['scheme']} split ({row['seeds']} seeds)" for row in rows]
     elsewhere = _tested(away, head="finetuned")
     return (
         f"Fine-tuned on a GPU, {name_network(NEW)} is right for {join_names(shares)}.",
-        f"Of {ways['model'].nunique()} ways to answer, averages with the frozen network and over mirrored "
+        f"Of {ways['answers'].nunique()} ways to answer, averages with the frozen network and over mirrored "
         f"photos among them, validation chooses: {join_names(chosen)}.",
         f"On unseen objects that is {describe_difference(_tuning(), 'frozen')}; of {elsewhere['n']} photos "
         f"from elsewhere it is right for {format_share(elsewhere)}.",

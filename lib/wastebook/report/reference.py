@@ -4,6 +4,7 @@ run on the real photos, without pictures."""
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,12 @@ def describe_runs() -> list[dict[str, Any]]:
     of, how many `chapters` are whole, and the `page` to open, if there is one."""
     rows = []
     for run in sorted(paths.RUNS.glob("[!.]*/")):
-        record, page = paths.read_record(run), run / "site" / "index.html"
-        row: dict[str, Any] = {"run": run.name, "written": str(record.get("written", ""))[:16]}
-        row |= {"data": ", ".join(record["data"]), "chapters": len([*run.glob("chapters/*.ipynb")])}
-        rows.append(row | {"page": str(page) if page.exists() else ""})
+        row = {"run": run.name, "written": "", "data": "(its run.yml is damaged)"}
+        with suppress(WastebookError, AttributeError, TypeError):  # the others are listed all the same
+            record = paths.read_record(run)
+            row |= {"data": ", ".join(record["data"]), "written": str(record.get("written", ""))[:16]}
+        page = str(run / "site" / "index.html") if (run / "site" / "index.html").exists() else ""
+        rows.append(row | {"chapters": len([*run.glob("chapters/*.ipynb")]), "page": page})
     return sorted(rows, key=lambda row: row["written"], reverse=True)
 
 
@@ -99,7 +102,6 @@ def compare_runs(places: Mapping[str, Path]) -> dict[str, Any]:
     values = values.astype(object).where(values.notna(), None).loc[differs.index].reset_index()
     facts = {name: pd.json_normalize(paths.read_record(place)).iloc[0] for name, place in places.items()}
     alike = pd.DataFrame(facts).filter(regex=MADE_OF, axis=0).dropna().astype(str)
-    unlike = alike[alike.nunique(axis=1) > 1].rename_axis("what").reset_index()
     models = {name: {*(table["dataset"] + "/" + table["model"])} for name, table in tables.items()}
     return {
         "runs": {name: str(place) for name, place in places.items()},
@@ -107,7 +109,7 @@ def compare_runs(places: Mapping[str, Path]) -> dict[str, Any]:
         "differ": values[differs.to_numpy()].to_dict("records"),
         "largest": values.iloc[0].to_dict(),
         "lacking": {name: sorted(set().union(*models.values()) - own) for name, own in models.items()},
-        "unlike": unlike.to_dict("records"),
+        "unlike": alike[alike.nunique(axis=1) > 1].rename_axis("what").reset_index().to_dict("records"),
     }
 
 
@@ -115,8 +117,7 @@ def write_reference(run: Path) -> list[Path]:
     """Keep the small tables and single values of a run as `data/reference/<data set>/<chapter>/`, in the
     place of what was there, each with a `run.yml`: versions, commit, hardware, data, parameters, seconds.
     Gives the folders. WastebookError where the run cannot be a reference (see `_real_data`)."""
-    record = paths.read_record(run)
-    data, written = _real_data(run, record), []
+    data, written = _real_data(run, paths.read_record(run)), []
     for results in sorted(path for path in (run / "results").iterdir() if path.is_dir()):
         values = results.with_suffix(".json")
         main = json.loads(values.read_text(encoding="utf-8")).get("dataset", "") if values.exists() else ""
@@ -130,8 +131,7 @@ def write_reference(run: Path) -> list[Path]:
                 table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
             if dataset == main:
                 shutil.copyfile(values, folder / "values.json")
-            facts["data"] = {dataset: data[dataset]}
-            write_yaml(folder / "run.yml", facts)
+            write_yaml(folder / "run.yml", facts | {"data": {dataset: data[dataset]}})
             written.append(folder)
     return written
 
