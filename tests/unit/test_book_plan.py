@@ -169,7 +169,8 @@ def test_needs_that_are_not_there_or_go_round(book):
 
 def test_each_ingredient_is_seen_alone(book, monkeypatch):
     def made_from(book=book, values=None, data="data"):
-        return project.ingredients(book, "01-exploration", values or {"a": 1}, data)
+        chapter = "01-exploration"
+        return project.ingredients(book, {chapter: values or {"a": 1}}, {chapter: data})[chapter]
 
     first = made_from()
     (book.library / "apart" / "module.py").write_text("# for nothing")

@@ -176,14 +176,11 @@ def declared_packages(book: Book) -> set[str]:
 def _run_snakemake(book: Book, run: Path, records: dict[str, Record], data: dict[str, str], jobs: int) -> str:
     """Have Snakemake run the chapters, and leave nothing running, however it ends: empty where it went well,
     otherwise the command that says what was wrong."""
-    chapters = {
-        name: {
-            "needs": [each for each in plan.read_by(book, name) if each in records],
-            "ingredients": plan.ingredients(book, name, record["parameters"], data.get(name, "")),
-            "record": record,
-        }
-        for name, record in records.items()
-    }
+    made_from = plan.ingredients(book, {name: each["parameters"] for name, each in records.items()}, data)
+    chapters = {}
+    for name, record in records.items():
+        needs = [each for each in plan.read_by(book, name) if each in records]
+        chapters[name] = {"needs": needs, "ingredients": made_from[name], "record": record}
     cores = joblib.cpu_count()
     jobs = min(jobs, len(chapters), cores)
     graph = {"chapters": chapters, "run": str(run), "folder": str(book.chapters), "python": sys.executable}

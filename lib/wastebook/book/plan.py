@@ -268,26 +268,26 @@ def _order(sources: Mapping[str, NotebookNode], wanted: set[str]) -> list[str]:
     return [chapter for chapter in order if chapter in kept]
 
 
-def ingredients(book: Book, chapter: str, values: Values, data: str) -> dict[str, str]:
-    """What a chapter is made from, each as a SHA-256: where one of them changes, or a chapter that it needs
-    is run again, Snakemake runs it again. Its prose is none of it (see `render.renew_prose`)."""
-    cells = read_chapter(book, chapter).cells
-    library = book.library or book.root / "none"
-    ours = {file.relative_to(library): file for file in sorted(library.rglob("*.*")) if file.is_file()}
-    apart = {*book.apart, "__pycache__"}
-    table = {
-        "notebook": [
-            (cell.cell_type, cell.source * (cell.cell_type == "code"), cell.metadata.get("tags", []))
-            for cell in cells
-        ],
-        "parameters": values,
-        "library": [(str(name), file_hash(ours[name])) for name in ours if not apart & {*name.parts}],
-        "data": data,  # what `book.prepare` made ready for it
+def ingredients(book: Book, parameters: Parameters, data: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """What each chapter is made from, as SHA-256, with the `data` made ready for it: where one of these
+    changes, or a chapter that it needs is run again, so is it. Its prose is none (see `renew_prose`)."""
+    library, apart = book.library or book.root / "none", {*book.apart, "__pycache__"}
+    files = [file.relative_to(library) for file in sorted(library.rglob("*.*")) if file.is_file()]
+    made_from: dict[str, Any] = {
+        "library": [(str(file), file_hash(library / file)) for file in files if not apart & {*file.parts}],
         "versions": [platform.python_version(), versions(book.computes)],
-        "more": book.ingredients(chapter, values),
     }
-    plain = {name: json.dumps(content, sort_keys=True).encode() for name, content in table.items()}
-    return {name: hashlib.sha256(content).hexdigest() for name, content in plain.items()}
+    made = {}
+    for chapter, values in parameters.items():
+        made_from |= {"parameters": values, "data": data.get(chapter, "")}
+        made_from["more"] = book.ingredients(chapter, values)
+        made_from["notebook"] = [
+            (cell.cell_type, cell.source * (cell.cell_type == "code"), cell.metadata.get("tags", []))
+            for cell in read_chapter(book, chapter).cells
+        ]
+        plain = {name: json.dumps(content, sort_keys=True).encode() for name, content in made_from.items()}
+        made[chapter] = {name: hashlib.sha256(content).hexdigest() for name, content in plain.items()}
+    return made
 
 
 def versions(names: Iterable[str]) -> dict[str, str]:
