@@ -342,16 +342,21 @@ def test_chapter_8_tells_under_what_the_model_fools_itself(sure, told):
         (
             [LOW, LOW],
             LOW,
-            "Of 2 changes to photos of home 2 cost accuracy beyond luck, in points: dark",
+            "Of 2 changes to photos of home, asked of one seed, 2 cost accuracy beyond luck, in points: dark",
             True,
         ),
         (
             [LOW, ZERO],
             LOW,
-            "Of 2 changes to photos of home 1 costs accuracy beyond luck, in points: dark (",
+            "changes to photos of home, asked of one seed, 1 costs accuracy beyond luck, in points: dark",
             True,
         ),
-        ([HIGH, ZERO], ZERO, "Of 2 changes to photos of home 0 cost accuracy beyond luck.", False),
+        (
+            [HIGH, ZERO],
+            ZERO,
+            "Of 2 changes to photos of home, asked of one seed, 0 cost accuracy beyond luck.",
+            False,
+        ),
     ],
 )
 def test_chapter_9_tells_which_changes_cost(rows, fall, told, alike):
@@ -367,11 +372,19 @@ def test_chapter_9_tells_which_changes_cost(rows, fall, told, alike):
     [
         ([HIGH, HIGH], "Of 2 mends 2 help beyond luck, in points: cut"),
         ([HIGH, LOW], "Of 2 mends 1 helps beyond luck, in points: cut (+4.0"),
-        ([LOW, ZERO], "Of 2 mends 0 help beyond luck."),
+        (
+            [LOW, ZERO],
+            "Of 2 mends 0 help beyond luck; the largest gain, by grey, is exactly as good as none.",
+        ),
+        (
+            [HIGH | {"p_holm": 0.06}, ZERO | {"p_holm": 1.0}],
+            "0 help beyond luck; the largest gain, by cut, is not clearly different from none (+4.0 points "
+            "[+2.0,\u202f+6.0]; corrected p 0.060).",
+        ),
     ],
 )
 def test_chapter_9_tells_what_mends(rows, told):
-    rows = [{"difference": np.mean([*each.values()]), **each} for each in rows]
+    rows = [{"difference": (each["low"] + each["high"]) / 2, **each} for each in rows]
     gains = pd.DataFrame(rows).assign(mend=["cut", "grey"])
     assert told in say("09-elsewhere", "elsewhere-mended-told", gains=gains, learnings=[])[0]
 
@@ -427,6 +440,33 @@ def test_chapter_10_tells_whether_a_network_that_learned_whole_remembers_more(ro
     deep = pd.DataFrame([{"difference": np.mean([*row.values()]), **row} for row in [HIGH, *rows]])
     text, _ = say("10-leaks", "leaks-finetuned-told", deep=deep, differs=deep.index > 0)
     assert told in text
+
+
+def test_each_model_is_foretold_by_what_it_says_itself():
+    kept = {name: wb.findings.read_kept("09-elsewhere", name=name) for name in ("foretold", "trust", "mends")}
+    sure = kept["trust"].query("scheme == 'grouped' and place == 'elsewhere'").set_index("of")["sure"]
+    told = kept["foretold"].query("method == 'confidence'").set_index("model")["foretold"]
+    assert told.to_dict() == pytest.approx(sure.to_dict(), abs=1e-5) and told.nunique() == len(told) > 1
+    corrected = wb.comparison.correct_holm(kept["mends"]["p"])
+    assert kept["mends"]["p_holm"].tolist() == pytest.approx(corrected.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("chosen", ["a", "b"])
+def test_chapter_9_foretells_each_model_from_its_own_answers(chosen):
+    models = [wb.Model(name, "64x64") for name in "ab"]
+    rows = [(model.id, seed, path) for model in models for seed in (0, 1) for path in "xyz"]
+    table = pd.DataFrame(rows, columns=["model", "seed", "path"]).assign(scheme="grouped", group=pd.NA)
+    table["p_g"] = table["model"].map({models[0].id: 0.9, models[1].id: 0.6})
+    table = table.assign(p_m=1 - table["p_g"], label="g", predicted="g")
+    came = pd.DataFrame({"value": 0.5, "low": 0.4, "high": 0.6}, index=[model.id for model in models])
+    names = {"tested": table, "answers": table, "scheme": "grouped", "studies": models}
+    names |= {"accuracy": pd.concat({"elsewhere": came}), "chosen": chosen, "wb": wb, "pd": pd}
+    names |= {"far": pd.DataFrame(), "model": models["ab".index(chosen)]}
+    notebook = nbformat.read(paths.CHAPTERS / "09-elsewhere.ipynb", as_version=4)
+    (source,) = [cell.source for cell in notebook.cells if cell.id == "elsewhere-foretell"]
+    exec(source, names)
+    sure = names["foretold"].query("method == 'confidence'")["foretold"].tolist()
+    assert sure == pytest.approx([0.9, 0.6])
 
 
 @pytest.mark.parametrize(
