@@ -3,6 +3,7 @@ with none they say that. A cell is taken from its notebook by its id, and run wi
 these tables in place of its own."""
 
 import html
+import re
 from types import SimpleNamespace
 
 import nbformat
@@ -440,6 +441,13 @@ def test_chapter_10_tells_whether_a_network_that_learned_whole_remembers_more(ro
     deep = pd.DataFrame([{"difference": np.mean([*row.values()]), **row} for row in [HIGH, *rows]])
     text, _ = say("10-leaks", "leaks-finetuned-told", deep=deep, differs=deep.index > 0)
     assert told in text
+
+
+def test_chapter_10_tells_what_share_of_mistakes_a_leak_undoes():
+    cards = {name: {"title": f"The {name}"} for name in ("trashnet", "waste-classification", "sample")}
+    text, _ = say("10-leaks", "leaks-undone-told", cards=cards)
+    assert re.search(r"The trashnet 35\s% \[3,\s58\] and 39\s% \[0,\s75\], The waste-classification 72", text)
+    assert "A larger share fine-tuned, beyond luck: The waste-classification." in text
 
 
 def test_each_model_is_foretold_by_what_it_says_itself():
