@@ -136,7 +136,19 @@ def test_fine_tuning_is_told_as_it_came_out(change, difference, said, points):
     found = told.findings()["04-efficientnet"]
     assert f"{said}{points}" in found.sentences[-1]
     assert f"from fine-tuning {points}, " in found.words
+    assert "corrected p" not in found.words.partition("fine-tuning")[2]
     assert re.search(r"is right for 25\s%", found.sentences[-1])
+
+
+def test_an_interval_that_the_correction_doubts_says_so_on_the_card(change):
+    ends = {"difference": 0.04, "low": 0.005, "high": 0.07, "p_holm": 0.06}
+    change("trashnet", "finetuning", "gains", "scheme == 'grouped'", **ends)
+    assert told.findings()["04-efficientnet"].words.endswith("+4.0, 0.5 to 7.0 (corrected p 0.060)")
+
+
+def test_a_fine_tuned_share_stands_beside_the_frozen_one_of_the_same_deals(change):
+    change("trashnet", "finetuning", "accuracy", "head == 'exact' and scheme == 'grouped'", value=0.777)
+    assert "; frozen, for 77.7\u202f% and " in told.tell_finetuning()[0]
 
 
 @pytest.mark.parametrize("chosen", ["fine-tuned alone", "both, mirrored too"])

@@ -18,6 +18,7 @@ from wastebook.report.sentences import (
     format_count,
     format_percent,
     format_points,
+    format_range,
     format_share,
     join_names,
     name_model,
@@ -96,8 +97,10 @@ def _explore() -> Finding:
             f"Of {tested} official test photos {known} ({known_share}) show something that training shows.",
         ),
         f"{known} of {tested}",
-        "official test photos of TrashNet, at least, show an object that training shows too; "
-        f"to have met all is worth {100 * leak['difference']:+.1f} points, {_range(leak)}".replace("-", "−"),
+        "official test photos of TrashNet, at least, show an object that training shows too; in a test of "
+        f"such alone that is worth {100 * leak['difference']:+.1f} points, {format_range(leak)}".replace(
+            "-", "−"
+        ),
         "sec-exploration",
     )
 
@@ -146,9 +149,9 @@ def _efficientnet() -> Finding:
             *tell_finetuning(),
         ),
         f"{gain}{NARROW}points",
-        f"of accuracy from {second} instead of {first}, {_range(step)}; "
-        f"from a search over its training {searched}, {_range(search)}; "
-        f"from fine-tuning {tuned}, {_range(tuning)}",
+        f"of accuracy from {second} instead of {first}, {format_range(step)}; "
+        f"from a search over its training {searched}, {format_range(search)}; "
+        f"from fine-tuning {tuned}, {format_range(tuning)}",
         "sec-efficientnet",
     )
 
@@ -156,13 +159,15 @@ def _efficientnet() -> Finding:
 def tell_finetuning() -> tuple[str, ...]:
     """What fine-tuning the newer network came to on a GPU, under each split and on photos from elsewhere."""
     scores, away, ways = (read_kept("finetuning", name=of) for of in ("accuracy", "elsewhere", "averages"))
-    rows = [_tested(scores, scheme, head="finetuned") for scheme in ("grouped", "official")]
+    schemes, heads = ("grouped", "official"), ("finetuned", "exact")
+    rows, frozen = ([_tested(scores, scheme, head=head) for scheme in schemes] for head in heads)
+    before = join_names(format_percent(row["value"], 1) for row in frozen)
     best = ways.loc[ways.query("split == 'validation'").groupby("scheme")["value"].idxmax()]
     chosen = (best["answers"] + " (" + best["scheme"] + ")").tolist()
     shares = [f"{format_share(row)} under the {row['scheme']} split ({row['seeds']} seeds)" for row in rows]
     elsewhere = _tested(away, head="finetuned")
     return (
-        f"Fine-tuned on a GPU, {name_network(NEW)} is right for {join_names(shares)}.",
+        f"Fine-tuned on a GPU, {name_network(NEW)} is right for {join_names(shares)}; frozen, for {before}.",
         f"Of {ways['answers'].nunique()} ways to answer, averages with the frozen network and over mirrored "
         f"photos among them, validation chooses: {join_names(chosen)}.",
         f"On unseen objects that is {describe_difference(_tuning(), 'frozen')}; of {elsewhere['n']} photos "
@@ -226,8 +231,8 @@ def _comparison() -> Finding:
             f"Of {len(answers)} questions about two models {clear} have an answer beyond luck.",
         ),
         format_percent(best["value"], 1),
-        f"right on unseen objects with the model that validation chose, {_range(best)}; {right} if it may "
-        f"leave {left} to people",
+        f"right on unseen objects with the model that validation chose, {format_range(best)}; {right} if "
+        f"it may leave {left} to people",
         "sec-comparison",
     )
 
@@ -293,8 +298,3 @@ def _augmentations() -> pd.Series:
     """What each way to vary or reweigh photos does to macro F1 on unseen objects (see `judge_difference`)."""
     gains = read_kept("03-augmentation", name="differences")
     return gains.query("metric == 'macro_f1' and scheme == 'grouped'").apply(judge_difference, axis=1)
-
-
-def _range(row: pd.Series) -> str:
-    """A row's interval in percent, in words: `86.9 to 92.1`."""
-    return " to ".join(f"{100 * row[end]:.1f}".replace("-", "−") for end in ("low", "high"))

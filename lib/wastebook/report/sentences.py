@@ -72,6 +72,22 @@ def format_points(row: pd.Series, unit: str = " points") -> str:
     return _with_interval(100 * row[["difference", "low", "high"]], "difference", 1, unit)
 
 
+def format_range(row: pd.Series) -> str:
+    """The 95 % interval of a share or difference in words; where it leaves out zero and the correction for
+    the number of questions does not, the corrected p that says so.
+
+    Examples
+    --------
+    >>> format_range(pd.Series({"low": -0.011, "high": 0.024}))
+    '−1.1 to 2.4'
+    >>> format_range(pd.Series({"difference": 0.037, "low": 0.005, "high": 0.067, "p_holm": 0.056}))
+    '0.5 to 6.7 (corrected p 0.056)'
+    """
+    told = " to ".join(f"{100 * row[end]:.1f}".replace("-", "−") for end in ("low", "high"))
+    doubted = "p_holm" in row and judge_difference(row) == "undecided" != judge_difference(row.drop("p_holm"))
+    return told + (f" (corrected p {row['p_holm']:.3f})" if doubted else "")
+
+
 def format_percent(share: float, decimals: int = 0) -> str:
     """A share in percent.
 
