@@ -57,9 +57,8 @@ def write_dataset_card(data: Collection, folder: Path) -> Path:
     counts = data.files.groupby("label")["split"].value_counts(dropna=False).unstack(fill_value=0)
     pairs, across = data.pairs["kind"].value_counts(), ~data.pairs["same_label"].astype(bool)
     splits = ["photos" if name != name else name for name in counts]  # missing where the set is not split
-    told: dict[str, Any] = {"written": as_written, "splits": splits}
+    told: dict[str, Any] = {"written": as_written, "splits": splits, "across": int(across.sum())}
     told |= {"here": len(data.files), "content": fingerprint(data.files), "problems": len(data.problems)}
-    told |= {"across": int(across.sum())}
     told |= {"counts": {label: list(map(format_count, row)) for label, row in counts.iterrows()}}
     told |= {"pairs": join_names(f"{format_count(number)} {kind}" for kind, number in pairs.items())}
     card = DatasetCard.from_template(head, str(TEMPLATES / "dataset_card.md"), **data.card | told)

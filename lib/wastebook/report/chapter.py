@@ -50,8 +50,7 @@ class Chapter:
         drawn = any(each.card.get("drawn") for each in collections)
         self.informative = not drawn and all(each.weights != "random" for each in backbones)
         if found := findings().get(self.name):
-            told = "In short, from the full run on the real photos"
-            self._tell_in_short(told, found.sentences)
+            self._tell_in_short("In short, from the full run on the real photos", found.sentences)
         remarks = [caveats(each, *backbones).split("\n\n") for each in collections]
         note("\n\n".join(dict.fromkeys(remark for part in remarks for remark in part)))
 

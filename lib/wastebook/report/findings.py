@@ -50,8 +50,7 @@ class Finding(NamedTuple):
 @cache
 def findings() -> dict[str, Finding]:
     """What the reference found, by chapter that it has, in the order of the book."""
-    kept = {folder.name for folder in paths.REFERENCE.glob("*/*")}
-    return {chapter: tell() for chapter, tell in TELLERS.items() if chapter in kept}
+    return {chapter: tell() for chapter, tell in TELLERS.items() if any(paths.REFERENCE.glob(f"*/{chapter}"))}
 
 
 def verdict() -> str:
@@ -98,9 +97,7 @@ def _explore() -> Finding:
         ),
         f"{known} of {tested}",
         "official test photos of TrashNet, at least, show an object that training shows too; in a test of "
-        f"such alone that is worth {100 * leak['difference']:+.1f} points, {format_range(leak)}".replace(
-            "-", "−"
-        ),
+        f"such alone that is worth {format_points(leak, '').partition(' ')[0]} points, {format_range(leak)}",
         "sec-exploration",
     )
 
@@ -159,15 +156,14 @@ def _efficientnet() -> Finding:
 def tell_finetuning() -> tuple[str, ...]:
     """What fine-tuning the newer network came to on a GPU, under each split and on photos from elsewhere."""
     scores, away, ways = (read_kept("finetuning", name=of) for of in ("accuracy", "elsewhere", "averages"))
-    schemes, heads = ("grouped", "official"), ("finetuned", "exact")
-    rows, frozen = ([_tested(scores, scheme, head=head) for scheme in schemes] for head in heads)
-    before = join_names(format_percent(row["value"], 1) for row in frozen)
+    rows = [_tested(scores, scheme, head="finetuned") for scheme in ("grouped", "official")]
+    was = join_names(format_percent(_tested(scores, row["scheme"], head="exact")["value"], 1) for row in rows)
     best = ways.loc[ways.query("split == 'validation'").groupby("scheme")["value"].idxmax()]
     chosen = (best["answers"] + " (" + best["scheme"] + ")").tolist()
     shares = [f"{format_share(row)} under the {row['scheme']} split ({row['seeds']} seeds)" for row in rows]
     elsewhere = _tested(away, head="finetuned")
     return (
-        f"Fine-tuned on a GPU, {name_network(NEW)} is right for {join_names(shares)}; frozen, for {before}.",
+        f"Fine-tuned on a GPU, {name_network(NEW)} is right for {join_names(shares)}; frozen, for {was}.",
         f"Of {ways['answers'].nunique()} ways to answer, averages with the frozen network and over mirrored "
         f"photos among them, validation chooses: {join_names(chosen)}.",
         f"On unseen objects that is {describe_difference(_tuning(), 'frozen')}; of {elsewhere['n']} photos "

@@ -80,8 +80,7 @@ def results() -> pd.DataFrame:
     networks = [findings.OLD, findings.NEW]
     rows["change"] = rows.set_index(["image_size", "transform", "head"]).index.map(changes)
     rows = rows.dropna(subset="change").set_index(["network", "change"])
-    shown = [key for key in product(networks, changes.values()) if key in rows.index]
-    rows = rows.loc[shown].reset_index()
+    rows = rows.loc[[key for key in product(networks, changes.values()) if key in rows.index]].reset_index()
     published = published_for(findings.MATERIALS).query("statistic == 'accuracy' and head == 'recipe'")
     theirs = rows["network"].map(published.set_index("network")["value"]).where(rows["change"] == "")
     colours = rows["network"].map(network_colours(networks))

@@ -13,8 +13,6 @@ from wastebook.report.chapter import Chapter
 from wastebook.report.reference import SCORE_KEYS
 from wastebook.report.sentences import format_points, format_score, name_models, select_row
 
-Pair = tuple[str, str]
-
 COSTS = ["parameters", "multiply_adds", "megabytes", "milliseconds"]
 TOLD = {  # what a model costs, to read: the column and its unit
     "million parameters": ("parameters", 1e6),
@@ -113,7 +111,7 @@ def models_table(models: pd.DataFrame) -> pd.DataFrame:
 def answer_questions(
     predictions: Mapping[str, pd.DataFrame],
     leading: Mapping[str, str],
-    questions: Mapping[str, Mapping[str, Pair]],
+    questions: Mapping[str, Mapping[str, tuple[str, str]]],
 ) -> pd.DataFrame:
     """Two paired tests for each question (by data set: the question, and the ids of the two models it is
     about) whose models are both there, under the `leading` split of its data set.

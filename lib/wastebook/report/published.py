@@ -29,8 +29,7 @@ def side_by_side(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     theirs = _of_same_models(published, ours)
     theirs = theirs.assign(model=theirs["what"], protocol=theirs["work"] + ": " + theirs["data"])
     told = "this run: {0.scheme} split, photos: {0.n:,}, seeds: {0.seeds}".format
-    protocol = [told(row) for row in ours.itertuples()]
-    ours = ours.assign(model=ours["model"].map(name_models(ours)), protocol=protocol)
+    ours = ours.assign(model=ours["model"].map(name_models(ours)), protocol=[*map(told, ours.itertuples())])
     return tabulate_scores(pd.concat([ours, theirs]), ["model", "protocol"])
 
 

@@ -73,19 +73,9 @@ def format_points(row: pd.Series, unit: str = " points") -> str:
 
 
 def format_range(row: pd.Series) -> str:
-    """The 95 % interval of a share or difference in words; where it leaves out zero and the correction for
-    the number of questions does not, the corrected p that says so.
-
-    Examples
-    --------
-    >>> format_range(pd.Series({"low": -0.011, "high": 0.024}))
-    '−1.1 to 2.4'
-    >>> format_range(pd.Series({"difference": 0.037, "low": 0.005, "high": 0.067, "p_holm": 0.056}))
-    '0.5 to 6.7 (corrected p 0.056)'
-    """
+    """The 95 % interval of a share or difference in words, with what doubts it: `86.9 to 92.1`."""
     told = " to ".join(f"{100 * row[end]:.1f}".replace("-", "−") for end in ("low", "high"))
-    doubted = "p_holm" in row and judge_difference(row) == "undecided" != judge_difference(row.drop("p_holm"))
-    return told + (f" (corrected p {row['p_holm']:.3f})" if doubted else "")
+    return f"{told} ({_doubt(row)})" if _doubt(row) else told
 
 
 def format_percent(share: float, decimals: int = 0) -> str:
@@ -136,8 +126,7 @@ def join_names(names: Iterable[str]) -> str:
 
 def describe_balance(counts: pd.Series) -> str:
     """How evenly photos lie in classes, from their `counts`, as a sentence."""
-    ratio = format_number(counts.max() / counts.min(), 1)
-    apart = f"; the ratio is {ratio}" if counts.nunique() > 1 else ""
+    apart = f"; the ratio is {format_number(counts.max() / counts.min(), 1)}" * (counts.nunique() > 1)
     return f"The number of photos is {describe_extremes(counts, format_count)}{apart}."
 
 
@@ -163,7 +152,7 @@ def describe_difference(row: pd.Series, other: str) -> str:
 
     Returns
     -------
-    str
+    The judgement and the difference, for a sentence to go on with.
 
     Examples
     --------
@@ -173,9 +162,8 @@ def describe_difference(row: pd.Series, other: str) -> str:
     """
     if row["difference"] == 0:
         return f"exactly as good as {other}"
-    judged, by_interval = judge_difference(row), judge_difference(row.drop("p_holm", errors="ignore"))
-    why = f"; corrected p {row['p_holm']:.3f}" if judged == "undecided" != by_interval else ""
-    return f"{JUDGED[judged]} {other} ({format_points(row)}{why})"
+    why = f"; {_doubt(row)}" if _doubt(row) else ""
+    return f"{JUDGED[judge_difference(row)]} {other} ({format_points(row)}{why})"
 
 
 def plain_name(name: str) -> str:
@@ -262,6 +250,12 @@ def caveats(data: Any, *backbones: Any) -> str:
         if remark := random if backbone.weights == "random" else backbone.note:
             texts.append(f"A note on {name_network(backbone.name)}: {remark}.")
     return "\n\n".join(texts)
+
+
+def _doubt(row: pd.Series) -> str:
+    """The corrected p of a difference whose interval leaves out zero, where it does not."""
+    doubted = "p_holm" in row and judge_difference(row) == "undecided" != judge_difference(row.drop("p_holm"))
+    return f"corrected p {row['p_holm']:.3f}" if doubted else ""
 
 
 def _with_interval(row: pd.Series, value: str, decimals: int, unit: str = "") -> str:
