@@ -5,7 +5,6 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
-import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from sklearn.metrics import recall_score
@@ -39,6 +38,8 @@ def made_up(classes=CLASSES, count=300, width=12, seed=0, noise=1.2):
 
 def test_the_recipe_is_pytorchs(monkeypatch):
     """The same start and batches through torch's own layer, loss, Adam and StepLR end at the same weights."""
+    import torch  # here: the processes of `test_learning_search` import this file without it
+
     views, plain, photos = made_up()
     settings = {
         "epochs": 7,
