@@ -355,7 +355,7 @@ def test_chapter_8_tells_under_what_the_model_fools_itself(sure, told):
         (
             [HIGH, ZERO],
             ZERO,
-            "Of 2 changes to photos of home, asked of one seed, 0 cost accuracy beyond luck.",
+            "Of 2 changes to photos of home, asked of one seed, none costs accuracy beyond luck.",
             False,
         ),
     ],
@@ -375,12 +375,12 @@ def test_chapter_9_tells_which_changes_cost(rows, fall, told, alike):
         ([HIGH, LOW], "Of 2 mends 1 helps beyond luck, in points: cut (+4.0"),
         (
             [LOW, ZERO],
-            "Of 2 mends 0 help beyond luck; the largest gain, by grey, is exactly as good as none.",
+            "Of 2 mends none helps beyond luck; the largest gain, by grey, is exactly as good as none.",
         ),
         (
             [HIGH | {"p_holm": 0.06}, ZERO | {"p_holm": 1.0}],
-            "0 help beyond luck; the largest gain, by cut, is not clearly different from none (+4.0 points "
-            "[+2.0,\u202f+6.0]; corrected p 0.060).",
+            "none helps beyond luck; the largest gain, by cut, is not clearly different from none (+4.0 "
+            "points [+2.0,\u202f+6.0]; corrected p 0.060).",
         ),
     ],
 )
