@@ -60,7 +60,7 @@ def find_run(name: str, part: str) -> Path:
 def read_yaml(file: Path) -> dict[str, Any]:
     """What a file holds by name; nothing where it is not there. WastebookError where it cannot be read."""
     try:
-        return {**(yaml.load(file.read_text("utf-8"), yaml.CSafeLoader) or {})} if file.exists() else {}
+        return {**(yaml.safe_load(file.read_text(encoding="utf-8")) or {})} if file.exists() else {}
     except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
         raise WastebookError(
             f"{file} is not YAML of names and values: {' '.join(str(error).split())}"
