@@ -81,6 +81,11 @@ def test_a_font_that_matplotlib_has_not_listed_yet_is_found(monkeypatch):
     assert style.find_letters("\U0001f964") == "\U0001f964"
 
 
+def test_letters_are_looked_for_in_matplotlibs_own_fonts_too():
+    with mpl.rc_context({"font.family": ["sans-serif"]}):  # as where no chapter has been opened
+        assert style.find_letters("94 % −1") == ""
+
+
 @pytest.mark.fault("hostile names", "dollars, carets and backslashes", "are drawn as they are written")
 def test_no_dollar_is_a_formula():
     figure = boxes(DOLLARS)

@@ -17,7 +17,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.registry import BackendFilter, backend_registry
 from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, findSystemFonts, fontManager, get_font
+from matplotlib.font_manager import FontProperties, findfont, findSystemFonts, fontManager, get_font
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, LogFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
@@ -115,13 +115,13 @@ def _cut(text: str, longest: int) -> str:
 def find_letters(text: str) -> str:
     """Have figures draw what their font lacks of a text by others of this machine; gives what none has."""
     lacking, families = {ord(letter) for letter in text if letter.isprintable()}, mpl.rcParams["font.family"]
-    lacking -= {*range(128)}.union(*(_letters(findfont(family)) for family in families if not text.isascii()))
+    lacking -= {*range(128)}.union(*(_letters(findfont(FontProperties(family=[one]))) for one in families))
     for file in {*findSystemFonts()} - {font.fname for font in fontManager.ttflist} if lacking else ():
         fontManager.addfont(file)  # it came after matplotlib listed the fonts
     for font in sorted(fontManager.ttflist, key=lambda font: "Sans" not in font.name) if lacking else ():
-        if lacking & _letters(font.fname):
+        if found := lacking & _letters(font.fname):
             families.append(font.name)
-            lacking -= _letters(font.fname)
+            lacking -= found
     return "".join(map(chr, sorted(lacking)))
 
 
