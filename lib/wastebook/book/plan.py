@@ -273,19 +273,20 @@ def ingredients(book: Book, parameters: Parameters, data: Mapping[str, str]) -> 
     changes, or a chapter that it needs is run again, so is it. Its prose is none (see `renew_prose`)."""
     library, apart = book.library or book.root / "none", {*book.apart, "__pycache__"}
     files = [file.relative_to(library) for file in sorted(library.rglob("*.*")) if file.is_file()]
-    made_from: dict[str, Any] = {
+    shared: dict[str, Any] = {
         "library": [(str(file), file_hash(library / file)) for file in files if not apart & {*file.parts}],
         "versions": [platform.python_version(), versions(book.computes)],
     }
     made = {}
     for chapter, values in parameters.items():
-        made_from |= {"parameters": values, "data": data.get(chapter, "")}
-        made_from["more"] = book.ingredients(chapter, values)
-        made_from["notebook"] = [
+        own = {"parameters": values, "data": data.get(chapter, ""), "more": book.ingredients(chapter, values)}
+        own["notebook"] = [
             (cell.cell_type, cell.source * (cell.cell_type == "code"), cell.metadata.get("tags", []))
             for cell in read_chapter(book, chapter).cells
         ]
-        plain = {name: json.dumps(content, sort_keys=True).encode() for name, content in made_from.items()}
+        plain = {
+            name: json.dumps(content, sort_keys=True).encode() for name, content in (shared | own).items()
+        }
         made[chapter] = {name: hashlib.sha256(content).hexdigest() for name, content in plain.items()}
     return made
 

@@ -75,7 +75,7 @@ def format_points(row: pd.Series, unit: str = " points") -> str:
 def format_range(row: pd.Series) -> str:
     """The 95 % interval of a share or difference in words, with what doubts it: `86.9 to 92.1`."""
     told = " to ".join(f"{100 * row[end]:.1f}".replace("-", "−") for end in ("low", "high"))
-    return f"{told} ({_doubt(row)})" if _doubt(row) else told
+    return f"{told} ({doubt})" if (doubt := _doubt(row)) else told
 
 
 def format_percent(share: float, decimals: int = 0) -> str:
@@ -162,7 +162,7 @@ def describe_difference(row: pd.Series, other: str) -> str:
     """
     if row["difference"] == 0:
         return f"exactly as good as {other}"
-    why = f"; {_doubt(row)}" if _doubt(row) else ""
+    why = f"; {doubt}" if (doubt := _doubt(row)) else ""
     return f"{JUDGED[judge_difference(row)]} {other} ({format_points(row)}{why})"
 
 
