@@ -31,16 +31,11 @@ def read_judgements(dataset: str, what: str) -> pd.DataFrame:
     return pd.read_csv(file) if file.exists() else pd.DataFrame()
 
 
-def without_refuted(pairs: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
-    """The `pairs` without those `judged` (`path_a, path_b, same`) not to show the same."""
-    ends = ["path_a", "path_b"]
-    refuted = judged.reindex(columns=[*ends, "same"]).query("same == 0").set_index(ends).index
-    return pairs[~pairs.set_index(ends).index.isin(refuted)].reset_index(drop=True)
-
-
 def drop_refuted(data: Collection) -> Collection:
     """The photos of a chapter without the pairs that were judged not to show the same, grouped anew."""
-    pairs = without_refuted(data.pairs, read_judgements(data.name, "pairs"))
+    ends, judged = ["path_a", "path_b"], read_judgements(data.name, "pairs")
+    refuted = judged.reindex(columns=[*ends, "same"]).query("same == 0").set_index(ends).index
+    pairs = data.pairs[~data.pairs.set_index(ends).index.isin(refuted)].reset_index(drop=True)
     return data._replace(pairs=pairs, photos=group_photos(data.photos, pairs))
 
 
@@ -109,9 +104,8 @@ def subset_differences(
     rows = []
     for (scheme, model), table in predictions.groupby(["scheme", "model"], sort=False):
         chosen = inside.loc[table.index].to_numpy().astype(np.float32)
-        on_all, on_part = draw_metrics(table, metrics, draws), draw_metrics(table, metrics, draws, chosen)
-        for metric, whole in on_all.items():
-            part = on_part[metric]
+        both = (draw_metrics(table, metrics, draws, each).values() for each in (1.0, chosen))
+        for metric, whole, part in zip(metrics, *both, strict=True):
             low, high = np.nanpercentile((whole - part)[1:], LEVEL)
             rows.append((scheme, model, metric, whole[0], part[0], whole[0] - part[0], low, high))
     columns = ["scheme", "model", "metric", "whole", "part", "difference", "low", "high"]
@@ -137,8 +131,7 @@ def measure_memory(answers: pd.DataFrame, learn: Learn, deals: Deals) -> pd.Data
     table, metrics = pd.concat(parts, ignore_index=True), ("accuracy", "log_loss")
     memory = compare_models(table, [("met", "unmet")], metrics).assign(photos=table["path"].nunique())
     for name, part in table.groupby("model"):
-        values = draw_metrics(part, metrics, draws=0)
-        memory[name] = [values[metric][0] for metric in memory["metric"]]
+        memory[name] = [draw_metrics(part, [metric], 0)[metric][0] for metric in memory["metric"]]
     return memory[columns]
 
 
@@ -154,13 +147,11 @@ def learning_curve(learn: Learn, deals: Deals, shares: Sequence[float]) -> pd.Da
             rank = order.groupby([photos["label"], photos["split"]]).rank(pct=True)
             spared = (photos["split"] == "train") & (rank > share)
             dealt[key] = photos.assign(split=photos["split"].mask(spared, "left out"))
-        if not all(map(_can_learn, dealt.values())):
-            continue
-        answers = learn(dealt)
-        scores = score(answers[answers["split"] == "test"], "").set_index("metric")
-        learned = np.mean([(photos["split"] == "train").sum() for photos in dealt.values()])
-        found = scores.loc["accuracy", [*MODEL, "value", "low", "high"]]
-        rows.append(found.to_dict() | {"photos": round(learned)})
+        if all(map(_can_learn, dealt.values())):
+            scores = score(learn(dealt).query("split == 'test'"), "", metrics=["accuracy"])
+            found = scores.iloc[0][[*MODEL, "value", "low", "high"]].to_dict()
+            learned = np.mean([(photos["split"] == "train").sum() for photos in dealt.values()])
+            rows.append(found | {"photos": round(learned)})
     return pd.DataFrame(rows)
 
 
@@ -204,8 +195,7 @@ def fit_slopes(answers: pd.DataFrame) -> pd.DataFrame:
         weights = (drawn * seeds[:, places] for drawn, seeds in value_and_draws(part, DRAWS))
         accuracy = np.concatenate([(each * right.to_numpy()) @ inside / (each @ inside) for each in weights])
         rise, *drawn = np.polyfit(shares, accuracy.T, 1)[0]
-        low, high = np.percentile(drawn, LEVEL)
-        rows.append((*keys, rise, low, high))
+        rows.append((*keys, rise, *np.percentile(drawn, LEVEL)))
     return pd.DataFrame(rows, columns=[*MODEL, "difference", "low", "high"])
 
 

@@ -28,7 +28,9 @@ KEYS = [*MODEL, "scheme", "split"]
 SCORE_COLUMNS = ["dataset", *KEYS, "metric", "value", "low", "high", "n", "seeds"]
 
 
-def score(predictions: pd.DataFrame, dataset: str, draws: int = DRAWS) -> pd.DataFrame:
+def score(
+    predictions: pd.DataFrame, dataset: str, draws: int = DRAWS, metrics: Sequence[str] = METRICS
+) -> pd.DataFrame:
     """Score every model under every split scheme, on each split that it has predictions for.
 
     Parameters
@@ -36,6 +38,7 @@ def score(predictions: pd.DataFrame, dataset: str, draws: int = DRAWS) -> pd.Dat
     predictions : a row per photo and seed, see `predictions_table`.
     dataset : the name of the photos' data set, for the column of that name.
     draws : how many bootstrap draws the intervals are made of.
+    metrics : which of `METRICS`.
 
     Returns
     -------
@@ -55,7 +58,7 @@ def score(predictions: pd.DataFrame, dataset: str, draws: int = DRAWS) -> pd.Dat
     for keys, part in predictions.groupby(KEYS, sort=False):
         facts = {"dataset": dataset, **dict(zip(KEYS, keys, strict=True))}
         facts |= {"n": part["path"].nunique(), "seeds": part["seed"].nunique()}
-        rows += [facts | found for found in _summary(part, draws, METRICS)]
+        rows += [facts | found for found in _summary(part, draws, metrics)]
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 

@@ -109,18 +109,25 @@ def selective_accuracy(predictions: pd.DataFrame, shares: Sequence[float] = SHAR
 
 def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
     """Sets of classes made to hold the true one for a share `level` of the photos (split conformal
-    prediction, Vovk et al. 2005): those as probable as a `threshold` from validation. On test: `coverage`,
-    how often a set holds the truth, `size`, its classes on average, and `single`, the share of one."""
-    labels, rows = class_numbers(predictions["label"], classes_of(predictions)), []
+    prediction, Vovk et al. 2005): those as probable as a `threshold` from validation. By model and scheme, on
+    test: `coverage, low, high`, how often a set holds the truth, `size`, its classes on average, and
+    `single`, the share of one; means of the seeds."""
+    classes, tables = classes_of(predictions), []
+    labels = class_numbers(predictions["label"], classes)
     truth = probabilities_of(predictions)[np.arange(len(labels)), labels]
-    for keys, part in predictions.assign(truth=truth).groupby(FITTED, sort=False):
+    predictions = predictions.assign(truth=truth, other=np.roll(classes, -1)[labels])
+    for _, part in predictions.groupby(FITTED, sort=False):
         known, asked = (part[part["split"] == split] for split in ("validation", "test"))
         rank = int(np.floor(round((1 - level) * (len(known) + 1), 9)))  # a tenth of thirty is three
         # With too few photos every class is in the set.
         threshold = np.sort(known["truth"])[rank - 1] if rank else 0.0
-        sizes, held = (probabilities_of(asked) >= threshold).sum(axis=1), asked["truth"] >= threshold
-        rows.append((*keys, threshold, held.mean(), sizes.mean(), (sizes == 1).mean()))
-    return pd.DataFrame(rows, columns=[*FITTED, "threshold", "coverage", "size", "single"])
+        sizes = (probabilities_of(asked) >= threshold).sum(axis=1)
+        held = asked["label"].where(asked["truth"] >= threshold, asked["other"])  # right where a set holds it
+        tables.append(asked.assign(predicted=held, threshold=threshold, size=sizes, single=sizes == 1))
+    sets = pd.concat(tables, ignore_index=True)
+    means = sets.groupby(FITTED)[["threshold", "size", "single"]].mean().groupby(FITTED[:2]).mean()
+    coverage = score(sets, "", metrics=["accuracy"]).rename(columns={"value": "coverage"})
+    return coverage[[*FITTED[:2], "coverage", "low", "high"]].join(means, on=FITTED[:2])
 
 
 def project_curve(curve: pd.DataFrame, more: int) -> dict[str, float]:
