@@ -87,10 +87,13 @@ def test_results_and_notebooks_can_be_taken_along(example: Path) -> None:
     data = {"sample": DATA | {"name": "sample", "fingerprint": "f" * 64, "drawn": True}}
     record = {"data": data, "versions": {"torch": "2"}, "hardware": {"cores": 2}}
     (example / "run.yml").write_text(yaml.safe_dump(record))
+    spent = {"seconds": 61.5, "spent": {"kernel": 1.5, "opening": 9.0, "work": 50.0, "saving": 1.0}}
+    (example / "chapters" / "01-first.yml").write_text(yaml.safe_dump(record | spent, sort_keys=False))
     site = render(BOOK, example, "pandoc").parent
     page = main_of(site / "run.html")
     assert page.select_one("h1").get_text() == "This run"
-    for text in ("sample", "f" * 16, "torch"):
+    seconds = "Seconds chapter kernel opening work saving all 01-first 1.5 9.0 50.0 1.0 61.5"
+    for text in ("sample", "f" * 16, "torch", seconds):
         assert text in text_of(page)
     links = {link.get_text(): site / link["href"] for link in page.select("a[download]")}
     assert set(links) == {"01-first.ipynb", "02-second.ipynb", "counts.csv", "many.csv.gz"}

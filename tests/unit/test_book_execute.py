@@ -78,6 +78,10 @@ def test_a_whole_chapter(book):
     assert (run / "logs" / "01-first.log").read_text() == "to the log\n"
     assert [(state["cell"], state["cells"]) for state in followed if "cell" in state][:2] == [(1, 5), (2, 5)]
     assert followed[-1]["state"] == "done"
+    made = paths.read_yaml(executed.with_suffix(".yml"))
+    assert list(made["spent"]) == ["kernel", "opening", "work", "saving"]
+    assert all(seconds >= 0 for seconds in made["spent"].values())
+    assert sum(made["spent"].values()) == pytest.approx(made["seconds"], abs=0.05)
     again = run_chapter(book / "again", *sources, parameters={"count": 5})
     assert again.read_bytes() == executed.read_bytes()
 

@@ -158,10 +158,8 @@ def prepare(
     for name, photos in record.get("data", {}).items():
         if repeated.get("data", {}).get(name, photos) != photos:
             raise WastebookError(f"What is here as {name} is not what that run was made of: bring it back.")
-    gone = {name: why for name, why in earlier.get("left_out", {}).items() if name not in asked} | {
-        **left_out
-    }
-    record |= {"parameters": earlier.get("parameters", {}) | asked, "left_out": gone}
+    gone = {name: why for name, why in earlier.get("left_out", {}).items() if name not in asked}
+    record |= {"parameters": earlier.get("parameters", {}) | asked, "left_out": gone | {**left_out}}
     write_yaml(run / "run.yml", record)
     return records, hashes
 
@@ -209,9 +207,8 @@ def _outcome(book: Book, run: Path, before: Mapping[str, State]) -> dict[str, St
     for chapter, earlier in before.items():
         state = read_yaml(run / BUILD / f"{chapter}.yml")
         if state == earlier:  # no clock is asked, which may have been set back
-            lacking = [
-                one for one in plan.read_by(book, chapter) if states.get(one, {}).get("state") in NOT_MADE
-            ]
+            failed = {name for name, one in states.items() if one["state"] in NOT_MADE}
+            lacking = [need for need in plan.read_by(book, chapter) if need in failed]
             there = (run / BUILD / f"{chapter}.done").exists() and not lacking
             why = f"It reads {' and '.join(lacking)}, which could not be made."
             state = {"state": "reused"} if there else {"state": "skipped", "message": why}

@@ -73,8 +73,7 @@ def run_chapter(
             tell()
             source = _with_values(as_run(source, run), record["parameters"])
             notebook = _execute(source, run, stage, written, folder, tell)
-            _finish(notebook, written, log)
-            write_yaml(written.with_suffix(".yml"), {"seconds": round(state["seconds"], 1), **record})
+            write_yaml(written.with_suffix(".yml"), _finish(notebook, written, log, began) | record)
             work.move_in(stage, run)
         except Exception as error:
             kept = _keep_failure(written, log)
@@ -148,9 +147,19 @@ def _execute(
         )
 
 
-def _finish(notebook: NotebookNode, written: Path, log: Path) -> None:
+def _spent(notebook: NotebookNode) -> dict[str, float]:
+    """Where the seconds of an executed notebook went: to its kernel, the cell that opens it, all others."""
+    spent = [cell.metadata.papermill.duration or 0.0 for cell in notebook.cells if cell.cell_type == "code"]
+    kernel = notebook.metadata.papermill.duration - sum(spent)
+    parts = {"kernel": kernel, "opening": sum(spent[:2]), "work": sum(spent[2:])}  # parameters come first
+    return {name: round(seconds, 1) for name, seconds in parts.items()}
+
+
+def _finish(notebook: NotebookNode, written: Path, log: Path, began: float) -> Record:
     """Write an executed notebook ready for a page: alternative texts where Quarto looks for them, no HTML out
-    of names, nothing that changes from run to run. WastebookError where a figure or table is not there."""
+    of names, nothing that changes from run to run; gives the seconds since it `began`, and where they went.
+    WastebookError where a figure or table is not there."""
+    spent = _spent(notebook)
     _write_log(notebook, log)
     for part in (notebook, *notebook.cells):
         for name in ("papermill", "execution", "widgets"):
@@ -172,6 +181,8 @@ def _finish(notebook: NotebookNode, written: Path, log: Path) -> None:
     for problem in check_notebook(notebook):
         raise WastebookError(f"{problem[0].upper()}{problem[1:]}.")
     nbformat.write(notebook, written)
+    seconds = round(time.monotonic() - began, 1)
+    return {"seconds": seconds, "spent": spent | {"saving": round(seconds - sum(spent.values()), 1)}}
 
 
 def _write_log(notebook: NotebookNode, log: Path) -> None:

@@ -49,10 +49,9 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     for at, (page, soup) in enumerate(zip(pages, soups, strict=True)):
         for link in soup.select("a.reference"):
             _refer(link, page, targets)
-        facts = {"book": config["book"], "language": config.get("lang", "en"), "page": page, "at": at}
-        facts |= {"contents": list(_contents(soup)), "pages": list(zip(pages, titles, strict=True))}
-        facts |= {"style": style, "picture": config.get("image")}
-        text = TEMPLATES.get_template("template.html").render(facts, body=str(soup))
+        facts = {"page": page, "at": at, "contents": list(_contents(soup)), "body": str(soup)}
+        facts |= {"pages": list(zip(pages, titles, strict=True)), "style": style}
+        text = TEMPLATES.get_template("template.html").render(config | facts)
         (stage / page.address).write_text(text, encoding="utf-8")
         index += _entries(page, titles[at], soup)
     assets = stage / "assets"
@@ -106,9 +105,6 @@ def run_pandoc(program: str, options: list[str], text: str, file: Path) -> str:
     if done.returncode:
         raise WastebookError(f"Pandoc could not render {file}: {done.stderr.strip()[-500:]}")
     return done.stdout
-
-
-# From a notebook's cells to Markdown ------------------------------------------------------------------------
 
 
 def cells_as_markdown(file: Path, address: Path, defaults: dict[str, Any]) -> str:
@@ -173,9 +169,6 @@ def _picture(content: str, kind: str, about: dict, options: dict[str, Any], at: 
 def _fence(text: str, kind: str = "=html") -> str:
     ticks = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
     return f"\n{ticks} {{{kind}}}\n{text.rstrip()}\n{ticks}\n"
-
-
-# What a page holds ------------------------------------------------------------------------------------------
 
 
 def _targets(pages: list[Page], soups: list[BeautifulSoup]) -> dict[str, Any]:

@@ -284,10 +284,8 @@ def ingredients(book: Book, parameters: Parameters, data: Mapping[str, str]) -> 
             (cell.cell_type, cell.source * (cell.cell_type == "code"), cell.metadata.get("tags", []))
             for cell in read_chapter(book, chapter).cells
         ]
-        plain = {
-            name: json.dumps(content, sort_keys=True).encode() for name, content in (shared | own).items()
-        }
-        made[chapter] = {name: hashlib.sha256(content).hexdigest() for name, content in plain.items()}
+        plain = {name: json.dumps(content, sort_keys=True) for name, content in (shared | own).items()}
+        made[chapter] = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in plain.items()}
     return made
 
 

@@ -229,7 +229,10 @@ def _write_downloads(run: Path, chapters: list[Path]) -> None:
 
 def _run_page(record: dict[str, Any], folder: Path) -> str:
     facts = {name: record.get(name) for name in ("written", "commit")} | record.get("hardware", {})
+    made = [(file.stem, read_yaml(file)) for file in sorted((folder.parent / "chapters").glob("*.yml"))]
+    spent = [{"chapter": name, **one["spent"], "all": one["seconds"]} for name, one in made if "spent" in one]
     tables = {
+        "Seconds": spent,
         "Environment": [{"what": name.replace("_", " "), "value": value} for name, value in facts.items()],
         "Data": list(record.get("data", {}).values()),
         "Versions": [{"package": name, "version": one} for name, one in record.get("versions", {}).items()],
