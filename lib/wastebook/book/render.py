@@ -262,7 +262,7 @@ def markdown_table(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
         return f"`{value[:16]}`" if re.fullmatch("[0-9a-f]{64}", str(value)) else as_written(value)
 
     lines = [[name.replace("_", " ") for name in rows[0]], *([*map(told, row.values())] for row in rows)]
-    lines.insert(1, ["---"] * len(rows[0]))
+    lines.insert(1, ["---" + ":" * isinstance(value, int | float) for value in rows[0].values()])
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
