@@ -2,6 +2,7 @@
 
 import platform
 import time
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ HEAD = """# How fast
 
 Ratios, each of two ways measured by turns in one run on one machine. This page is made by
 `python -m pytest -m benchmark tests/benchmarks --speed docs/speed.md`; leave the machine otherwise idle.
+Where only some of the files are named, the other rows stay, as long as machine and versions are the same.
 
 Measured on {processor}, {cores} cores, {memory_gb} GB, accelerator: {accelerator}; {versions}.
 
-| what | against | measured | ratio | wanted |
-| --- | --- | --- | --: | --: |
+| what | against | measured | ratio | wanted | on |
+| --- | --- | --- | --: | --: | --- |
 """
 COMPUTING = ("torch", "tensorflow", "opencv-python-headless", "scikit-learn", "numpy")
 
@@ -37,18 +39,28 @@ class SpeedTable:
     """Gathers what benchmarks record as `speed`: what, against what, measured, ratio, wanted."""
 
     def __init__(self, file):
-        self.file, self.rows = file, []
+        self.file, self.rows = file, {}
 
     def pytest_runtest_logreport(self, report):
         if report.when == "call":
-            self.rows += [row for name, row in report.user_properties if name == "speed"]
+            told = [row for name, row in report.user_properties if name == "speed"]
+            self.rows |= {tuple(row[:2]): (*row, date.today().isoformat()) for row in told}
 
     def pytest_sessionfinish(self):
         told = {"Python": platform.python_version(), **versions(COMPUTING)}
         machine = hardware() | {"versions": ", ".join(f"{name} {version}" for name, version in told.items())}
         if self.rows:
-            lines = (f"| {' | '.join(row)} |\n" for row in self.rows)
+            rows = kept_rows(self.file, HEAD.format(**machine)) | self.rows
+            lines = (f"| {' | '.join(row)} |\n" for row in rows.values())
             write_text(self.file, HEAD.format(**machine) + "".join(lines))
+
+
+def kept_rows(file, head):
+    """The rows of a page measured under the same `head`, by what was measured against what."""
+    page = file.read_text(encoding="utf-8") if file.exists() else ""
+    lines = page.removeprefix(head).splitlines() if page.startswith(head) else []
+    rows = [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in lines]
+    return {row[:2]: row for row in rows}
 
 
 @pytest.fixture
