@@ -88,15 +88,9 @@ def _torch_graph(backbone: Any) -> onnx.ModelProto:
     mapped = maps.ndim == 4 and torch.allclose(maps.mean((2, 3)), pooled, rtol=1e-3, atol=1e-4)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch would rather have its other exporter, with more to install
-        torch.onnx.export(
-            Whole().eval(),
-            (torch.zeros(1, 3, *size, dtype=torch.uint8),),
-            written := Path(folder, "network.onnx"),
-            input_names=["pixels"],
-            output_names=["features", "maps"][: 1 + mapped],
-            opset_version=OPSET,
-            dynamo=False,
-        )
+        given, written = torch.zeros(1, 3, *size, dtype=torch.uint8), Path(folder, "network.onnx")
+        names: Any = {"input_names": ["pixels"], "output_names": ["features", "maps"][: 1 + mapped]}
+        torch.onnx.export(Whole().eval(), (given,), written, **names, opset_version=OPSET, dynamo=False)
         return onnx.load(written)
 
 
@@ -137,11 +131,12 @@ def _add_resizing(graph: onnx.GraphProto, image_size: tuple[int, int]) -> None:
         helper.make_node("Unsqueeze", ["small", "first_axis"], ["batch"]),
         helper.make_node("Cast", ["batch"], ["pixels"], to=kind),
     ]
-    _put_first(graph, nodes)
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
     graph.initializer.append(numpy_helper.from_array(np.array(image_size), "size"))
     graph.initializer.append(numpy_helper.from_array(np.array([0]), "first_axis"))
-    del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info("photo", TensorProto.UINT8, ["height", "width", 3]))
+    photo = helper.make_tensor_value_info("photo", TensorProto.UINT8, ["height", "width", 3])
+    graph.input[0].CopyFrom(photo)
 
 
 def _add_head(graph: onnx.GraphProto, weight: np.ndarray, bias: np.ndarray, temperature: float) -> None:
@@ -163,19 +158,13 @@ def _add_head(graph: onnx.GraphProto, weight: np.ndarray, bias: np.ndarray, temp
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
 
-def _put_first(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    rest = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*nodes, *rest])
-
-
 def _quantise_weights(model: onnx.ModelProto) -> None:
     """Put each large weight into 8 bits, symmetric, with a scale for each output channel and `BLOCK` inputs.
 
     Depthwise filters and the activations stay in 32: these networks (SiLU, squeeze-and-excitation) do not
     bear 8 there, by onnxruntime's static and dynamic quantisation alike.
     """
-    graph, nodes = model.graph, []
+    graph = model.graph
     for weight in list(graph.initializer):
         values = numpy_helper.to_array(weight)
         depthwise = values.ndim == 4 and values.shape[1] == 1
@@ -188,6 +177,6 @@ def _quantise_weights(model: onnx.ModelProto) -> None:
         for part, tensor in (("8", np.round(values / spread).astype(np.int8)), ("scale", scale)):
             graph.initializer.append(numpy_helper.from_array(tensor, f"{weight.name}.{part}"))
         inputs = [f"{weight.name}.8", f"{weight.name}.scale"]
-        nodes.append(helper.make_node("DequantizeLinear", inputs, [weight.name], axis=1, block_size=BLOCK))
-    _put_first(graph, nodes)
+        node = helper.make_node("DequantizeLinear", inputs, [weight.name], axis=1, block_size=BLOCK)
+        graph.node.insert(0, node)
     model.opset_import[0].version, model.ir_version = BLOCKED_OPSET, BLOCKED_IR

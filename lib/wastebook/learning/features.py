@@ -80,26 +80,20 @@ def extract_features(
     (5, 2527, 512)
     """
     check_transform(transform)
+    draws = ["none"] if transform == "none" else [f"{transform}-{seed}-{view}" for view in range(views)]
+    return _see(photos, root, backbone, transform, draws, precision)
+
+
+def _see(
+    photos: pd.DataFrame, root: Path, backbone: Backbone, transform: str, draws: list[str], precision: str
+) -> np.ndarray:
+    """The features under each of some `draws`. Each view is kept as soon as it is whole; pixels met before
+    (an unflipped draw of a flip, say) are not computed again."""
     if backbone.mean is None:
         from wastebook.learning.keras_networks import prepare_forward
     else:
         from wastebook.learning.backbones import prepare_forward
-    draws = ["none"] if transform == "none" else [f"{transform}-{seed}-{view}" for view in range(views)]
-    return _see(photos, root, backbone, transform, draws, *prepare_forward(backbone, precision))
-
-
-def _see(
-    photos: pd.DataFrame,
-    root: Path,
-    backbone: Backbone,
-    transform: str,
-    draws: list[str],
-    key: str,
-    forward: Forward,
-) -> np.ndarray:
-    """The features under each of some `draws`. `key`, part of a folder's name, stands for what `forward`
-    depends on: weights, preprocessing and precision. Each view is kept as soon as it is whole; pixels met
-    before (an unflipped draw of a flip, say) are not computed again."""
+    key, forward = prepare_forward(backbone, precision)  # the first names all that the second depends on
     size, width = backbone.image_size, backbone.feature_width
     folder = cache_folder("features", f"{key}-{size[0]}x{size[1]}-{VERSION}")
     kept = {draw: _read(folder / f"{draw}.npz", width) for draw in {"none", *draws}}
@@ -145,13 +139,12 @@ def _compute(photos: Iterable[Shown], forward: Forward, known: dict[bytes, np.nd
     on what else was asked for.
     """
     hashes: dict[str, bytes] = {}
-    met = set(known)
 
     def unmet() -> Iterator[tuple[bytes, np.ndarray]]:
         for sha256, pixel_hash, pixels in photos:
             hashes[sha256] = pixel_hash
-            if pixel_hash not in met:
-                met.add(pixel_hash)
+            if pixel_hash not in known:
+                known[pixel_hash] = pixels  # until its features are
                 yield pixel_hash, pixels
 
     waiting = unmet()

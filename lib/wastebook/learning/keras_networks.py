@@ -21,15 +21,8 @@ import pandas as pd
 from safetensors import safe_open
 
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.learning import weights as sources
 from wastebook.learning.features import Backbone, Forward, short_hash
-from wastebook.learning.weights import (
-    choose_weights,
-    is_whole,
-    known_weights,
-    own_weights,
-    settling_pixels,
-    wants_bf16,
-)
 
 if TYPE_CHECKING:
     import keras
@@ -63,11 +56,9 @@ def import_keras() -> Any:
         with _without_stderr(), patch.dict(os.environ, KERAS_HOME=os.devnull):  # where no settings are
             import keras
     except Exception as error:  # a broken TensorFlow raises whatever its libraries do
-        raise WastebookError(
-            f"Keras does not start on {os.environ['KERAS_BACKEND']} ({type(error).__name__}: {error}).\n"
-            "Install it (`pip install --upgrade keras tensorflow`), or set KERAS_BACKEND to `torch`. Other "
-            "chapters do without TensorFlow."
-        ) from error
+        told = f"Keras does not start on {os.environ['KERAS_BACKEND']} ({type(error).__name__}: {error})."
+        way = "Install it (`pip install --upgrade keras tensorflow`), or set KERAS_BACKEND to `torch`."
+        raise WastebookError(f"{told}\n{way} Other chapters do without TensorFlow.") from error
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return keras
 
@@ -124,7 +115,7 @@ def find_policy(precision: str) -> str:
     for bf16 where the processor computes in it (as Linux tells it). WastebookError for another."""
     about = Path("/proc/cpuinfo")
     able = about.exists() and re.search(r"\b(avx512_bf16|amx_bf16)\b", about.read_text())
-    return "mixed_bfloat16" if wants_bf16(precision, bool(able)) else "float32"
+    return "mixed_bfloat16" if sources.wants_bf16(precision, bool(able)) else "float32"
 
 
 def load_keras_backbone(
@@ -133,17 +124,17 @@ def load_keras_backbone(
     """The backbone `name` (`xception` or `efficientnet_b0`) of Keras, frozen, for photos squeezed to
     `image_size` pixels a side; `weights`, `photos`, `root`, `seed` and errors as `load_backbone`'s, but with
     Keras' files and cache."""
-    names = {card["backbone"] for card in known_weights("keras")}
+    names = {card["backbone"] for card in sources.known_weights("keras")}
     if name not in names:
         raise WastebookError(f"There is no Keras backbone {name!r}. {did_you_mean(name, names)}")
     if image_size < SMALLEST:
         raise WastebookError(f"{name} takes photos of {SMALLEST} pixels a side or more, not {image_size}.")
     keras, home = import_keras(), Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    card = next(each for each in known_weights("keras") if each["backbone"] == name and "url" in each)
+    card = next(each for each in sources.known_weights("keras") if each["backbone"] == name and "url" in each)
     where = {"cache_dir": home, "cache_subdir": "models", "file_hash": card["md5"]}
     fetch = partial(keras.utils.get_file, card["file"], card["url"], **where)
     own = partial(_at_hand, name, home / "models" / card["file"], card)
-    name, weights, file, note = choose_weights(name, weights, card["file"], own, card["url"], fetch)
+    name, weights, file, note = sources.choose_weights(name, weights, card["file"], own, card["url"], fetch)
     keras.utils.set_random_seed(seed)
     size = (image_size, image_size)
     build = getattr(keras.applications, BACKBONES[name][0])
@@ -161,7 +152,7 @@ def load_keras_backbone(
     pixels = keras.Input((*size, 3), name="pixels")
     whole = keras.Model(pixels, network(preprocess(name, pixels)), name=name)
     if file is None:
-        _settle(whole, settling_pixels(photos, root, size))
+        _settle(whole, sources.settling_pixels(photos, root, size))
     whole.trainable = False
     return Backbone(name, whole, size, whole.output_shape[1], weights, weights_hash(whole), note=note)
 
@@ -246,19 +237,14 @@ def _settle(network: "keras.Model", pixels: np.ndarray) -> None:
     """Set the BatchNorm statistics of random weights by one pass over `pixels`."""
     kind = import_keras().layers.BatchNormalization
     norms = [layer for layer in network._flatten_layers() if isinstance(layer, kind)]
-    momenta = [layer.momentum for layer in norms]
     for layer in norms:
         layer.momentum = 0.0  # the statistics of this one batch, whole
     network(pixels.astype("float32"), training=True)
-    for layer, momentum in zip(norms, momenta, strict=True):
-        layer.momentum = momentum
 
 
 def _at_hand(name: str, kept: Path, card: dict[str, Any]) -> Path | None:
     """Keras' ImageNet weights of a backbone in `WASTEBOOK_WEIGHTS`, or what its card tells of as Keras has
     `kept` it, unless damaged."""
-    cards = {each["file"]: each for each in known_weights("keras") if each["backbone"] == name}
-    own = next(own_weights(cards, list(cards.values())), None)
-    if own:
-        return own[0]
-    return kept if kept.is_file() and is_whole(kept, card) else None
+    cards = {each["file"]: each for each in sources.known_weights("keras") if each["backbone"] == name}
+    own, _ = next(sources.own_weights(cards, list(cards.values())), (None, None))
+    return own or (kept if kept.is_file() and sources.is_whole(kept, card) else None)

