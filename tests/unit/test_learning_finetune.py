@@ -1,5 +1,6 @@
 """Fine-tuning and its checkpoints."""
 
+import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -121,14 +122,49 @@ def test_it_stops_when_nothing_gets_better(trained, monkeypatch):
 def test_memory_that_runs_out_halves_the_batch(trained, monkeypatch, capsys):
     whole = room._Learner.logits
 
-    def greedy(self, pixels):
+    def greedy(self, pixels, kept):
         if len(pixels) > 4:
             raise torch.OutOfMemoryError
-        return whole(self, pixels)
+        return whole(self, pixels, kept)
 
     monkeypatch.setattr(room._Learner, "logits", greedy)
     finetune(*trained, TUNED, **SETTINGS | {"epochs": 1})
     assert "going on with 4 photos" in capsys.readouterr().err
+
+
+def test_two_processes_learn_what_one_does(trained, monkeypatch, tmp_path):
+    """Begun by one process that is killed: two go on, the second of which gets no photo of the last batch."""
+    photos, *others = trained
+    given = (photos.drop(photos.index[photos["split"] == "train"][0]), *others, TUNED)
+    settings = SETTINGS | {"batch_size": 2, "learning_rate": 5e-4}
+    alone, head = finetune(*given, **settings)
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "again"))
+    run_epoch = room._Learner.run_epoch
+
+    def killed(self, epoch):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return run_epoch(self, epoch)
+
+    monkeypatch.setattr(room._Learner, "run_epoch", killed)  # here, not in the processes that are launched
+    with pytest.raises(KeyboardInterrupt):
+        finetune(*given, **settings)
+    together, shared = finetune(*given, **settings, processes=2)
+    assert [file.name for file in tmp_path.glob("finetuned/*.pt")] == [
+        file.name for file in tmp_path.glob("again/finetuned/*.pt")
+    ]
+    scores = ["loss", "accuracy"]
+    assert np.allclose(shared.history[scores], head.history[scores], rtol=0, atol=2e-6)
+    assert len(shared.history) == 6 and np.allclose(shared.weight, head.weight, rtol=0, atol=2e-6)
+    for name, weights in alone.network.state_dict().items():
+        assert torch.allclose(together.network.state_dict()[name], weights, rtol=0, atol=2e-6), name
+
+
+@pytest.mark.campaign  # each process takes a quarter of a minute to start
+def test_an_error_in_one_of_several_processes_is_the_users(trained, capfd):
+    with pytest.raises(WastebookError, match=r"diverged: lower its learning rate\.$"):
+        finetune(*trained, TUNED, **SETTINGS | {"learning_rate": 1e30}, processes=2)
+    assert not multiprocessing.active_children() and "Traceback" not in capfd.readouterr().err
 
 
 def test_bad_arguments(trained):

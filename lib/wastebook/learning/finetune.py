@@ -5,9 +5,14 @@ one at a smaller rate, BatchNorm frozen, warm-up and cosine, and a running mean 
 """
 
 import copy
+import json
+import logging
 import math
+import os
+import signal
 from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import wastebook.photos.torchvision_import  # noqa: F401 (mends the import of torchvision)
@@ -18,7 +23,8 @@ import torch
 from timm.models import group_parameters
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
-from torch import nn
+from torch import distributed, nn
+from torch.distributed.launcher import api as launcher
 from torch.nn import functional
 
 from wastebook.cache import cache_folder
@@ -63,6 +69,7 @@ def finetune_heads(
     deals: Deals,
     scheme: str,
     seed: int,
+    processes: int = 0,
     **options: Any,
 ) -> tuple[Study, Backbone]:
     """The backbone's upper layers trained too, under one deal, kept in the cache epoch by epoch.
@@ -71,10 +78,10 @@ def finetune_heads(
     Parameters
     ----------
     model, deals : as `train_heads`'
-    root : the folder of the photos
-    backbone : from `load_backbone`
+    root, backbone : the folder of the photos, and what `load_backbone` gave
     started : a study on the same backbone, with whose head it starts
     scheme, seed : of the deal
+    processes : that learn as one, with its result up to rounding; 0 for, and at most, one for each GPU
     **options : fields of `Settings`
 
     Returns
@@ -88,24 +95,25 @@ def finetune_heads(
     if (scheme, seed) not in deals:
         known = ", ".join(dict.fromkeys(str(name) for name, _ in deals))
         raise WastebookError(f"There is no {scheme!r} split of these photos to fine-tune: name {known}.")
-    photos = deals[scheme, seed]
-    settings = Settings(**predictions.usual_batch(photos) | options)
-    learner = _Learner(backbone, started.heads[scheme, seed], settings, seed, photos, root)
-    network, head = _finetune(learner, model)
+    photos, head = deals[scheme, seed], started.heads[scheme, seed]
+    given = (backbone, head, Settings(**predictions.usual_batch(photos) | options), seed, photos, root)
+    network, head = _finetune(given, model, processes)
     tuned = backbone._replace(network=network, sha256=backbones.network_hash(network))
     plain = extract_features(photos, root, tuned)[0]
     return study_deals(model, plain, {(scheme, seed): photos}, lambda *_: (head, head.history))[0], tuned
 
 
-def _finetune(learner: "_Learner", model: Model) -> tuple[nn.Module, Head]:
-    """The network and head of the best epoch."""
-    settings, head = learner.settings, learner.head
+def _finetune(given: tuple[Any, ...], model: Model, processes: int) -> tuple[nn.Module, Head]:
+    """The network and head of the best epoch of the learner of what is `given`."""
+    learner, able = _Learner(*given), torch.cuda.device_count()
+    settings, head = learner.recipe, learner.head
     facts: list[Any] = [VERSION, settings, learner.seed, learner.bf16, learner.device.type, head.classes]
     facts += [head.weight.tobytes(), learner.backbone.sha256, learner.backbone.image_size]
     facts += map(fingerprint, learner.sides)
     file = cache_folder("finetuned") / f"{learner.name}-{short_hash(*facts)}.pt"
-    limits = (settings.epochs, settings.patience)
-    epochs, chosen = train_by_epochs(learner, file, *limits, lambda epoch: (epoch[3], -epoch[2]))
+    count = min(processes, able or processes) or (able if distributed.is_nccl_available() else 1)
+    launch = partial(_launch, count, file, given) if count > 1 else None
+    epochs, chosen = train_by_epochs(learner, file, launch)
     tuned: Any = learner.average.module.cpu()
     tuned.load_state_dict(chosen)
     layer = tuned["head"].requires_grad_(False)
@@ -114,27 +122,54 @@ def _finetune(learner: "_Learner", model: Model) -> tuple[nn.Module, Head]:
     return tuned["network"].requires_grad_(True), Head(layer.weight.numpy(), layer.bias.numpy(), *facts)
 
 
+def _launch(count: int, file: Path, given: tuple[Any, ...]) -> None:
+    """Have `count` processes learn as one, by torch's launcher, which ends all where one fails, and with this
+    one. What the user can mend is raised as it was there."""
+    log = logging.getLogger("torch.distributed.elastic")  # which tells of errors at length
+    log.propagate, log.handlers = False, [logging.NullHandler()]
+    # What it did upon signals would stay, and Ctrl+C be no KeyboardInterrupt, upon which it ends all as well.
+    how: Any = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "signals_to_handle": ""}
+    with TemporaryDirectory() as folder:
+        logs = launcher.DefaultLogsSpecs(folder)
+        config = launcher.LaunchConfig(1, 1, count, logs, file.stem, max_restarts=0, **how)
+        try:
+            launcher.elastic_launch(config, _learn_together)(file, given)
+        except launcher.ChildFailedError:
+            for record in Path(folder).rglob("error.json"):  # others have lost touch with the one that failed
+                kind, _, told = json.loads(record.read_text())["message"]["message"].partition(": ")
+                if kind in ("WastebookError", "PhotoError"):
+                    raise WastebookError(told) from None
+            raise
+
+
+def _learn_together(file: Path, given: tuple[Any, ...]) -> None:
+    """What each of several processes does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # it comes where the process that launched this one is gone
+    os.environ["OMP_NUM_THREADS"] = str(max(1, thread_count() // int(os.environ["WORLD_SIZE"])))
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group(distributed.get_default_backend_for_device(backbones.accelerator()))
+    train_by_epochs(_Learner(*given), file, rank=distributed.get_rank())
+    distributed.destroy_process_group()
+
+
 class _Learner:
     """A backbone whose top blocks learn with the head, and a running mean of the weights of both."""
 
     STATEFUL = ("classifier", "average", "optimiser")
+    merit = staticmethod(lambda epoch: (epoch[3], -epoch[2]))  # accuracy, then loss
 
     def __init__(
-        self,
-        backbone: Backbone,
-        head: Head,
-        settings: Settings,
-        seed: int,
-        photos: pd.DataFrame,
-        root: Path,
+        self, backbone: Backbone, head: Head, settings: Settings, seed: int, photos: pd.DataFrame, root: Path
     ):
-        check_trainable(photos, head.classes, settings.batch_size)
+        check_trainable(photos, head.classes, settings.batch_size, settings.epochs)
         check_transform(settings.transform)
-        if settings.epochs < 1 or settings.blocks < 1:
-            told = f"epochs={settings.epochs}, blocks={settings.blocks}"
-            raise WastebookError(f"{told}: fine-tuning needs one or more of each.")
+        if settings.blocks < 1:
+            raise WastebookError(f"blocks={settings.blocks}: fine-tuning needs one or more.")
         self.name, self.backbone, self.head, self.root = backbone.name, backbone, head, root
-        self.settings, self.seed = settings, seed
+        self.recipe, self.seed = settings, seed
+        self.rank = distributed.get_rank() if distributed.is_initialized() else 0
+        self.count = distributed.get_world_size() if distributed.is_initialized() else 1
         self.sides = [photos[photos["split"] == split] for split in ("train", "validation")]
         self.numbers = [class_numbers(side["label"], head.classes) for side in self.sides]
         self.device = backbones.accelerator()
@@ -155,13 +190,13 @@ class _Learner:
 
     def _groups(self) -> list[dict[str, Any]]:
         """The head and the top blocks with their rates; all below is frozen."""
-        network, rate = self.classifier["network"].requires_grad_(False), self.settings.learning_rate
+        network, rate = self.classifier["network"].requires_grad_(False), self.recipe.learning_rate
         named = dict(network.named_parameters())
         blocks = group_parameters(network, network.group_matcher(coarse=True))
         groups = [{"params": list(self.classifier["head"].parameters()), "lr": rate}]
-        for below, number in enumerate(sorted(blocks, reverse=True)[: self.settings.blocks]):
+        for below, number in enumerate(sorted(blocks, reverse=True)[: self.recipe.blocks]):
             learning = [named[name].requires_grad_(True) for name in blocks[number]]
-            groups.append({"params": learning, "lr": rate * self.settings.layer_decay**below})
+            groups.append({"params": learning, "lr": rate * self.recipe.layer_decay**below})
         return groups
 
     @cached_property
@@ -173,51 +208,61 @@ class _Learner:
     def run_epoch(self, epoch: int) -> tuple[Scores, Scores]:
         self.classifier.eval()  # BatchNorm too: ImageNet's statistics are better than those of a small batch
         self.random.manual_seed(1000 * self.seed + epoch - 1)
-        losses, right, transform, hashes = 0.0, 0, self.settings.transform, list(self.sides[0]["sha256"])
-        draw = f"{transform}-{self.seed}-{epoch}"
+        losses, right, transform, hashes = 0.0, 0, self.recipe.transform, list(self.sides[0]["sha256"])
+        draw, share = f"{transform}-{self.seed}-{epoch}", slice(self.rank, None, self.count)
 
-        def load(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        def load(batch: np.ndarray) -> tuple[int, torch.Tensor, torch.Tensor]:
+            rows = batch[share]
             drawn = [transform_photo(self.photos[0][row], transform, f"{hashes[row]} {draw}") for row in rows]
-            return np.stack(drawn), self.numbers[0][rows]
+            pixels = np.array(drawn, np.uint8).reshape(-1, *self.backbone.image_size, 3)  # of no photo, too
+            return len(batch), torch.from_numpy(pixels), torch.from_numpy(self.numbers[0][rows])
 
         order = np.random.default_rng([self.seed, epoch]).permutation(len(hashes))
         batches = parallel_map(load, np.array_split(order, self.steps))
-        for step, (pixels, wanted) in enumerate(batches, (epoch - 1) * self.steps + 1):
+        for step, (size, pixels, wanted) in enumerate(batches, (epoch - 1) * self.steps + 1):
             self.schedule.step_update(step)
-            backward = partial(self._backward, torch.from_numpy(pixels), torch.from_numpy(wanted))
+            kept = torch.rand(size, self.backbone.feature_width, generator=self.random) >= self.recipe.dropout
+            backward = partial(self._backward, size, [pixels, wanted, kept[share]])
             loss, correct = within_memory(backward, self.at_once)
+            for each in self.classifier.parameters() if self.count > 1 else ():
+                if each.requires_grad:  # a share without photos has no gradient
+                    each.grad = torch.zeros_like(each) if each.grad is None else each.grad
+                    distributed.all_reduce(each.grad)
             self.optimiser.step()
             self.average.update(self.classifier, step)
-            losses, right = losses + loss * len(wanted), right + correct
-        return (losses / len(hashes), right / len(hashes)), self.validate()
+            losses, right = losses + loss * size, right + correct
+        scores = [losses, right, *((0.0, 0.0) if self.rank else self.validate())]
+        if self.count > 1:
+            distributed.all_reduce(summed := torch.tensor(scores, dtype=torch.float64, device=self.device))
+            scores = summed.tolist()
+        return (scores[0] / len(hashes), scores[1] / len(hashes)), (scores[2], scores[3])
 
-    def _backward(self, pixels: torch.Tensor, wanted: torch.Tensor, at_once: int) -> tuple[float, int]:
-        """The gradients of a batch, `at_once` photos at a time; gives its loss and right guesses."""
+    def _backward(self, size: int, share: list[torch.Tensor], at_once: int) -> tuple[float, int]:
+        """The gradients of a share (pixels, classes, features kept) of a batch of that `size`, `at_once`
+        photos at a time; gives what it adds to the loss, and its right guesses."""
         self.at_once, total, right = at_once, 0.0, 0
         self.optimiser.zero_grad()
-        for shown, numbers in zip(pixels.split(at_once), wanted.to(self.device).split(at_once), strict=True):
-            logits = self.logits(shown.to(self.device))
-            loss = functional.cross_entropy(logits, numbers, label_smoothing=self.settings.label_smoothing)
-            loss = loss * (len(numbers) / len(wanted))
+        for at in range(0, len(share[0]), at_once):
+            pixels, wanted, kept = (each[at : at + at_once].to(self.device) for each in share)
+            logits = self.logits(pixels, kept)
+            loss = functional.cross_entropy(logits, wanted, label_smoothing=self.recipe.label_smoothing)
+            loss = loss * (len(wanted) / size)
             loss.backward()
-            total, right = total + loss.item(), right + int((logits.argmax(1) == numbers).sum())
+            total, right = total + loss.item(), right + int((logits.argmax(1) == wanted).sum())
         return total, right
 
-    def logits(self, pixels: torch.Tensor) -> torch.Tensor:
-        """What the classifier that learns says of (N, H, W, 3) uint8 pixels, some of its features dropped."""
+    def logits(self, pixels: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        """What the classifier that learns says of (N, H, W, 3) uint8 pixels, by the features `kept`."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             features = self.classifier["network"](backbones.as_input(self.backbone, pixels))
-            kept = torch.rand(features.shape, generator=self.random) >= self.settings.dropout
-            kept = kept.to(features.device) / (1 - self.settings.dropout)
-            return self.classifier["head"](features * kept).float()
+            return self.classifier["head"](features * (kept / (1 - self.recipe.dropout))).float()
 
     def validate(self) -> Scores:
         """Loss and accuracy of the averaged weights."""
         network, head = (self.average.module[name] for name in ("network", "head"))  # type: ignore[index]
         pixels, wanted = np.stack(self.photos[1]), torch.from_numpy(self.numbers[1])
         parts = np.array_split(pixels, math.ceil(len(pixels) / BATCH_SIZE))
-        how = (self.device, self.bf16)
-        features = [backbones.forward(network, self.backbone, part, *how) for part in parts]
+        features = [backbones.forward(network, self.backbone, part, self.device, self.bf16) for part in parts]
         with torch.inference_mode():
             logits = head(torch.from_numpy(np.concatenate(features)).to(self.device)).cpu()
         right = (logits.argmax(1) == wanted).double().mean()

@@ -67,10 +67,9 @@ def train_head(
     WastebookError for options that do not suit the photos, and where the training diverges."""
     recipe, started = Recipe(**predictions.usual_batch(photos) | options), time.perf_counter()
     random = np.random.default_rng(seed)
-    check_trainable(photos, classes, recipe.batch_size)
-    if recipe.balance not in BALANCES or recipe.epochs < 1:
-        told = f"epochs={recipe.epochs}, balance={recipe.balance!r}"
-        raise WastebookError(f"{told}: ask for one or more epochs, and one of {', '.join(BALANCES)}.")
+    check_trainable(photos, classes, recipe.batch_size, recipe.epochs)
+    if recipe.balance not in BALANCES:
+        raise WastebookError(f"There is no balance={recipe.balance!r}: name one of {', '.join(BALANCES)}.")
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
     numbers = class_numbers(photos["label"], classes)
     wanted = np.eye(len(classes), dtype=np.float32)[numbers[train]]
@@ -116,9 +115,8 @@ def solve_head(
         warnings.simplefilter("ignore", ConvergenceWarning)
         for l2, weight, bias in _solutions(learned, wanted):
             said, answers = (softmax(each @ weight.T + bias, axis=1) for each in (learned, held_out))
-            train_loss, _ = _loss_and_accuracy(said, wanted)
             loss, accuracy = _loss_and_accuracy(answers, targets[validation])
-            rows.append((l2, train_loss, loss, accuracy))
+            rows.append((l2, _loss_and_accuracy(said, wanted)[0], loss, accuracy))
             best = min(best, (loss, l2, weight, bias), key=lambda found: found[0])
             if loss > 1.5 * best[0]:
                 break  # far into over-fitting: weaker penalties only take longer

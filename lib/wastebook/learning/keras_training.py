@@ -87,9 +87,7 @@ def train_and_predict(
     all begins anew with half the batch, with a line that says so. WastebookError where a class is absent from
     a split, a batch is larger than the data or the loss is no longer a number.
     """
-    check_trainable(photos, classes, recipe.batch_size)
-    if recipe.epochs < 1:
-        raise WastebookError(f"epochs={recipe.epochs} trains nothing: ask for one or more.")
+    check_trainable(photos, classes, recipe.batch_size, recipe.epochs)
     if len(classes) != 2:
         raise WastebookError(f"This chapter tells two classes apart; the data set has {len(classes)}.")
     targets = class_numbers(photos["label"], classes).astype(np.float32)[:, None]
@@ -110,30 +108,23 @@ def _fit(
     def fit(batch_size: int) -> list[Epoch]:
         network.set_weights(initial)
         fitting = recipe._replace(batch_size=batch_size)
-        file = _file_of(network, inputs, photos, fitting)
+        facts: list[Any] = [VERSION, weights_hash(network), fitting, import_keras().backend.backend()]
+        # Two networks with the same weights may differ in what learns, and in the numbers they reckon in.
+        facts += [weight.trainable for weight in network.weights]
+        facts += [layer.compute_dtype for layer in network.layers]
+        facts.append(photos[["sha256", "label", "split"]].to_csv(index=False))
+        facts.append(hashlib.sha256(inputs[:: max(1, len(inputs) // 64)].tobytes()).hexdigest())
+        file = cache_folder("training") / f"{network.name}-{short_hash(*facts)}.npz"
         learner = _Learner(network, inputs, targets, photos["split"].to_numpy(), fitting)
-        limits = (recipe.epochs, recipe.patience)
-        epochs, chosen = train_by_epochs(learner, file, *limits, lambda epoch: -epoch[2])
+        epochs, chosen = train_by_epochs(learner, file)
         network.set_weights(chosen)
         return epochs
 
     return within_memory(fit, recipe.batch_size)
 
 
-def _file_of(network: "keras.Model", inputs: np.ndarray, photos: pd.DataFrame, recipe: KerasRecipe) -> Path:
-    """Where a training is kept: by all that it depends on."""
-    facts: list[Any] = [VERSION, weights_hash(network), recipe, import_keras().backend.backend()]
-    # Two networks with the same weights may differ in what learns, and in the numbers they reckon in.
-    facts += [weight.trainable for weight in network.weights]
-    facts += [layer.compute_dtype for layer in network.layers]
-    facts.append(photos[["sha256", "label", "split"]].to_csv(index=False))
-    facts.append(hashlib.sha256(inputs[:: max(1, len(inputs) // 64)].tobytes()).hexdigest())
-    return cache_folder("training") / f"{network.name}-{short_hash(*facts)}.npz"
-
-
-def predict(network: "keras.Model", inputs: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """(N, 2) float64 class probabilities of the `rows` (all, where None) of `inputs`."""
-    rows = np.arange(len(inputs)) if rows is None else rows
+def predict(network: "keras.Model", inputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(N, 2) float64 class probabilities of the `rows` of `inputs`."""
     parts = np.split(rows, range(BATCH_SIZE, len(rows), BATCH_SIZE))
     batches = ((inputs[part],) for part in parts)
     second = np.asarray(network.predict(batches, steps=len(parts), verbose=0), dtype=np.float64)[:, 0]
@@ -151,6 +142,8 @@ def measure_cost(network: "keras.Model") -> dict[str, float]:
 class _Learner:
     """A Keras network that learns from the rows of `inputs` (an array, or one on disk) and `targets` whose
     split is `train`."""
+
+    merit = staticmethod(lambda epoch: -epoch[2])
 
     def __init__(
         self, network: Any, inputs: np.ndarray, targets: np.ndarray, splits: np.ndarray, recipe: KerasRecipe

@@ -102,8 +102,10 @@ def usual_batch(photos: pd.DataFrame) -> dict[str, int]:
     return {"batch_size": min(32, int((photos["split"] == "train").sum()))}
 
 
-def check_trainable(photos: pd.DataFrame, classes: list[str], batch_size: int) -> None:
-    """WastebookError where a class has no photo in train or validation, or a batch is larger than train."""
+def check_trainable(photos: pd.DataFrame, classes: list[str], batch_size: int, epochs: int = 1) -> None:
+    """WastebookError where a class has no photo in train or validation, a batch too many, or no epochs."""
+    if epochs < 1:
+        raise WastebookError(f"epochs={epochs} trains nothing: ask for one or more.")
     for split in ("train", "validation"):
         present = set(photos.loc[photos["split"] == split, "label"])
         if absent := ", ".join(name for name in classes if name not in present):

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -100,7 +101,7 @@ def search_head(
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
     wanted, largest = class_numbers(photos.loc[validation, "label"], classes), int(train.sum())
     sizes = [size for size in BATCH_SIZES if size <= largest] or [largest]
-    name = _name_study(model, seed, epochs, classes, photos, features[:, train], plain[validation])
+    name = _name_study(model, seed, (epochs, classes), photos, features[:, train], plain[validation])
     shared = os.environ.get("OPTUNA_STORAGE", "")
     study = _open_study(shared or file, name)
 
@@ -121,14 +122,13 @@ def search_head(
     return first
 
 
-def _name_study(
-    model: Model, seed: int, epochs: int, classes: list[str], photos: pd.DataFrame, *given
-) -> str:
-    """A name for a study: other data or epochs are another one."""
+def _name_study(model: Model, seed: int, facts: Any, photos: pd.DataFrame, *given: np.ndarray) -> str:
+    """A name for a study: other data, or other `facts`, are another one."""
     learned = photos.loc[photos["split"].isin(["train", "validation"]), ["sha256", "label", "split"]]
-    told = f"{(epochs, classes)!r}{learned.to_csv(index=False)}".encode()
-    told += b"".join(array.tobytes() for array in given)
-    return f"{model.id}, seed {seed}, {hashlib.sha256(told).hexdigest()[:16]}"
+    told = hashlib.sha256(f"{facts!r}{learned.to_csv(index=False)}".encode())
+    for array in given:
+        told.update(array.tobytes())
+    return f"{model.id}, seed {seed}, {told.hexdigest()[:16]}"
 
 
 def _open_study(place: str | Path, name: str) -> optuna.Study:
