@@ -407,10 +407,17 @@ def test_chapter_10_tells_which_forecast_held(came, told):
 
 
 @pytest.mark.parametrize(
-    ("held", "told"), [(0, "0 hold photos"), (1, "1 holds photos"), (2, "2 hold photos")]
+    ("held", "told"),
+    [
+        (0, "none holds photos of TrashNet; none of these is TrashNet alone"),
+        (1, "at least 1 holds photos of TrashNet; none of these is TrashNet alone"),
+        (2, "at least 2 hold photos of TrashNet; 1 of these is TrashNet alone"),
+        (3, "at least 3 hold photos of TrashNet; 2 of these are TrashNet alone"),
+    ],
 )
 def test_chapter_10_counts_the_sets_that_hold_others_photos(held, told):
-    family = pd.DataFrame({"trashnet": [held > 0, held > 1], "trashnet_again": 0}).astype(int)
+    found = [held > 0, held > 1, held > 2]
+    family = pd.DataFrame({"trashnet": found, "trashnet_again": 0, "photos": [10, 1, 1]}).astype(int)
     assert told in say("10-leaks", "leaks-learned", family=family, learnings=["a leak"])[0]
 
 
@@ -482,12 +489,12 @@ def test_chapter_9_foretells_each_model_from_its_own_answers(chosen):
     [
         (
             [HIGH, HIGH],
-            "Of 2 models, one per set, 2 score higher and none scores lower beyond luck with objects",
+            "Of 2 models, one per set, 2 score higher and none scores lower beyond luck with photos",
         ),
         ([HIGH, LOW], "one per set, 1 scores higher and 1 scores lower"),
         ([HIGH, LOW], "in their place: −4.0 [−6.0,\u202f−2.0] to +4.0 [+2.0,\u202f+6.0] points."),
         ([ZERO], "Of 1 model, one per set, none scores higher and none scores lower"),
-        ([], "Of 0 models, one per set, none scores higher and none scores lower beyond luck with objects"),
+        ([], "Of 0 models, one per set, none scores higher and none scores lower beyond luck with photos"),
     ],
 )
 def test_chapter_10_tells_what_the_family_is_worth(rows, told):
@@ -499,8 +506,13 @@ def test_chapter_10_tells_what_the_family_is_worth(rows, told):
     judged["points"] = judged.apply(wb.format_points, axis=1, unit="")
     notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
     (source,) = [cell.source for cell in notebook.cells if cell.id == "leaks-claims-counted"]
-    exec(source, names := {"wb": wb, "flattered": judged, "helped": judged[-1:], "learnings": []})
+    scored = judged[["set"]].assign(asked="TrashNet's test", known=[*range(7, 7 + len(rows)), 3])
+    scored = scored.assign(asked_photos=[10.0] * len(scored))
+    names = {"wb": wb, "flattered": judged, "helped": judged[-1:], "learnings": [], "scored": scored}
+    exec(source, names)
     text, after = say("10-leaks", "leaks-claims-told", **names)
+    assert "is worth +4.0 [+2.0,\u202f+6.0] points." in text
+    assert len(rows) != 2 or "Of 10 photos asked, these sets hold 7 to 8, or others" in text
     assert (
         told in text
         and after["learnings"][0] in text

@@ -135,7 +135,7 @@ def test_fine_tuning_is_told_as_it_came_out(change, difference, said, points):
     change("trashnet", "finetuning", "elsewhere", "head == 'finetuned'", value=0.25)
     found = told.findings()["04-efficientnet"]
     assert f"{said}{points}" in found.sentences[-1]
-    assert f"from fine-tuning {points}, " in found.words
+    assert f"from fine-tuning it on larger photos {points}, " in found.words
     assert "corrected p" not in found.words.partition("fine-tuning")[2]
     assert re.search(r"is right for 25\s%", found.sentences[-1])
 
@@ -148,7 +148,7 @@ def test_an_interval_that_the_correction_doubts_says_so_on_the_card(change):
 
 def test_a_fine_tuned_share_stands_beside_the_frozen_one_of_the_same_deals(change):
     change("trashnet", "finetuning", "accuracy", "head == 'exact' and scheme == 'grouped'", value=0.777)
-    assert "; frozen, for 77.7\u202f% and " in told.tell_finetuning()[0]
+    assert "; in the same run frozen, for 77.7\u202f% and " in told.tell_finetuning()[0]
 
 
 @pytest.mark.parametrize("chosen", ["fine-tuned alone", "both, mirrored too"])
@@ -169,6 +169,6 @@ def test_validation_chooses_the_model_that_is_named(change):
         value=0.99,
     )
     assert told.best_model()["model"] == "efficientnet_b0-224x224"
-    assert "Validation chooses EfficientNet-B0, 224 x 224," in " ".join(
+    assert "Of the frozen models validation chooses EfficientNet-B0, 224 x 224," in " ".join(
         told.findings()["04-efficientnet"].sentences
     )

@@ -106,10 +106,10 @@ class Chapter:
         kept = self.run / "results" / file
         if not kept.exists():
             run = self.run.name if self.run.parent == paths.RUNS else self.run
-            raise WastebookError(
-                f"No results/{file.as_posix()} in {self.run}, which {self.name} reads: run {chapter} there "
-                f"first: wastebook build --run {run} --chapter {chapter}"
+            lacking = (
+                f"No results/{file.as_posix()} in {self.run}, which {self.name} reads: run {chapter} there"
             )
+            raise WastebookError(f"{lacking} first: wastebook build --run {run} --chapter {chapter}")
         return kept
 
 
@@ -209,11 +209,9 @@ def note(text: str, kind: str = "warning") -> None:
 def callout(text: str, kind: str, title: str = "") -> str:
     """The text as the HTML of a callout of Quarto's, by its kind and with a title; in JupyterLab in a colour
     of its own."""
-    return (
-        f'<div class="callout callout-style-simple callout-{kind}" style="padding-left: 1em; '
-        f'border-left: 4px solid var(--jp-warn-color1)"><b>{title or "Before you read on"}</b>{as_html(text)}'
-        "</div>"
-    )
+    style = "padding-left: 1em; border-left: 4px solid var(--jp-warn-color1)"
+    head = f'<div class="callout callout-style-simple callout-{kind}" style="{style}">'
+    return f"{head}<b>{title or 'Before you read on'}</b>{as_html(text)}</div>"
 
 
 def _plain(value: Any) -> Any:

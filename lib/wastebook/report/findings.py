@@ -76,7 +76,7 @@ def lead() -> tuple[str, ...]:
 
 
 def best_model() -> pd.Series:
-    """The accuracy on photos of unseen objects of the model that validation chose on TrashNet."""
+    """The accuracy on photos of unseen objects of the frozen model that validation chose on TrashNet."""
     scores = pd.concat([read_kept("02-baseline"), read_kept("04-efficientnet")], ignore_index=True)
     return _tested(scores, model=choose_on_validation(scores, "grouped"))
 
@@ -84,20 +84,24 @@ def best_model() -> pd.Series:
 def _explore() -> Finding:
     kept = read_values(MATERIALS, "01-exploration")
     photos, double = kept["photos"], kept["photos_with_a_double"]
+    counts = pd.Series(kept["photos_of_class"])
     tested, known = kept["test_photos"], kept["test_photos_known"]
     share, known_share = format_percent(double / photos), format_percent(known / tested)
-    balance = describe_balance(pd.Series(kept["photos_of_class"]))
-    leak = select_row(read_kept("10-leaks", name="slopes"), set=MATERIALS, network=NEW)
+    claims = read_kept("10-leaks", name="claims").rename(columns={"value": "difference"})
+    here = select_row(claims[claims["against"].notna()], set="TrashNet", learned="fewer at random")
+    alone = select_row(read_kept("10-leaks", name="slopes"), set=MATERIALS, network=NEW)
+    gains = [format_points(leak, "").partition(" ")[0] for leak in (here, alone)]
     return Finding(
         TITLES["01-exploration"].format(share=share, title="TrashNet"),
         (
-            f"TrashNet has {format_count(photos)} photos. {balance}",
+            f"TrashNet has {format_count(photos)} photos. {describe_balance(counts)}",
             f"{format_count(double)} of them ({share}) show something that another shows too.",
             f"Of {tested} official test photos {known} ({known_share}) show something that training shows.",
         ),
         f"{known} of {tested}",
-        "official test photos of TrashNet, at least, show an object that training shows too; in a test of "
-        f"such alone that is worth {format_points(leak, '').partition(' ')[0]} points, {format_range(leak)}",
+        "official test photos of TrashNet, at least, show an object that training shows too: worth "
+        f"{gains[0]} points on that test, {format_range(here)}, and {gains[1]} on one of such photos alone, "
+        f"{format_range(alone)}",
         "sec-exploration",
     )
 
@@ -105,10 +109,9 @@ def _explore() -> Finding:
 def _baseline() -> Finding:
     name, row = name_network(OLD), _tested(read_kept("02-baseline"), network=OLD, head="recipe")
     search = _answer(OLD, OLD, "searched")
+    share = format_percent(row["value"])
     return Finding(
-        TITLES["02-baseline"].format(
-            network=name, share=format_percent(row["value"]), asked="unseen objects"
-        ),
+        TITLES["02-baseline"].format(network=name, share=share, asked="unseen objects"),
         (
             f"{name}, frozen, is right for {format_share(row)} of the photos of objects new to it.",
             f"In accuracy, a search over its training is {describe_difference(search, 'none')}.",
@@ -119,14 +122,11 @@ def _baseline() -> Finding:
 
 def _augmentation() -> Finding:
     judged = _augmentations()
-    helps, all_of_them = count_clear(judged), len(judged)
+    helps, tried = count_clear(judged), len(judged)
     return Finding(
-        TITLES["03-augmentation"].format(tried=all_of_them, helps=helps),
-        (
-            f"Of {all_of_them} ways to vary the photos, weigh the classes or draw them, in macro F1 "
-            f"{helps} beyond luck.",
-        ),
-        f"{judged.eq('better').sum()} of {all_of_them}",
+        TITLES["03-augmentation"].format(tried=tried, helps=helps),
+        (f"Of {tried} ways to vary photos, weigh classes or draw them, in macro F1 {helps} beyond luck.",),
+        f"{judged.eq('better').sum()} of {tried}",
         "ways to augment or reweigh photos help more than luck would",
         "sec-augmentation",
     )
@@ -142,13 +142,13 @@ def _efficientnet() -> Finding:
         (
             f"In accuracy on unseen objects {second} is {describe_difference(step, first)}.",
             f"A search over its training is {describe_difference(search, 'none')}.",
-            f"Validation chooses {name_model(best)}, right for {format_share(best)}.",
+            f"Of the frozen models validation chooses {name_model(best)}, right for {format_share(best)}.",
             *tell_finetuning(),
         ),
         f"{gain}{NARROW}points",
-        f"of accuracy from {second} instead of {first}, {format_range(step)}; "
-        f"from a search over its training {searched}, {format_range(search)}; "
-        f"from fine-tuning {tuned}, {format_range(tuning)}",
+        f"of accuracy at home from {second} instead of {first}, {format_range(step)}; from a search over its "
+        f"training {searched}, {format_range(search)}; from fine-tuning it on larger photos {tuned}, "
+        f"{format_range(tuning)}",
         "sec-efficientnet",
     )
 
@@ -161,20 +161,21 @@ def tell_finetuning() -> tuple[str, ...]:
     best = ways.loc[ways.query("split == 'validation'").groupby("scheme")["value"].idxmax()]
     chosen = (best["answers"] + " (" + best["scheme"] + ")").tolist()
     shares = [f"{format_share(row)} under the {row['scheme']} split ({row['seeds']} seeds)" for row in rows]
-    elsewhere = _tested(away, head="finetuned")
+    elsewhere, there = _tested(away, head="finetuned"), _tuning("household")
     return (
-        f"Fine-tuned on a GPU, {name_network(NEW)} is right for {join_names(shares)}; frozen, for {was}.",
+        f"Fine-tuned on a GPU, {name_network(NEW)} is right for {join_names(shares)}; in the same run "
+        f"frozen, for {was}.",
         f"Of {ways['answers'].nunique()} ways to answer, averages with the frozen network and over mirrored "
         f"photos among them, validation chooses: {join_names(chosen)}.",
         f"On unseen objects that is {describe_difference(_tuning(), 'frozen')}; of {elsewhere['n']} photos "
-        f"from elsewhere it is right for {format_share(elsewhere)}.",
+        f"from elsewhere it is right for {format_share(elsewhere)}, {describe_difference(there, 'frozen')}.",
     )
 
 
-def _tuning() -> pd.Series:
+def _tuning(photos: str = MATERIALS) -> pd.Series:
     """How much more often the newer network is right on unseen objects fine-tuned than frozen."""
     gains = read_kept("finetuning", name="gains")
-    return select_row(gains, scheme="grouped", metric="accuracy", photos=MATERIALS)
+    return select_row(gains, scheme="grouped", metric="accuracy", photos=photos)
 
 
 def _xception() -> Finding:
@@ -220,15 +221,15 @@ def _comparison() -> Finding:
     clear = answers.apply(judge_difference, axis=1).ne("undecided").sum()
     left, right = format_percent(1 - CAUTIOUS), format_percent(cautious["accuracy"], 1)
     return Finding(
-        TITLES["07-comparison"].format(share=format_percent(best["value"], 1)),
+        TITLES["07-comparison"].format(model="frozen model", share=format_percent(best["value"], 1)),
         (
-            f"On photos of objects new to it {name_model(best)}, which validation chose, is right for "
+            f"On unseen objects {name_model(best)}, which validation chose among frozen models, is right for "
             f"{format_share(best)}; if it may leave {left} of the photos to people, for {right} of the rest.",
             f"Of {len(answers)} questions about two models {clear} have an answer beyond luck.",
         ),
         format_percent(best["value"], 1),
-        f"right on unseen objects with the model that validation chose, {format_range(best)}; {right} if "
-        f"it may leave {left} to people",
+        f"right on unseen objects with the frozen model that validation chose, {format_range(best)}; {right} "
+        f"if it may leave {left} to people",
         "sec-comparison",
     )
 

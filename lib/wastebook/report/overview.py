@@ -96,9 +96,8 @@ def models_table(models: pd.DataFrame) -> pd.DataFrame:
     lines["model"] = models["model"].map(name_models(models))
     for metric in METRICS[:2]:
         names = {metric: "value", f"{metric}_low": "low", f"{metric}_high": "high"}
-        lines[metric] = [
-            format_score(row) for _, row in models.rename(columns=names).assign(metric=metric).iterrows()
-        ]
+        table = models.rename(columns=names).assign(metric=metric)
+        lines[metric] = [format_score(row) for _, row in table.iterrows()]
     for metric in METRICS[2:]:
         lines[metric] = models[metric].map("{:.3f}".format)
     for name, (column, unit) in TOLD.items():

@@ -9,7 +9,7 @@ TITLES = {  # by chapter
     "04-efficientnet": "{verdict}",
     "05-xception": "{classes}: {worst} to {best} right, by network",
     "06-trust": "Test photos with a copy in training: {copies} of {tested}",
-    "07-comparison": "The model that validation chose is right for {share}",
+    "07-comparison": "The {model} that validation chose is right for {share}",
     "08-new-photos": "Sure answers to pictures without any waste: {sure} of {pictures}",
 }
 
