@@ -90,6 +90,8 @@ def test_the_surest_answers_are_right_more_often(predictions):
     again = pd.concat([test, test.assign(seed=test["seed"] + 2)])
     more_seeds = trust.selective_accuracy(again, (1.0,)).iloc[0]
     assert more_seeds["low"] == pytest.approx(all_of_them["low"])  # and more seeds are not more photos
+    paired = trust.selective_accuracy(test.assign(group=pd.factorize(test["path"])[0] // 2), (1.0,)).iloc[0]
+    assert paired["low"] < all_of_them["low"] and paired["photos"] == all_of_them["photos"]  # nor two of one
     assert (table["low"] < table["accuracy"]).all() and (table["accuracy"] < table["high"]).all()
 
 

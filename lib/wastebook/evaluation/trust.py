@@ -29,6 +29,7 @@ from wastebook.photos.decode import parallel_map
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)  # of the photos, that a cautious model answers
 FITTED = ["model", "scheme", "seed"]  # what has a temperature, and a threshold of sets, of its own
 SURE = 0.9
+COUNTED = {"accuracy": "mean", "photos": "nunique", "groups": "nunique"}  # of answers
 DOUBT = 0.5  # below which no answer is sure: another is as likely
 
 
@@ -64,12 +65,10 @@ def calibrate(predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
     """How often each model is right (`accuracy, low, high`, by Wilson) where it is so and so sure (mean
-    `confidence` of ten equal bins, empty ones left out). What several seeds say of one photo counts once."""
+    `confidence` of ten equal bins, empty ones left out). For the interval a group's photos count once."""
     answers = _answers(predictions)
     answers["bin"] = np.minimum((answers["confidence"] * 10).astype(int), 9)
-    table = answers.groupby([*KEYS, "bin"], sort=False).agg(
-        confidence=("confidence", "mean"), accuracy=("right", "mean"), photos=("path", "nunique")
-    )
+    table = answers.groupby([*KEYS, "bin"], sort=False).agg({"confidence": "mean", **COUNTED})
     return _with_interval(table.sort_index().reset_index().drop(columns="bin"))
 
 
@@ -96,15 +95,14 @@ def decision_costs(
 
 def selective_accuracy(predictions: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.DataFrame:
     """How often each model is right (`accuracy, low, high`, by Wilson) where it answers only for the `share`
-    of photos that it is surest of, from a `confidence` on. Seeds are ranked together; a photo counts once."""
+    of photos that it is surest of, from a `confidence` on. Seeds are ranked together; a group counts once."""
     answers = _answers(predictions).sort_values("confidence", ascending=False, kind="stable")
     rows = []
     for keys, part in answers.groupby(KEYS, sort=False):
         for share in shares:
-            given = part.head(max(1, round(share * len(part))))
-            photos = given["path"].nunique()
-            rows.append((*keys, share, given["confidence"].iloc[-1], given["right"].mean(), photos))
-    return _with_interval(pd.DataFrame(rows, columns=[*KEYS, "share", "confidence", "accuracy", "photos"]))
+            found = part.head(max(1, round(share * len(part)))).agg({"confidence": "min", **COUNTED})
+            rows.append(dict(zip(KEYS, keys, strict=True)) | {"share": share, **found})
+    return _with_interval(pd.DataFrame(rows).astype({"photos": int}))
 
 
 def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
@@ -224,7 +222,7 @@ def score_corrupted(
     answers = answers.reshape(len(cases), len(photos), len(classes))
     right = np.asarray(classes)[answers.argmax(axis=2)] == np.asarray(labels)
     table = pd.DataFrame(cases, columns=["kind", "unit", "strength"])
-    table = table.assign(accuracy=right.mean(axis=1), photos=len(photos))
+    table = table.assign(accuracy=right.mean(axis=1), photos=len(photos), groups=len(photos))
     return _with_interval(table).assign(sure=(answers.max(axis=2) >= threshold).mean(axis=1))
 
 
@@ -234,7 +232,7 @@ def describe_model(data: Any, predictions: pd.DataFrame) -> dict[str, Any]:
     validation, test = (predictions[predictions["split"] == split] for split in ("validation", "test"))
     temperature = fit_temperature(validation)
     answers = _answers(apply_temperature(validation, temperature))
-    wrong = answers.loc[~answers["right"], "confidence"]
+    wrong = answers.loc[~answers["accuracy"], "confidence"]
     facts = {"name": data.name, "title": data.card["title"], "photos": len(data.photos)}
     facts |= {"fingerprint": fingerprint(data.photos), "drawn": bool(data.card.get("drawn", False))}
     facts |= {name: data.card[name] for name in ("task", "source", "licence", "classes")}
@@ -249,16 +247,16 @@ def _logits(predictions: pd.DataFrame) -> np.ndarray:
 
 
 def _answers(predictions: pd.DataFrame) -> pd.DataFrame:
-    """A row per prediction: `KEYS`, `path, confidence` and if it is `right`."""
-    confidence = probabilities_of(predictions).max(axis=1)
-    right = predictions["label"] == predictions["predicted"]
-    return predictions[[*KEYS, "path"]].assign(confidence=confidence, right=right)
+    """A row per prediction: `KEYS`, its `confidence` and `accuracy` (whether right), and `photos, groups`."""
+    table = predictions[KEYS].assign(photos=predictions["path"], groups=group_numbers(predictions))
+    table["accuracy"] = predictions["label"] == predictions["predicted"]
+    return table.assign(confidence=probabilities_of(predictions).max(axis=1))
 
 
 def _with_interval(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the 95 % interval `low, high` of its `accuracy` on so many `photos`."""
-    low, high = share_interval(table["accuracy"] * table["photos"], table["photos"])
-    return table.assign(low=low, high=high)
+    """The table with the 95 % interval `low, high` of its `accuracy` on so many `groups`."""
+    low, high = share_interval(table["accuracy"] * table["groups"], table["groups"])
+    return table.assign(low=low, high=high).drop(columns="groups")
 
 
 def _signs(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
