@@ -434,6 +434,14 @@ def test_chapter_10_tells_the_least_and_the_most_that_a_leak_is_worth(lines, tol
     slopes["difference"] += np.arange(len(lines)) / 10
     text, after = say("10-leaks", "leaks-leaks-told", slopes=slopes, learnings=[])
     assert told in after["learnings"][0] and all(f"{line} +" in text for line in lines)
+    assert f"Of {len(lines)} lines {len(lines)} rise{'s' * (len(lines) == 1)} beyond luck" in text
+
+
+def test_chapter_10_tells_of_many_lines_the_ends_and_how_many_are_clear():
+    rows = [{"line": f"network {at}", "difference": at / 9, "low": (at - 6) / 9} for at in range(9)]
+    text, after = say("10-leaks", "leaks-leaks-told", slopes=pd.DataFrame(rows).assign(high=1), learnings=[])
+    assert after["learnings"][0] in text and "network 3" not in text
+    assert "Of 9 lines 2 rise beyond luck, each judged for itself." in text
 
 
 @pytest.mark.parametrize(
