@@ -22,6 +22,10 @@ from wastebook.files import atomic_write, explain_full_disk
 if TYPE_CHECKING:
     import pandas as pd
 
+# Folders of the cache; whatever else lies there is not ours.
+KINDS = """catalogues checks datasets decoded downloads duplicates features finetuned thumbnails training
+weights"""
+
 
 def cache_folder(*parts: str) -> Path:
     """A folder under `WASTEBOOK_CACHE` (by default the user's cache), made if it is not there."""
@@ -76,7 +80,7 @@ def list_cache() -> list[tuple[Path, int, float]]:
     """What is kept, the longest unused first: each file or folder in a folder of the cache, its bytes (of a
     file with several names once), and when it was last read or written, in seconds since the epoch."""
     kept, seen = [], set()
-    for entry in cache_folder().glob("*/*"):
+    for entry in (entry for kind in KINDS.split() for entry in cache_folder().joinpath(kind).glob("*")):
         if entry.suffix in (".lock", ".partial"):
             continue
         size, used = 0, 0.0
@@ -101,10 +105,9 @@ def describe_cache() -> list[dict[str, Any]]:
 
 def clear_cache(kinds: Sequence[str] = (), most: int = 0) -> int:
     """Take out what was longest unused, of some kinds (folders of the cache) or of all, until no more than
-    `most` bytes of them are left; gives the bytes that went. WastebookError for a kind that is not there."""
-    if unknown := [kind for kind in kinds if not cache_folder().joinpath(kind).is_dir()]:
-        known = [folder.name for folder in cache_folder().iterdir()]
-        raise WastebookError(f"Nothing is kept of {unknown[0]!r}. {did_you_mean(unknown[0], known)}")
+    `most` bytes of them are left; gives the bytes that went. WastebookError for a kind that there is not."""
+    if unknown := [kind for kind in kinds if kind not in KINDS.split()]:
+        raise WastebookError(f"Nothing is kept of {unknown[0]!r}. {did_you_mean(unknown[0], KINDS.split())}")
     kept = [each for each in list_cache() if not kinds or each[0].parent.name in kinds]
     left = whole = sum(size for _, size, _ in kept)
     for entry, size, _ in kept:
@@ -112,13 +115,12 @@ def clear_cache(kinds: Sequence[str] = (), most: int = 0) -> int:
             break
         with FileLock(entry.with_name(f"{entry.name}.lock")):
             gone = entry.rename(entry.with_name(f"{entry.name}.{uuid.uuid4().hex}.partial"))
-            shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+            shutil.rmtree(gone) if gone.is_dir() and not gone.is_symlink() else gone.unlink()
         left -= size
     return whole - left
 
 
 def make_read_only(folder: Path) -> None:
     """Take the right to write from every file below `folder`."""
-    for file in folder.rglob("*"):
-        if file.is_file():
-            file.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+    for file in filter(Path.is_file, folder.rglob("*")):
+        file.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)

@@ -29,8 +29,7 @@ def resolve(name: str, value: Any) -> Any:
     chapters run in another folder."""
     if isinstance(value, list) and name in FURTHER:
         return [resolve(name, each) for each in value]
-    places = (DATASET, *FURTHER, PHOTOS, WEIGHTS)
-    if name in places and value and not (paths.CARDS / f"{value}.yml").exists():
+    if name in (DATASET, *FURTHER, PHOTOS, WEIGHTS) and value and not (paths.CARDS / f"{value}.yml").exists():
         place = Path(value).expanduser().resolve()
         return str(place) if place.exists() else value
     return value
@@ -120,11 +119,8 @@ def unsuited(values: Values, asks: Mapping[str, str]) -> str:
 
 def ingredients(chapter: str, values: Values) -> Any:
     """What else makes a chapter stale: the cards and tables in `data/`, and the weights that it may use."""
-    tables = {
-        file.relative_to(paths.CARDS).as_posix(): file_hash(file)
-        for file in sorted(paths.CARDS.rglob("*.*"))
-        if file.suffix in (".csv", ".yml", ".json")
-    }
+    files = [file for file in sorted(paths.CARDS.rglob("*.*")) if file.suffix in (".csv", ".yml", ".json")]
+    tables = {file.relative_to(paths.CARDS).as_posix(): file_hash(file) for file in files}
     return [tables, weights_found(values[WEIGHTS]) if WEIGHTS in values else None]
 
 

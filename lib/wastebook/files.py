@@ -61,10 +61,8 @@ def as_html(text: str) -> str:
     """Plain text as HTML, markup shown as it is written: a paragraph per line, lists of lines with `- `."""
     parts = []
     for listed, lines in groupby(filter(str.strip, text.split("\n")), lambda line: line.startswith("- ")):
-        told = [as_written(line[2 * listed :]) for line in lines]
-        parts.append(
-            f"<ul><li>{'</li><li>'.join(told)}</li></ul>" if listed else f"<p>{'</p><p>'.join(told)}</p>"
-        )
+        whole, between = ("<ul><li>{}</li></ul>", "</li><li>") if listed else ("<p>{}</p>", "</p><p>")
+        parts.append(whole.format(between.join(as_written(line[2 * listed :]) for line in lines)))
     return f'<div class="{DATA}">{"".join(parts)}</div>'
 
 

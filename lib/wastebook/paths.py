@@ -44,7 +44,10 @@ def run_folder(name: str) -> Path:
     """The folder of a run: `runs/<name>`, or the path itself where `name` is one."""
     if not name.strip():
         raise WastebookError("A run needs a name, as in --run sample.")
-    return RUNS / name if Path(name).name == name != ".." else Path(name).expanduser().resolve()
+    folder = RUNS / name if Path(name).name == name != ".." else Path(name).expanduser().resolve()
+    if PROJECT.is_relative_to(folder):
+        raise WastebookError(f"{folder} holds the book itself: a run needs a folder of its own.")
+    return folder
 
 
 def find_run(name: str, part: str) -> Path:
@@ -62,9 +65,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
     try:
         return {**(yaml.safe_load(file.read_text(encoding="utf-8")) or {})} if file.exists() else {}
     except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
-        raise WastebookError(
-            f"{file} is not YAML of names and values: {' '.join(str(error).split())}"
-        ) from error
+        told = " ".join(str(error).split())
+        raise WastebookError(f"{file} is not YAML of names and values: {told}") from error
 
 
 def read_record(run: Path) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 import errno
 import os
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
 
-from wastebook.cache import cached_table, clear_cache, fill_once, list_cache
+from wastebook import paths
+from wastebook.cache import KINDS, cached_table, clear_cache, fill_once, list_cache
 from wastebook.errors import WastebookError
 
 
@@ -75,3 +77,26 @@ def test_what_was_longest_unused_goes_first(tmp_path, monkeypatch):
     keep(cache, {"features/old": 0}, 1)  # and what went can be made again
     with pytest.raises(WastebookError, match=r"Nothing is kept of 'feature'\. Did you mean features"):
         clear_cache(["feature"])
+
+
+@pytest.mark.fault(
+    "weights and caches", "a folder of one's own files named as the cache", "what is not of the cache stays"
+)
+def test_what_is_not_of_the_cache_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path / "mine"))
+    for name in ("thesis/final.tex", ".ssh/id", "features/old/part", "elsewhere/kept"):
+        (tmp_path / "mine" / name).parent.mkdir(parents=True)
+        (tmp_path / "mine" / name).write_text("mine")
+    (tmp_path / "mine" / "features" / "linked").symlink_to(tmp_path / "mine" / "elsewhere")
+    assert {entry.parent.name for entry, *_ in list_cache()} == {"features"}
+    clear_cache()
+    assert list_cache() == [] and not (tmp_path / "mine" / "features" / "linked").is_symlink()
+    for name in ("thesis/final.tex", ".ssh/id", "elsewhere/kept"):
+        assert (tmp_path / "mine" / name).read_text() == "mine"
+
+
+def test_each_folder_of_the_cache_is_known():
+    library = paths.PROJECT / "lib" / "wastebook"
+    text = "".join(file.read_text(encoding="utf-8") for file in library.rglob("*.py"))
+    used = re.findall(r"(?:cache_folder|cached_table)\(\s*\"(\w+)", text)
+    assert {*used} == {*KINDS.split()} and len(used) >= len(KINDS.split())

@@ -103,6 +103,17 @@ def test_a_place_that_cannot_be_written_to(call, monkeypatch, tmp_path, sample, 
     assert (tmp_path / "a file").read_bytes() == b""
 
 
+@pytest.mark.fault(
+    "disk and places", "a run in the book's own folder, or around it", "refused; the book stays"
+)
+@pytest.mark.parametrize("place", [".", "..", "/"])
+@pytest.mark.parametrize("command", ["build --run {}", "render {}", "chapter 01 --run {}"])
+def test_a_run_has_a_folder_of_its_own(call, monkeypatch, place, command):
+    monkeypatch.chdir(paths.PROJECT)
+    code, _, stderr = call(*command.format(place).split())
+    assert code == 1 and "holds the book itself: a run needs a folder of its own" in stderr
+
+
 @pytest.mark.fault("disk and places", "output in an encoding that lacks a name's letters", "nothing is lost")
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_a_name_outside_the_encoding(tmp_path, encoding):

@@ -20,7 +20,7 @@ GROUND, EDITION, CLI = "ground floor", "edition", "cli"  # the rooms that are mo
 # Lines at most, all told: docstrings, blanks, and what the site is made of. The second number is the aim,
 # towards which the first only ever falls.
 BUDGETS = {
-    GROUND: (604, 330),
+    GROUND: (602, 330),
     "data": (1264, 1200),
     "photos": (923, 620),
     "learning": (2455, 1750),
@@ -30,7 +30,7 @@ BUDGETS = {
     "book": (2068, 1350),
     CLI: (300, 270),
 }
-TOTAL = (11715, 8000)
+TOTAL = (11713, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

@@ -178,7 +178,7 @@ def test_weights_damaged_in_keras_cache_are_not_taken(no_weights, tmp_path, monk
     card = {"backbone": "xception", "file": "xception.h5", "url": "https://weights.invalid/xception.h5"}
     whole, kept = b"not read here", tmp_path / "models" / "xception.h5"
     card["md5"] = hashlib.md5(whole).hexdigest()
-    monkeypatch.setattr(keras_networks, "known_weights", lambda whose: [card])
+    monkeypatch.setattr(keras_networks.sources, "known_weights", lambda whose: [card])
     kept.parent.mkdir()
     kept.write_bytes(whole[:-1])
     arguments = (SIZE, sample_binary.photos, sample_binary.root)
