@@ -64,7 +64,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """What a file holds by name; nothing where it is not there. WastebookError where it cannot be read."""
     try:
         return {**(yaml.safe_load(file.read_text(encoding="utf-8")) or {})} if file.exists() else {}
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         told = " ".join(str(error).split())
         raise WastebookError(f"{file} is not YAML of names and values: {told}") from error
 

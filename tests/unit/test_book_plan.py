@@ -116,6 +116,9 @@ def test_chapters_asked_for_come_with_what_they_need(book):
         ("quick", ["02.seeds=1"], [], "02-baseline.seeds = '1': should be a valid"),
         ("quick", ["02.rate="], [], "02-baseline.rate = '': should be a valid number"),
         ("quick", ["02.rate=[1"], [], "02-baseline.rate = '[1': should be a valid number"),
+        ("quick", ["02.rate=2024-02-30"], [], "02-baseline.rate = '2024-02-30': should be a valid number"),
+        ("quick", ["02.rate=0b_"], [], "02-baseline.rate = '0b_': should be a valid number"),
+        ("quick", [f"02.rate={'[' * 3000}"], [], "should be a valid number"),
         ("quick", ["03.scheme=random"], [], "should be 'official' or 'grouped'"),
         ("quick", ["03.fast=2"], [], "should be a valid boolean"),
     ],
@@ -130,8 +133,11 @@ def test_what_is_wrong_is_said_before_anything_starts(book, profile, settings, w
     ("text", "message"),
     [
         ("a: [", "is not YAML"),
+        ("a: 2024-02-30", "is not YAML"),
+        (f"a: {'[' * 3000}", "is not YAML"),
         ("- a", "is not YAML of names and values"),
         ("a: 1", "parameters by chapter"),
+        ("01: {photos: many}", "01-exploration.photos = 'many'"),  # which YAML takes for a number
         ("02-baseline: {rate: fast}", "02-baseline.rate = 'fast'"),
         ("05-xception: {}", "No chapter is called '05-xception'"),
     ],

@@ -328,6 +328,7 @@ def test_a_card_of_ones_own(folder):
         ("classes: [{name: can}]", "classes.0.spanish: Field required"),
         ("classes: [{name: cup, spanish: taza}]", "no folder: cup"),
         ("title: [", "cannot be read"),
+        pytest.param(f"title: {'[' * 3000}", "cannot be read", id="deep"),
         ("just text", "is not right"),
     ],
 )

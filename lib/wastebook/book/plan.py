@@ -197,8 +197,8 @@ def _typed(where: str, type_: Any, value: Any) -> Any:
             read = str if type_ is str else yaml.safe_load
             plain = read(value) if isinstance(value, Text) else value
             return adapter.validate_python(plain, strict=True)
-        except (ValidationError, yaml.YAMLError):
-            # YAML takes 1e-3 for a text, and a folder called 2024 for a number.
+        except (ValueError, yaml.YAMLError, RecursionError):
+            # YAML takes 1e-3 for a text, a folder called 2024 for a number, and fails on 2024-02-30.
             if not isinstance(value, str):
                 raise
             return adapter.validate_strings(str(value), strict=True)
@@ -217,7 +217,7 @@ def load_profile(book: Book, name: str) -> Parameters:
     profile = read_record(file.parent)["parameters"] if file.name == "run.yml" else read_yaml(file)
     if not isinstance(profile, dict) or not all(isinstance(values, dict) for values in profile.values()):
         raise WastebookError(f"{file} must give parameters by chapter, as `01-first:` over `name: value`.")
-    return {str(chapter): values for chapter, values in profile.items()}
+    return {f"{key:02}" if isinstance(key, int) else str(key): each for key, each in profile.items()}
 
 
 def plan(book: Book, profile: str, settings: Sequence[str] = (), wanted: Sequence[str] = ()) -> Parameters:

@@ -61,7 +61,7 @@ def read_card(file: Path, fields: Any = OWN) -> Card:
     except ValidationError as error:
         wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise WastebookError(f"{file} is not right. {'; '.join(wrong)}.") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise WastebookError(f"{file} cannot be read: {' '.join(str(error).split())}.") from error
 
 
