@@ -3,6 +3,8 @@
 import hashlib
 import pickle
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -24,6 +26,14 @@ from wastebook.learning.features import extract_features
 from wastebook.learning.weights import name_tensors, server_answers
 
 TINY = ["test_resnet", "test_efficientnet", "test_vit"]
+
+
+def test_the_compiler_that_nothing_uses_is_not_loaded():
+    """Both timm and torchvision would have it loaded; whoever wants it later has all of it."""
+    code = "import sys, wastebook.learning.backbones; before = 'torch._dynamo' in sys.modules; "
+    code += "import torch; print(before, torch._dynamo.utils.is_compile_supported('cpu'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False True\n", done.stderr
 
 
 @pytest.fixture(autouse=True)

@@ -152,12 +152,10 @@ def find_object(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _places(mask: np.ndarray, name: str, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Where in the photo each pixel of the changed one is taken from: columns and rows, (H, W) float32."""
-    height, width = mask.shape
+    height, width = size = mask.shape
     rows, columns = np.mgrid[0:height, 0:width] + 0.5
     if name == "bent":
-        rows, columns = (
-            at + 0.05 * height * _bumps(random, mask.shape, (5,))[..., 0] for at in (rows, columns)
-        )
+        rows, columns = (at + 0.05 * height * _bumps(random, size, (5,))[..., 0] for at in (rows, columns))
     left, top, wide, high = 0, 0, width, height
     if name == "box_crop" and mask.any():
         left, top, wide, high = cv2.boundingRect(mask.astype(np.uint8))

@@ -60,12 +60,7 @@ class Collection(NamedTuple):
     def facts(self) -> dict[str, Any]:
         """What a chapter records of its photos."""
         facts = {"dataset": self.name, "title": self.title, "photos": len(self.photos)}
-        return facts | {"fingerprint": self.fingerprint, "drawn": self.drawn}
-
-    @property
-    def fingerprint(self) -> str:
-        """One SHA-256 for the content of `photos`."""
-        return fingerprint(self.photos)
+        return facts | {"fingerprint": fingerprint(self.photos), "drawn": self.drawn}
 
     @property
     def true_boxes(self) -> pd.DataFrame | None:

@@ -18,10 +18,8 @@ BLANKEST = 5.0  # contrast (standard deviation of RGB values) below which nearly
 PROBLEMS = ("unreadable", "empty", "truncated", "huge", "wrongly named", "metadata", "tiny", "near-blank")
 VERSION = 3  # raised when something else is looked for, so that kept findings are found anew
 SIDES = ["x", "y", "width", "height"]  # of a box, in pixels
-MEASURES = [
-    *("aspect_ratio", *(f"bb_{side}" for side in SIDES), "bb_area", "bb_coverage"),
-    *("brightness", "contrast", "sharpness"),
-]
+LIGHT = ["brightness", "contrast", "sharpness"]
+MEASURES = ["aspect_ratio", *(f"bb_{side}" for side in SIDES), "bb_area", "bb_coverage", *LIGHT]
 
 
 def check_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -31,8 +29,8 @@ def check_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     def check() -> pd.DataFrame:
         found = parallel_map(lambda path: _problems(root / path), photos["path"])
         rows = [(path, *each) for path, some in zip(photos["path"], found, strict=True) for each in some]
-        columns = ["path", "problem", "detail", "readable"]
-        return pd.DataFrame(rows, columns=columns).astype({"readable": bool})
+        table = pd.DataFrame(rows, columns=["path", "problem", "detail", "readable"])
+        return table.astype({"readable": bool})
 
     facts = (VERSION, pictures.readable_formats(), *zip(photos["path"], photos["sha256"], strict=True))
     return cached_table("checks", facts, check)
@@ -101,7 +99,7 @@ def _measure_light(values: np.ndarray) -> tuple[float, float]:
     return mean.item(), deviation.item()
 
 
-def bounding_box(grey: np.ndarray) -> tuple[int, int, int, int]:
+def bounding_box(grey: np.ndarray) -> Sequence[int]:
     """x, y, width, height in pixels of the object on its lighter board, as in the FIUBA report: the largest
     outline of what is darker than Otsu's threshold; the whole picture where there is none."""
     blurred = cv2.GaussianBlur(grey, (5, 5), 0)
@@ -109,8 +107,7 @@ def bounding_box(grey: np.ndarray) -> tuple[int, int, int, int]:
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if not outlines:
         return 0, 0, grey.shape[1], grey.shape[0]
-    x, y, width, height = cv2.boundingRect(max(outlines, key=cv2.contourArea))
-    return x, y, width, height
+    return cv2.boundingRect(max(outlines, key=cv2.contourArea))
 
 
 def explained_by_class(measures: pd.DataFrame, column: str) -> float:
@@ -129,10 +126,9 @@ def spread_of_draws(
     """
     classes = measures.groupby("label")[list(columns)]  # drawn from with replacement, as from many
     drawn = (classes.sample(per_class, replace=True, random_state=seed + draw) for draw in range(draws))
-    found = pd.DataFrame([draw.agg(["mean", "std"]).stack() for draw in drawn])
+    found = pd.DataFrame([draw.agg(["mean", "std"]).T.stack() for draw in drawn])
     table = found.agg(["mean", "std"]).round(9).T.set_axis(["value", "error"], axis="columns")
-    table = table.rename_axis(["statistic", "what"]).rename({"std": "deviation"}).reset_index()
-    return table[["what", "statistic", "value", "error"]]
+    return table.rename_axis(["what", "statistic"]).rename({"std": "deviation"}).reset_index()
 
 
 def match_true_boxes(measures: pd.DataFrame, true: pd.DataFrame | None) -> pd.DataFrame:
