@@ -189,14 +189,15 @@ def _run_snakemake(book: Book, run: Path, records: dict[str, Record], data: dict
     for file, stamp in stamps.items() if ahead > 0 else ():
         os.utime(file, (stamp - ahead,) * 2)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(book.root / "Snakefile")]
-    command += ["--directory", str(run), "--configfile", str(run / BUILD / "graph.json")]
-    command += ["--cores", str(jobs * (cores // jobs))]
+    command += ["--directory", str(run), "--cores", str(jobs * (cores // jobs))]
     # The lock is ours, which goes with its process; a chapter whose process was ended is run again.
     options = ["--quiet", "all", "--keep-going", "--rerun-incomplete", "--nolock"]
     options += ["--rerun-triggers", "params", "input", "mtime"]
-    line, told = [*command, *options], sys.stderr.fileno()
+    told, there = sys.stderr.fileno(), os.environ | {"WASTEBOOK_RUN": str(run)}  # which profiles may name
     # In a session of its own: Ctrl+C is for the build, which ends all of it by closing its stdin.
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=told, start_new_session=True) as process:
+    with subprocess.Popen(
+        [*command, *options], stdin=subprocess.PIPE, stdout=told, env=there, start_new_session=True
+    ) as process:
         return shlex.join(command) if process.wait() else ""
 
 

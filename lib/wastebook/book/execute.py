@@ -254,7 +254,6 @@ def main(graph: Path, chapter: str) -> int:
         run_chapter(notebook, chapter, record, run, folder, follower(chapter))
     except WastebookError:
         return 1  # the state has the message, for the build to say at the end
-    write_text(run / work.BUILD / f"{chapter}.done", str(time.time()))
     return 0
 
 
