@@ -458,23 +458,25 @@ def execute(arguments, folder):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize(
-    "chapter",
-    # One that needs another: what runs chapters in a build is papermill as well.
-    [EXAMPLE, *(pytest.param(name, marks=pytest.mark.campaign) for name in CHAPTERS)],
-)
+def by_command():
+    """For CI the chapter to copy, which needs another; the rest weekly, since a build runs them."""
+    rest = (pytest.param(name, marks=pytest.mark.campaign) for name in CHAPTERS)
+    return pytest.mark.parametrize("chapter", [EXAMPLE, *rest])
+
+
+def before(chapter):
+    """The chapter up to which a run must be for this one."""
+    return chapter if chapter in CHAPTERS else parameters_of(read(chapter))["needs"].default[0]
+
+
+@by_command()
 def test_by_papermill(chapter, run, tmp_path):
-    needed = chapter if chapter in CHAPTERS else parameters_of(read(chapter))["needs"].default[0]
     arguments = ["papermill", f"{chapter}.ipynb", str(tmp_path / "executed.ipynb")]
     for name, value in small(chapter).items():
         arguments += ["--parameters_yaml", f"{name}: {value}"]
-    execute(arguments, run(needed))
+    execute(arguments, run(before(chapter)))
 
 
-@pytest.mark.parametrize(
-    "chapter",
-    # In a chapter that learns, papermill's own command runs the same defaults as well.
-    [CHAPTERS[0], *(pytest.param(name, marks=pytest.mark.campaign) for name in CHAPTERS[1:])],
-)
+@by_command()
 def test_by_jupyter(chapter, run):
-    execute(["jupyter", "execute", f"{chapter}.ipynb"], run(chapter))
+    execute(["jupyter", "execute", f"{chapter}.ipynb"], run(before(chapter)))
