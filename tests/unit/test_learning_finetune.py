@@ -132,6 +132,7 @@ def test_memory_that_runs_out_halves_the_batch(trained, monkeypatch, capsys):
     assert "going on with 4 photos" in capsys.readouterr().err
 
 
+@pytest.mark.campaign  # each process takes a quarter of a minute to start
 def test_two_processes_learn_what_one_does(trained, monkeypatch, tmp_path):
     """Begun by one process that is killed: two go on, the second of which gets no photo of the last batch."""
     photos, *others = trained

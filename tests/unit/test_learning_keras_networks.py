@@ -205,6 +205,7 @@ def test_without_a_backend_it_says_what_to_install(missing):
     assert "pip install" in done.stdout and "tensorflow" in done.stdout
 
 
+@pytest.mark.campaign  # TensorFlow is the backend unless KERAS_BACKEND says otherwise
 def test_the_torch_backend_learns_and_agrees(tmp_path):
     """The same code on torch: the same weights give the same answers, and a step of training runs."""
     images = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)).astype(np.float32)
