@@ -421,27 +421,85 @@ def test_chapter_10_counts_the_sets_that_hold_others_photos(held, told):
     assert told in say("10-leaks", "leaks-learned", family=family, learnings=["a leak"])[0]
 
 
+def lines_of(bends, difference=0.4):
+    """Slopes of so many lines, named after the alphabet, each worth a tenth more than the one before."""
+    rows = []
+    for at, bend in enumerate(bends):
+        line = {"difference": difference + at / 10, "low": difference - 0.2, "high": difference + 0.2}
+        step = {name: value / 2 for name, value in line.items()}
+        for of, row in (("line", line), ("first step", step), ("bend", bend)):
+            rows.append(
+                {"difference": (row["low"] + row["high"]) / 2, **row, "of": of, "line": "abcdefghi"[at]}
+            )
+    return pd.DataFrame(rows)
+
+
+def say_of_lines(cell, slopes, **names):
+    """What a cell of chapter 10 tells, with the functions that it is told by."""
+    notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
+    (source,) = [each.source for each in notebook.cells if each.id == "leaks-lines-counted"]
+    exec(source, own := {"wb": wb, "slopes": slopes, "shares": [0.0, 0.25, 1.0]})
+    return say("10-leaks", cell, **own, **names)
+
+
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "told", "rate"),
     [
-        ("a", "so much: a +4.0 points [+2.0,\u202f+6.0]."),
-        ("ab", "so much: a +4.0 points [+2.0,\u202f+6.0] to b +5.0 points [+2.0,\u202f+6.0]."),
-        ("abc", "so much: a +4.0 points [+2.0,\u202f+6.0] to c +6.0 points [+2.0,\u202f+6.0]."),
+        (1, "so much: a +4.0 points [+2.0,\u202f+6.0]; by", "a +8.0 points [+4.0,\u202f+12.0]."),
+        (
+            2,
+            "a +4.0 points [+2.0,\u202f+6.0] to b +5.0 points",
+            "a +8.0 points [+4.0,\u202f+12.0] to b +10.0 points",
+        ),
+        (
+            3,
+            "a +4.0 points [+2.0,\u202f+6.0] to c +6.0 points",
+            "a +8.0 points [+4.0,\u202f+12.0] to c +12.0 points",
+        ),
+        (
+            9,
+            "a +4.0 points [+2.0,\u202f+6.0] to i +12.0 points",
+            "a +8.0 points [+4.0,\u202f+12.0] to i +24.0 points",
+        ),
     ],
 )
-def test_chapter_10_tells_the_least_and_the_most_that_a_leak_is_worth(lines, told):
-    slopes = pd.DataFrame([{"line": line, "difference": 0.4, "low": 0.2, "high": 0.6} for line in lines])
-    slopes["difference"] += np.arange(len(lines)) / 10
-    text, after = say("10-leaks", "leaks-leaks-told", slopes=slopes, learnings=[])
-    assert told in after["learnings"][0] and all(f"{line} +" in text for line in lines)
-    assert f"Of {len(lines)} lines {len(lines)} rise{'s' * (len(lines) == 1)} beyond luck" in text
+def test_chapter_10_tells_the_least_and_the_most_that_a_leak_is_worth(lines, told, rate):
+    text, after = say_of_lines("leaks-leaks-told", lines_of([ZERO] * lines), learnings=[])
+    (learned,) = after["learnings"]
+    assert told in learned and f"; by the first quarter alone, by {rate}" in learned
+    assert all((f"{line} +" in text) == (lines < 7 or line in "ai") for line in "abcdefghi"[:lines])
 
 
-def test_chapter_10_tells_of_many_lines_the_ends_and_how_many_are_clear():
-    rows = [{"line": f"network {at}", "difference": at / 9, "low": (at - 6) / 9} for at in range(9)]
-    text, after = say("10-leaks", "leaks-leaks-told", slopes=pd.DataFrame(rows).assign(high=1), learnings=[])
-    assert after["learnings"][0] in text and "network 3" not in text
-    assert "Of 9 lines 2 rise beyond luck, each judged for itself." in text
+@pytest.mark.parametrize(
+    ("difference", "bends", "rise", "bend"),
+    [
+        (
+            0.4,
+            [ZERO],
+            "Of 1 line 1 rises and none falls beyond",
+            "on none of 1 line, and less on none, beyond",
+        ),
+        (0.4, [HIGH, ZERO], "Of 2 lines 2 rise and none falls", "on 1 of 2 lines, and less on none, beyond"),
+        (
+            -0.4,
+            [HIGH, LOW, LOW],
+            "Of 3 lines none rises and 3 fall",
+            "on 1 of 3 lines, and less on 2, beyond",
+        ),
+        (
+            0.1,
+            [HIGH | {"p_holm": 0.06}],
+            "Of 1 line none rises and none falls",
+            "on none of 1 line, and less on none",
+        ),
+    ],
+)
+def test_chapter_10_tells_how_many_lines_rise_and_bend_after_correction(difference, bends, rise, bend):
+    text, _ = say_of_lines("leaks-bends-told", lines_of(bends, difference))
+    assert f"{rise}" in text and "corrected for all of them." in text
+    assert f"The first quarter of the objects is worth more than the last {bend}" in text
+    ends = sorted(np.mean([each["low"], each["high"]]) for each in bends)
+    assert wb.format_points(pd.Series({"difference": ends[0], "low": 0, "high": 0})) in text
 
 
 @pytest.mark.parametrize(
@@ -514,13 +572,15 @@ def test_chapter_10_tells_what_the_family_is_worth(rows, told):
     judged["points"] = judged.apply(wb.format_points, axis=1, unit="")
     notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
     (source,) = [cell.source for cell in notebook.cells if cell.id == "leaks-claims-counted"]
-    scored = judged[["set"]].assign(asked="TrashNet's test", known=[*range(7, 7 + len(rows)), 3])
-    scored = scored.assign(asked_photos=[10.0] * len(scored))
-    names = {"wb": wb, "flattered": judged, "helped": judged[-1:], "learnings": [], "scored": scored}
+    judged["known"] = [*(0.7 + np.arange(len(rows)) / 10), 0.3]
+    names = {"wb": wb, "flattered": judged, "helped": judged[-1:], "learnings": []}
+    names |= {"find_ends": lambda texts: " to ".join(dict.fromkeys([*texts[:1], *texts[-1:]]))}
     exec(source, names)
     text, after = say("10-leaks", "leaks-claims-told", **names)
-    assert "is worth +4.0 [+2.0,\u202f+6.0] points." in text
-    assert len(rows) != 2 or "Of 10 photos asked, these sets hold 7 to 8, or others" in text
+    assert "is worth +4.0 [+2.0,\u202f+6.0] points, with 30\u202f% known." in text
+    doses = {0: "know none, by", 1: "know 70\u202f%, by", 2: "know 70\u202f% to 80\u202f%, by"}
+    assert f"Of the photos asked they {doses[len(rows)]}" in text
+    assert ("not one dose, so no ranking of the sets." in text) == (len(rows) > 1)
     assert (
         told in text
         and after["learnings"][0] in text

@@ -245,23 +245,36 @@ def test_train_and_test_stay_and_only_the_objects_known_grow(photos, most):
     assert sum(next(iter(sizes))) <= max(most, 60)
 
 
-def answers(rise, photos=200):
-    """Test photos of which a share `rise` more is right once all objects are known."""
+def answers(rise, photos=200, power=1):
+    """Test photos of which a share `rise` more is right once all objects are known; of a `power` below 1 the
+    first known are worth more than the last."""
     parts = []
     for seed in (0, 1):
         for share in SHARES:
             order = np.random.default_rng(seed).permutation(photos) / photos
             table = pd.DataFrame({"path": [f"{at}.jpg" for at in range(photos)], "group": range(photos)})
-            table = table.assign(label="a", predicted=np.where(order < 0.6 + rise * share, "a", "b"))
+            table = table.assign(label="a", p_a=0.5, p_b=0.5)
+            table["predicted"] = np.where(order < 0.6 + rise * share**power, "a", "b")
             parts.append(table.assign(scheme=share, seed=seed, split="test", **Model("net", "8x8").columns))
     return pd.concat(parts, ignore_index=True)
 
 
 @pytest.mark.parametrize("rise", [0.0, 0.2, -0.1])
 def test_the_slope_is_what_all_objects_known_are_worth(rise):
-    slopes = audit.fit_slopes(answers(rise))
+    slopes = audit.fit_slopes(answers(rise), draws=300)
     assert list(slopes.columns[:5]) == MODEL
-    (slope,) = slopes.to_dict("records")
+    slope, first, bend = slopes.to_dict("records")
+    assert [each["of"] for each in (slope, first, bend)] == ["line", "first step", "bend"]
     assert slope["difference"] == pytest.approx(rise, abs=1e-6)
-    assert slope["low"] <= slope["difference"] <= slope["high"]
-    assert (slope["low"] > 0) == (rise > 0) and (slope["high"] < 0) == (rise < 0)
+    assert first["difference"] == pytest.approx(rise / 2, abs=1e-6)
+    for row in (slope, first):
+        assert row["low"] <= row["difference"] <= row["high"] and row["low"] < row["high"]
+        assert (row["low"] > 0, row["high"] < 0, row["p"] < 0.05) == (rise > 0, rise < 0, rise != 0)
+    assert bend["difference"] == pytest.approx(0, abs=1e-6) and bend["p"] > 0.05
+
+
+@pytest.mark.parametrize(("power", "sign"), [(0.2, 1), (5, -1)])
+def test_where_the_curve_bends_the_first_step_is_worth_another_than_the_last(power, sign):
+    bend = audit.fit_slopes(answers(0.3, power=power), draws=300).iloc[-1]
+    assert sign * bend["difference"] > 0.15 and bend["p"] < 0.05
+    assert min(sign * bend["low"], sign * bend["high"]) > 0

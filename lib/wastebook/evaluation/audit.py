@@ -7,7 +7,15 @@ import pandas as pd
 
 from wastebook import paths
 from wastebook.evaluation.comparison import compare_models
-from wastebook.evaluation.metrics import DRAWS, LEVEL, draw_metrics, score, share_interval, value_and_draws
+from wastebook.evaluation.metrics import (
+    DRAWS,
+    LEVEL,
+    count_groups,
+    describe_draws,
+    draw_metrics,
+    score,
+    share_interval,
+)
 from wastebook.learning.predictions import MODEL
 from wastebook.learning.study import Deals
 from wastebook.photos.collection import Collection
@@ -183,20 +191,21 @@ def deal_leaks(
     return dealt
 
 
-def fit_slopes(answers: pd.DataFrame) -> pd.DataFrame:
-    """What it is worth to each model to know all test objects instead of none, by the line through its
-    accuracies on test at each share leaked (the `scheme` of its answers): the model's columns, `difference,
-    low, high`, with 95 % intervals by group and seed."""
+def fit_slopes(answers: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
+    """What it is worth to each model to know all test objects instead of none, by the `line` through its
+    accuracies on test at each share leaked (the `scheme` of its answers); what the `first step` between two
+    shares is worth, and how much more than the last (`bend`): the model's columns, which `of` these, and
+    `difference, low, high, p` (see `describe_draws`), by group and seed."""
     rows = []
     for keys, part in answers[answers["split"] == "test"].groupby(MODEL, sort=False):
-        shares, right = np.sort(part["scheme"].unique().astype(float)), part["label"] == part["predicted"]
-        inside = (part["scheme"].to_numpy(float)[:, None] == shares).astype(float)
-        places = np.unique(part["seed"], return_inverse=True)[1]
-        weights = (drawn * seeds[:, places] for drawn, seeds in value_and_draws(part, DRAWS))
-        accuracy = np.concatenate([(each * right.to_numpy()) @ inside / (each @ inside) for each in weights])
-        rise, *drawn = np.polyfit(shares, accuracy.T, 1)[0]
-        rows.append((*keys, rise, *np.percentile(drawn, LEVEL)))
-    return pd.DataFrame(rows, columns=[*MODEL, "difference", "low", "high"])
+        shares, model = part["scheme"].to_numpy(float), dict(zip(MODEL, keys, strict=True))
+        inside = [(shares == share).astype(np.float32) for share in np.unique(shares)]
+        accuracy = np.stack([draw_metrics(part, ["accuracy"], draws, each)["accuracy"] for each in inside])
+        steps, groups = np.diff(accuracy, axis=0), count_groups(part, "accuracy")
+        drawn = {"line": np.polyfit(np.unique(shares), accuracy, 1)[0]}
+        drawn |= {"first step": steps[0], "bend": steps[0] - steps[-1]}
+        rows += [model | {"of": name} | describe_draws(each, groups) for name, each in drawn.items()]
+    return pd.DataFrame(rows)
 
 
 def _can_learn(photos: pd.DataFrame) -> bool:

@@ -1,6 +1,6 @@
 """Which of two models is better: paired tests on the same photos, and the one place that reads them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -9,15 +9,7 @@ from scipy.stats import binomtest
 
 from wastebook.data.splits import group_numbers
 from wastebook.errors import WastebookError
-from wastebook.evaluation.metrics import (
-    DRAWS,
-    LEVEL,
-    Values,
-    count_groups,
-    draw_metrics,
-    score_classes,
-    share_interval,
-)
+from wastebook.evaluation.metrics import DRAWS, count_groups, describe_draws, draw_metrics, score_classes
 from wastebook.learning.predictions import MODEL, Model, classes_of
 
 Pairs = Iterable[tuple[Model | str, Model | str]]
@@ -60,12 +52,14 @@ def compare_models(
     paired = _paired(predictions, pairs, split)
     draws = max(DRAWS, DRAWS_PER_TEST * len(paired))
     rows: list[dict] = []
-    drawn: dict[bytes, Values] = {}  # of each model once, however many pairs it is in
+    drawn: dict[bytes, dict] = {}  # of each model once, however many pairs it is in
     for facts, *tables in paired:
         keys = [pd.util.hash_pandas_object(table[ANSWERED]).to_numpy().tobytes() for table in tables]
         for key, table in zip(keys, tables, strict=True):
             drawn[key] = drawn.get(key) or draw_metrics(table, metrics, draws)
-        rows += [facts | row for row in _differences(tables[0], *(drawn[key] for key in keys))]
+        for metric, first in drawn[keys[0]].items():
+            difference, groups = first - drawn[keys[1]][metric], count_groups(tables[0], metric)
+            rows.append(facts | {"metric": metric} | describe_draws(difference, groups))
     table = pd.DataFrame(rows, columns=[*PAIR_COLUMNS, "metric", "difference", "low", "high", "p"])
     return table.assign(p_holm=table.groupby("metric")["p"].transform(correct_holm))
 
@@ -146,17 +140,3 @@ def _paired(predictions: pd.DataFrame, pairs: Pairs | None, split: str) -> list[
             both = " and ".join(ids)
             raise WastebookError(f"{both} share no {split} photos and seeds: they cannot be compared.")
     return found
-
-
-def _differences(table: pd.DataFrame, first: Values, second: Values) -> Iterator[dict]:
-    """A row for each metric drawn of two models (of the rows in `table`): their difference, its interval and
-    its p."""
-    for metric in first:
-        differences = first[metric] - second[metric]
-        value, drawn = differences[0], differences[1:][~np.isnan(differences[1:])]
-        low, high = np.percentile(drawn, LEVEL)
-        if low == high:  # no draw differs; of other photos so large a share still may
-            low, high = value + share_interval(0, count_groups(table, metric))[1] * np.array([-1, 1])
-        tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
-        p = min(1.0, 2 * (tail + 1) / (len(drawn) + 1))
-        yield {"metric": metric, "difference": value, "low": low, "high": high, "p": p}

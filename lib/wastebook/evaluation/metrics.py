@@ -166,6 +166,17 @@ def share_interval(hits: Any, number: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(low, share), np.maximum(high, share)
 
 
+def describe_draws(drawn: np.ndarray, groups: float) -> dict[str, float]:
+    """A `difference`, the first of what was `drawn` (see `draw_metrics`), its 95 % interval `low, high` and
+    two-sided `p`; where no draw differs, as far as other photos, of so many `groups`, may move a share."""
+    value, drawn = drawn[0], drawn[1:][~np.isnan(drawn[1:])]
+    low, high = np.percentile(drawn, LEVEL)
+    if low == high:
+        low, high = value + share_interval(0, groups)[1] * np.array([-1, 1])
+    p = min(1.0, 2 * (min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1) / (len(drawn) + 1))
+    return {"difference": value, "low": low, "high": high, "p": p}
+
+
 def _summary(predictions: pd.DataFrame, draws: int, metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
     """`metric, value, low, high` for each metric, of one model on one split."""
     for metric, values in draw_metrics(predictions, metrics, draws).items():
