@@ -17,7 +17,7 @@ from wastebook.report import findings
 DOCS = paths.PROJECT / "docs"
 RESULTS, PREVIEW = DOCS / "results.svg", paths.PROJECT / "theme" / "preview.png"
 CARD = """<style>body {{ margin: 0; padding: 36px 60px; background: #fffefb; color: #22262a; font: 22px
-system-ui, sans-serif; }} h1 {{ margin: 0 0 6px; font: 600 44px Georgia, "Noto Serif", "Liberation Serif"; }}
+system-ui, sans-serif; }} h1 {{ margin: 0 0 6px; font: 600 34px Georgia, "Noto Serif", "Liberation Serif"; }}
 p {{ margin: 0 0 14px; }} svg {{ display: block; height: 460px; width: 1080px; }}</style>
 <h1>{verdict}</h1><p>Wastebook: waste in photos, judged on objects that no model has seen.</p>{figure}"""
 

@@ -92,11 +92,31 @@ def test_the_verdict_on_the_architecture_is_the_tests(change, values, verdict, m
 
 
 @pytest.mark.parametrize(
+    ("p", "said", "doubt"),
+    [
+        (0.01, "recipe, and better than a searched ResNet18 (+4.0 points", "7.0; from a search"),
+        (
+            0.06,
+            "recipe, and not clearly different from a searched ResNet18 (+4.0",
+            "7.0 (corrected p 0.060); from a",
+        ),
+    ],
+)
+def test_the_newer_network_is_held_against_the_older_one_searched_too(change, p, said, doubt):
+    pair = "model_a == 'efficientnet_b0-224x224' and model_b == 'resnet18-224x224-searched'"
+    ends = {"difference": 0.04, "low": 0.005, "high": 0.07, "p_holm": p}
+    change("trashnet", "07-comparison", "answers", pair, **ends)
+    found = told.findings()["04-efficientnet"]
+    assert said in found.sentences[0] and "ResNet18 by the same recipe, " in found.words
+    assert f"; instead of a searched ResNet18 +4.0, 0.5 to {doubt}" in found.words
+
+
+@pytest.mark.parametrize(
     ("network", "search", "title"),
     [
-        (0.01, 0.6, "The network matters; search and augmentation do not"),
-        (0.01, 0.01, "Search or augmentation matters; the network does too"),
-        (0.6, 0.01, "Search or augmentation matters; the network does not"),
+        (0.01, 0.6, "By one recipe the network matters; search and augmentation do not"),
+        (0.01, 0.01, "Search or augmentation matters; by one recipe the network does too"),
+        (0.6, 0.01, "Search or augmentation matters; by one recipe the network does not"),
         (0.6, 0.6, "Nothing tried matters"),
     ],
 )

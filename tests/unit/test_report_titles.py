@@ -24,9 +24,9 @@ def test_what_helps_and_what_harms_are_counted(judged, title):
 @pytest.mark.parametrize(
     ("network", "tuning", "title"),
     [
-        (True, (False, False), "The network matters; search and augmentation do not"),
-        (True, (False, True), "Search or augmentation matters; the network does too"),
-        (False, (True,), "Search or augmentation matters; the network does not"),
+        (True, (False, False), "By one recipe the network matters; search and augmentation do not"),
+        (True, (False, True), "Search or augmentation matters; by one recipe the network does too"),
+        (False, (True,), "Search or augmentation matters; by one recipe the network does not"),
         (False, (), "Nothing tried matters"),
     ],
 )

@@ -83,8 +83,7 @@ def best_model() -> pd.Series:
 
 def _explore() -> Finding:
     kept = read_values(MATERIALS, "01-exploration")
-    photos, double = kept["photos"], kept["photos_with_a_double"]
-    counts = pd.Series(kept["photos_of_class"])
+    photos, double, counts = kept["photos"], kept["photos_with_a_double"], pd.Series(kept["photos_of_class"])
     tested, known = kept["test_photos"], kept["test_photos_known"]
     share, known_share = format_percent(double / photos), format_percent(known / tested)
     claims = read_kept("10-leaks", name="claims").rename(columns={"value": "difference"})
@@ -108,10 +107,9 @@ def _explore() -> Finding:
 
 def _baseline() -> Finding:
     name, row = name_network(OLD), _tested(read_kept("02-baseline"), network=OLD, head="recipe")
-    search = _answer(OLD, OLD, "searched")
-    share = format_percent(row["value"])
+    search, asked = _answer(OLD, OLD, "searched"), "unseen objects"
     return Finding(
-        TITLES["02-baseline"].format(network=name, share=share, asked="unseen objects"),
+        TITLES["02-baseline"].format(network=name, share=format_percent(row["value"]), asked=asked),
         (
             f"{name}, frozen, is right for {format_share(row)} of the photos of objects new to it.",
             f"In accuracy, a search over its training is {describe_difference(search, 'none')}.",
@@ -133,22 +131,22 @@ def _augmentation() -> Finding:
 
 
 def _efficientnet() -> Finding:
-    step, search = _answer(NEW, OLD), _answer(NEW, NEW, "searched")
-    first, second = name_network(OLD), name_network(NEW)
-    best, tuning = best_model(), _tuning()
-    gain, searched, tuned = (format_points(row, "").partition(" ")[0] for row in (step, search, tuning))
+    steps = _answer(NEW, OLD), _answer(NEW, OLD, of="searched"), _answer(NEW, NEW, "searched"), _tuning()
+    best, first, second = best_model(), name_network(OLD), name_network(NEW)
+    gain, *others = (f"{format_points(row, '').partition(' ')[0]}, {format_range(row)}" for row in steps)
     return Finding(
         TITLES["04-efficientnet"].format(verdict=verdict()),
         (
-            f"In accuracy on unseen objects {second} is {describe_difference(step, first)}.",
-            f"A search over its training is {describe_difference(search, 'none')}.",
+            f"In accuracy on unseen objects {second} is {describe_difference(steps[0], first)} by the same "
+            f"recipe, and {describe_difference(steps[1], f'a searched {first}')}.",
+            f"A search over its training is {describe_difference(steps[2], 'none')}.",
             f"Of the frozen models validation chooses {name_model(best)}, right for {format_share(best)}.",
             *tell_finetuning(),
         ),
-        f"{gain}{NARROW}points",
-        f"of accuracy at home from {second} instead of {first}, {format_range(step)}; from a search over its "
-        f"training {searched}, {format_range(search)}; from fine-tuning it on larger photos {tuned}, "
-        f"{format_range(tuning)}",
+        f"{gain.partition(',')[0]}{NARROW}points",
+        f"of accuracy at home from {second} instead of {first} by the same recipe, {format_range(steps[0])}; "
+        f"instead of a searched {first} {others[0]}; from a search over its own training {others[1]}; from "
+        f"fine-tuning it on larger photos {others[2]}",
         "sec-efficientnet",
     )
 
@@ -274,18 +272,18 @@ def _tested(scores: pd.DataFrame, scheme: str = "grouped", **model: Any) -> pd.S
     return select_row(scores, scheme=scheme, split="test", metric="accuracy", **model)
 
 
-def _answer(network: str, other: str, head: str = "recipe") -> pd.Series:
-    """How much more often a network with that head is right than another with the recipe's, as the chapter
-    that compares all models tested it, corrected for all its questions."""
+def _answer(network: str, other: str, head: str = "recipe", of: str = "recipe") -> pd.Series:
+    """How much more often a network with that head is right than another with that `of` its own, as the
+    chapter that compares all models tested it, corrected for all its questions."""
     size = _tested(read_kept("02-baseline"), network=OLD, head="recipe")["image_size"]
-    pair = {"model_a": Model(network, size, head=head).id, "model_b": Model(other, size).id}
+    pair = {"model_a": Model(network, size, head=head).id, "model_b": Model(other, size, head=of).id}
     return select_row(read_kept("07-comparison", name="answers"), **pair)
 
 
 def _clear() -> dict[str, bool]:
     """Whether what one may change about a model makes a difference beyond luck, the network first."""
     return {
-        "which network one takes": judge_difference(_answer(NEW, OLD)) != "undecided",
+        "which network one takes (by one recipe)": judge_difference(_answer(NEW, OLD)) != "undecided",
         "searching its training": judge_difference(_answer(NEW, NEW, "searched")) != "undecided",
         "augmenting its photos": any(_augmentations().isin(["better", "worse"])),
     }

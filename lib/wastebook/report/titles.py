@@ -17,8 +17,9 @@ TITLES = {  # by chapter
 def weigh(network: bool, *recipe: bool) -> str:
     """What makes a clear difference, in a line: the network, its `recipe` (search, augmentation), or both."""
     if any(recipe):
-        return f"Search or augmentation matters; the network does {'too' if network else 'not'}"
-    return "The network matters; search and augmentation do not" if network else "Nothing tried matters"
+        return f"Search or augmentation matters; by one recipe the network does {'too' if network else 'not'}"
+    clear = "By one recipe the network matters; search and augmentation do not"
+    return clear if network else "Nothing tried matters"
 
 
 def count_clear(judged: pd.Series) -> str:
