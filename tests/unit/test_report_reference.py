@@ -194,6 +194,13 @@ def test_the_kept_reference_is_of_real_photos_with_a_card():
         assert facts["fingerprint"] == load_cards()[name].get("fingerprint", facts["fingerprint"])
 
 
+def test_a_model_with_fewer_seeds_than_those_beside_it_is_named_with_the_reason():
+    told = (paths.REFERENCE / "README.md").read_text(encoding="utf-8")
+    for table in filter(lambda each: {"model", "seeds"} <= set(each), map(pd.read_csv, KEPT)):
+        for model in table.loc[table["seeds"] < table["seeds"].max(), "model"].unique():
+            assert f"`{model}`" in told
+
+
 @pytest.mark.parametrize("readme", [paths.PROJECT / "README.md", paths.CARDS / "audit" / "README.md"])
 def test_files_named_in_a_readme_exist(readme):
     text = readme.read_text(encoding="utf-8")

@@ -186,7 +186,7 @@ def _xception() -> Finding:
     return Finding(
         TITLES["05-xception"].format(classes="Organic or recyclable", **ends),
         (
-            f"Right on the authors' own test photos: {told}.",
+            f"Right on the authors' own test photos, each network trained once: {told}.",
             f"On those of them that have no copy in training, in the same order: {without}.",
         ),
     )
