@@ -445,7 +445,7 @@ def say_of_lines(cell, slopes, **names):
 @pytest.mark.parametrize(
     ("lines", "told", "rate"),
     [
-        (1, "so much: a +4.0 points [+2.0,\u202f+6.0]; by", "a +8.0 points [+4.0,\u202f+12.0]."),
+        (1, "so much: a +4.0 points [+2.0,\u202f+6.0]; read off", "a +8.0 points [+4.0,\u202f+12.0]."),
         (
             2,
             "a +4.0 points [+2.0,\u202f+6.0] to b +5.0 points",
@@ -466,7 +466,7 @@ def say_of_lines(cell, slopes, **names):
 def test_chapter_10_tells_the_least_and_the_most_that_a_leak_is_worth(lines, told, rate):
     text, after = say_of_lines("leaks-leaks-told", lines_of([ZERO] * lines), learnings=[])
     (learned,) = after["learnings"]
-    assert told in learned and f"; by the first quarter alone, by {rate}" in learned
+    assert told in learned and f"; read off the first quarter alone: {rate}" in learned
     assert all((f"{line} +" in text) == (lines < 7 or line in "ai") for line in "abcdefghi"[:lines])
 
 
@@ -500,6 +500,12 @@ def test_chapter_10_tells_how_many_lines_rise_and_bend_after_correction(differen
     assert f"The first quarter of the objects is worth more than the last {bend}" in text
     ends = sorted(np.mean([each["low"], each["high"]]) for each in bends)
     assert wb.format_points(pd.Series({"difference": ends[0], "low": 0, "high": 0})) in text
+
+
+def test_chapter_10_tells_of_lookalikes_and_of_what_was_seen_when_some_were_looked_at():
+    text, _ = say("10-leaks", "leaks-lookalikes-told", shown=pd.DataFrame({"share": [0.137, 0.137]}))
+    assert re.search(r"grouped split 14\s% have a lookalike in train", text)
+    assert "what they show: one thing 32, not to be told 17 and two things 11." in text
 
 
 @pytest.mark.parametrize(

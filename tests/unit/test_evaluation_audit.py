@@ -118,6 +118,23 @@ def test_how_far_two_readers_agree_comes_from_what_they_judged():
         assert (row["low"], row["high"]) == pytest.approx((low, high), abs=0.0005)
 
 
+def test_what_the_search_for_copies_misses_agrees_with_what_is_told_of_it():
+    folder = paths.CARDS / "audit"
+    scores, pairs = (
+        pd.read_csv(folder / f"trashnet-{name}.csv") for name in ("lookalikes", "lookalike-pairs")
+    )
+    assert scores["difference"].to_list() == pytest.approx(
+        (scores["whole"] - scores["part"]).to_list(), abs=1e-5
+    )
+    kept = pd.read_csv(paths.REFERENCE / "trashnet" / "finetuning" / "accuracy.csv")
+    kept = kept.query("scheme == 'grouped' and split == 'test' and metric == 'accuracy'").set_index("model")
+    assert scores["whole"].to_list() == pytest.approx(kept.loc[scores["model"], "value"].to_list(), abs=1e-5)
+    seen = pairs.assign(same=pairs["same"].fillna(-1)).groupby("drawn")["same"].value_counts()
+    assert seen["lookalike"].to_dict() == {1: 32, 0: 11, -1: 17} and seen["other"].to_dict() == {0: 17, -1: 3}
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "32 of the 60 show one thing" in text and "11 do not, and of 17" in text
+
+
 def test_what_odd_photos_are_worth():
     photos = pd.concat([PHOTOS[PHOTOS["split"] == "test"]] * 10, ignore_index=True)
     photos["path"] = [f"{at}-{path}" for at, path in enumerate(photos["path"])]

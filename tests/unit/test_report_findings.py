@@ -171,6 +171,13 @@ def test_a_fine_tuned_share_stands_beside_the_frozen_one_of_the_same_deals(chang
     assert "; in the same run frozen, for 77.7\u202f% and " in told.tell_finetuning()[0]
 
 
+@pytest.mark.parametrize(("value", "said"), [(0.949, "and not reached: 95"), (0.95, "and reached: 95")])
+def test_whether_what_was_hoped_for_is_reached(change, value, said):
+    where = "head == 'finetuned' and scheme == 'grouped' and split == 'test'"
+    change("trashnet", "finetuning", "accuracy", where, value=value)
+    assert f"Hoped for on new objects, {said}\u202f%." in told.tell_finetuning()[0]
+
+
 @pytest.mark.parametrize("chosen", ["fine-tuned alone", "both, mirrored too"])
 def test_validation_chooses_how_the_fine_tuned_network_answers(change, chosen):
     better = f"answers == '{chosen}' and split == 'validation' and scheme == 'official'"

@@ -162,9 +162,8 @@ def make_room(figure: Figure) -> str:
         titles += found
         room = min(room, width) if found else room
     for texts, width in [(titles, int(11 * room)), *((legend.get_texts(), 40) for legend in figure.legends)]:
-        for text, short in zip(
-            texts, shorten([text.get_text() for text in texts], 5 * width // 2), strict=True
-        ):
+        cuts = shorten([text.get_text() for text in texts], 5 * width // 2)
+        for text, short in zip(texts, cuts, strict=True):
             text.set_text("\n".join(textwrap.fill(line, width) for line in short.split("\n")))
     figure.set_figheight(growth * figure.get_figheight())
     for text in (texts := figure.findobj(Text)):
@@ -212,10 +211,8 @@ def name_lines(figure: Figure, axes: Axes | None, lines: Sequence[Any], names: S
         place, gap = np.inf, 0.07 * np.ptp(axes.get_ylim())
         look: Any = {"va": "center", "fontsize": 9, "textcoords": "offset points", "annotation_clip": False}
         look["bbox"] = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0}
-        ends = {
-            name: (line.get_xydata()[-1], line.get_color()) for line, name in zip(lines, names, strict=True)
-        }
-        for name, ((x, y), look["color"]) in sorted(ends.items(), key=lambda end: -end[1][0][1]):
+        for line, name in sorted(zip(lines, names, strict=True), key=lambda end: -end[0].get_ydata()[-1]):
+            (x, y), look["color"] = line.get_xydata()[-1], line.get_color()
             place = min(place - gap, y)
             axes.annotate(name, (x, place), (6, 0), **look)
 
