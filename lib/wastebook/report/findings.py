@@ -99,8 +99,8 @@ def _explore() -> Finding:
         ),
         f"{known} of {tested}",
         "official test photos of TrashNet, at least, show an object that training shows too: worth "
-        f"{gains[0]} points on that test of four materials, {format_range(here)}, and {gains[1]} on one of such "
-        f"photos alone, {format_range(alone)}",
+        f"{gains[0]} points on that test of four materials, {format_range(here)}, and {gains[1]} on one of "
+        f"such photos alone, {format_range(alone)}",
         "sec-exploration",
     )
 
