@@ -48,8 +48,8 @@ def test_the_figure_shows_the_kept_scores():
     assert rows["value"].isin(pd.concat([kept, *others])["value"]).all()
     assert list(rows["network"].unique()) == ["ResNet18", "EfficientNet-B0"]
     assert list(rows.loc[rows["published"] > 0, "change"]) == ["", ""]
-    best, (tuned,) = findings.best_model(), rows.loc[rows["change"] == "fine-tuned", "n"]
-    assert rows.loc[rows["change"] != "fine-tuned", "value"].max() == best["value"]
+    best, (tuned,) = findings.best_model(), rows.loc[rows["change"] == "fine-tuned on those", "n"]
+    assert rows.loc[rows["change"] != "fine-tuned on those", "value"].max() == best["value"]
     assert f"{tuned:,}" in front._reference()["tested"]
 
 

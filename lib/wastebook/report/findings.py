@@ -70,7 +70,7 @@ def lead() -> tuple[str, ...]:
     return (
         "A network that learned to see from other pictures, with one new layer for waste, names the material "
         f"of {10 * best_model()['value']:.0f} in 10 objects that it has not met before.",
-        f"{told[0].upper()}{told[1:]}.",
+        f"{told[0].upper()}{told[1:]}, on unseen objects.",
         f"And {double} of the photos of the best-known data set show something that another shows too.",
     )
 
@@ -120,12 +120,12 @@ def _baseline() -> Finding:
 
 def _augmentation() -> Finding:
     judged = _augmentations()
-    helps, tried = count_clear(judged), len(judged)
+    helps, tried, name = count_clear(judged), len(judged), f"a frozen {name_network(OLD)}"
     return Finding(
         TITLES["03-augmentation"].format(tried=tried, helps=helps),
-        (f"Of {tried} ways to vary photos, weigh classes or draw them, in macro F1 {helps} beyond luck.",),
+        (f"Of {tried} ways to vary, weigh or draw photos, in macro F1 {helps} {name} beyond luck.",),
         f"{judged.eq('better').sum()} of {tried}",
-        "ways to augment or reweigh photos help more than luck would",
+        f"ways to augment or reweigh photos help {name} more than luck would",
         "sec-augmentation",
     )
 

@@ -74,8 +74,8 @@ def results() -> pd.DataFrame:
         (base, "none", "searched"): "search",
         (base, transform, "recipe"): plain_name(transform),
         (larger, "none", "recipe"): f"photos of {larger.replace('x', ' × ')}",
-        (larger, "none", "exact"): "exact last layer",
-        (larger, "none", "finetuned"): "fine-tuned",
+        (larger, "none", "exact"): "exact last layer on those",
+        (larger, "none", "finetuned"): "fine-tuned on those",
     }
     networks = [findings.OLD, findings.NEW]
     rows["change"] = rows.set_index(["image_size", "transform", "head"]).index.map(changes)
@@ -111,7 +111,7 @@ def _reference() -> dict[str, Any]:
     cards = [(name, findings.findings()[name]) for name in findings.CARDS]
     tested = f"{format_count(best['n'])} test photos, {best['seeds']} splits"
     apart = rows[rows["n"] != best["n"]].itertuples()
-    tested += "".join(f"; {row.change} apart, on {format_count(row.n)}" for row in apart)
+    tested += "".join(f"; apart, on {format_count(row.n)}: {row.change}" for row in apart)
     told: dict[str, Any] = {"lead": findings.lead(), "verdict": findings.verdict(), "tested": tested}
     drawn = {"rows": rows.to_dict("records"), "ticks": np.arange(low, high + TICK / 2, TICK)}
     return told | drawn | {"cards": cards, "low": low, "high": high}
