@@ -88,7 +88,7 @@ def _explore() -> Finding:
     share, known_share = format_percent(double / photos), format_percent(known / tested)
     claims = read_kept("10-leaks", name="claims").rename(columns={"value": "difference"})
     here = select_row(claims[claims["against"].notna()], set="TrashNet", learned="fewer at random")
-    alone = select_row(read_kept("10-leaks", name="slopes"), set=MATERIALS, network=NEW)
+    alone = select_row(read_kept("10-leaks", name="slopes"), set=MATERIALS, network=NEW, of="line")
     gains = [format_points(leak, "").partition(" ")[0] for leak in (here, alone)]
     return Finding(
         TITLES["01-exploration"].format(share=share, title="TrashNet"),
