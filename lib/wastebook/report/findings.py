@@ -247,7 +247,7 @@ def _new_photos() -> Finding:
             f"{format_percent(kept['worst_accuracy'])} are named rightly.",
         ),
         f"{sure} of {strange}",
-        "pictures without any waste get a confident answer all the same",
+        "pictures without any waste get a confident answer all the same from the model kept, of one seed",
         "sec-new-photos",
     )
 
