@@ -1,10 +1,12 @@
 """Opening sets: the cards, the sample, folders of one's own, and what is said of bad ones."""
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
 import sys
+import unicodedata
 import zipfile
 
 import numpy as np
@@ -280,6 +282,34 @@ def test_a_zip_is_opened_as_its_folder(folder, tmp_path, slash):
     assert dataset.name == "own-sample" and not dataset.card.get("drawn")
 
 
+@pytest.mark.fault("archives", "names in a zip in UTF-8 that do not say so, or with colons", "as they are")
+@pytest.mark.parametrize("label", ["cartón", "cartón", "type: glass", "12:30"])
+def test_names_in_a_zip_are_read_as_they_are(folder, tmp_path, label):
+    if ":" in label and sys.platform == "win32":
+        pytest.skip("Windows has no such names")
+    place = tmp_path / "mine.zip"
+    with zipfile.ZipFile(place, "w") as zipped:
+        for name in ("a.jpg", "b.jpg"):
+            zipped.write(folder / "can" / name, f"{label}/{name}")
+            zipped.write(folder / "can" / name, f"can/{name}")
+    content = bytearray(place.read_bytes())
+    for sign, flag in ((b"PK\x03\x04", 7), (b"PK\x01\x02", 9)):  # as macOS leaves it
+        for found in re.finditer(re.escape(sign), bytes(content)):
+            content[found.start() + flag] &= ~8
+    place.write_bytes(content)
+    assert open_dataset(place).classes == sorted({"can", unicodedata.normalize("NFC", label)})
+
+
+@pytest.mark.fault("archives", "a photo that is twice in a zip", "one line with the way out")
+@pytest.mark.parametrize("again", ["can/a.jpg", "can\\a.jpg", "./can/a.jpg"])
+def test_a_photo_twice_in_a_zip_is_told(folder, tmp_path, again):
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as zipped:
+        zipped.write(folder / "can/a.jpg", "can/a.jpg")
+        with pytest.warns(UserWarning) if again == "can/a.jpg" else contextlib.nullcontext():
+            zipped.writestr(again, b"other")
+    assert "has two files called can/a.jpg: unpack it" in wrong(tmp_path / "mine.zip")
+
+
 @pytest.mark.fault("archives", "a zip that is cut, locked, or packed in an unknown way", "one line")
 @pytest.mark.parametrize("harm", ["cut", "locked", "unknown way"])
 def test_a_zip_that_cannot_be_unpacked_is_told_in_a_line(folder, tmp_path, harm):
@@ -318,6 +348,15 @@ def test_a_card_of_ones_own(folder):
         {"name": "jar", "spanish": "jar"}, {"name": "metal can", "spanish": "lata", "folder": "Can"},
     ]  # fmt: skip
     assert set(dataset.photos["label"]) == {"metal can", "jar"}
+
+
+@pytest.mark.fault("own folders", "a card.yml in the waste bin or another hidden folder", "not taken")
+@pytest.mark.parametrize("hidden", [".trash", ".git/x", "@eaDir"])
+def test_a_hidden_card_is_not_taken(folder, hidden):
+    for place, title in ((folder / hidden, "Old"), (folder / "longer than hidden", "Mine")):
+        place.mkdir(parents=True)
+        (place / "card.yml").write_text(f"title: {title}\n")
+    assert open_dataset(folder).card["title"] == "Mine"
 
 
 @pytest.mark.fault("own folders", "a card.yml with a fault", "one line that names the file and the field")

@@ -46,6 +46,11 @@ ALL = {"train", "validation", "test"}
         (over("entrenamiento", "validación", "prueba"), ALL),
         (over("Entrenamiento", "Validacion", "Pruebas"), ALL),
         (over("Training Images", "Validation Images", "Testing Images"), ALL),
+        (over("TrainImages", "ValImages", "TestImages"), ALL),
+        (over("entraînement", "validation", "test"), ALL),
+        (over("Training", "Validierung", "Prüfung"), ALL),
+        (over("treino", "validação", "teste"), ALL),
+        (over("训练集", "验证集", "测试集"), ALL),
         (over("train/train", "train/validation", "test"), ALL),
         (over("waste-3/train", "waste-3/valid", "waste-3/test"), ALL),
         (over("images/train", "images/val"), {"train", "validation"}),
@@ -93,6 +98,44 @@ def test_an_unlabelled_test_folder_is_no_split():
     assert taken(paths) == ({"can", "jar"}, {None}, {"in no class folder"})
 
 
+@pytest.mark.fault("own folders", "classes called as a camera calls its folders, 100GLASS", "classes")
+@pytest.mark.parametrize(
+    ("paths", "classes"),
+    [
+        (files("001GLASS", "002PAPER"), {"001GLASS", "002PAPER"}),
+        (files("100GLASS", "101PAPER", "102METAL"), {"100GLASS", "101PAPER", "102METAL"}),
+        (over("train", "test", classes=("100GLASS", "101PAPER")), {"100GLASS", "101PAPER"}),
+        (files("100GLASS", "can"), {"100GLASS", "can"}),
+        (files("DCIM/100CANON/can", "DCIM/101NIKON/jar"), {"can", "jar"}),
+        (files("can/100CANON", "can/101CANON", "jar/100CANON"), {"can", "jar"}),
+    ],
+)
+def test_a_cameras_folder_is_known_by_what_is_around_it(paths, classes):
+    assert taken(paths)[0] == classes and not taken(paths)[2]
+
+
+@pytest.mark.fault("own folders", "one folder below a split that is below no other", "left out, no class")
+@pytest.mark.parametrize("odd", ["test/unknown", "test/images", "Test1/all"])
+def test_what_is_alone_below_a_split_is_no_class(odd):
+    assert taken([*over("train"), *files(odd)]) == ({"can", "jar"}, {None}, {"in no class folder"})
+    both = [*over("train", "val"), *files(odd)]
+    assert taken(both) == ({"can", "jar"}, {"train", "validation"}, {"in no class folder"})
+    assert taken(files("train/can", "train/jar", "test/can"))[1] == {"train", "test"}
+
+
+@pytest.mark.fault("own folders", "a class folder without a photo", "left out by name, with the count")
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_a_class_without_a_photo_is_told(split):
+    kept = [*over("train", "test")] if split else files("can", "jar")
+    bare = [f"{split}cup/{number}.jp2" for number in range(3)]
+    left_out = read_layout("root", [*kept, *bare, f"{split}can/1.txt", "a.txt", f"{split}.x/1.txt"])[2]
+    assert {path for path, why in left_out.items() if why == "in cup/, no class: it holds no photo"} == {
+        *bare
+    }
+    with pytest.raises(WastebookError, match=r"only one class folder, 'can' \(cup/0.jp2: in cup/, no class"):
+        read_layout("root", [*files("can"), "cup/0.jp2"])
+
+
 @pytest.mark.fault("own folders", "folders that may be splits or classes", "refused, with the way out")
 @pytest.mark.parametrize(
     ("paths", "said"),
@@ -108,6 +151,10 @@ def test_an_unlabelled_test_folder_is_no_split():
         (files("can", "jar", "train"), "is it a split or a class"),
         ([*over("train"), *files("can", "jar")], "is it a split or a class"),
         (over("train", "training", "test"), "make one folder of those"),
+        (over("fold_1", "fold_2"), "folds or sets side by side, fold_1, fold_2: name one, or join"),
+        (over("fold1/train", "fold1/test", "fold2/train", "fold2/test"), "side by side, fold1, fold2"),
+        (over("a/train", "a/test", "b/train", "b/val"), "side by side, a, b: name one, or join"),
+        (over("a/train", "b/train"), "side by side, a, b: name one, or join"),
         (
             over("train", "test", classes=("train", "car")),
             "'(test|train)/train', called after a split, beside",

@@ -237,7 +237,7 @@ def list_photos(places: Iterable[str | Path]) -> list[str]:
             from wastebook.data import copies  # with pandas, which one photo does without
 
             files = copies.walk_files(Path(place))[0]
-            found = [str(Path(place, path)) for path in files if copies.is_photo(path)]
+            found = [str(Path(place, path)) for path in files if not copies.why_no_photo(path)]
         if not found:
             raise WastebookError(f"There is no photo in {place!r} or below: name a folder that has some.")
         photos += found

@@ -45,8 +45,7 @@ def load_cards() -> dict[str, Card]:
     """Every card by its name. Fields of all: `name`, `title`, `task`, `classes` (each `name` in English,
     `spanish`, and `folder` where that differs), `source`, `homepage`, `licence`, `citation`, and `photos`
     (how many there are). Those of the sets that the library draws also have `drawn`, true, and `seed`; those
-    of sets that nothing is to learn from `test_only`, true; of photos not to be shown on `rights`: why.
-    """
+    of sets that nothing is to learn from `test_only`, true; of photos not to be shown on `rights`: why."""
     files = sorted(paths.CARDS.glob("*.yml"), key=lambda file: file.stem)
     return {card["name"]: card for card in (read_card(file, SET) for file in files)}
 

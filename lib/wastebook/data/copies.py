@@ -8,10 +8,10 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 from tqdm import tqdm
@@ -24,7 +24,7 @@ from wastebook.files import explain_full_disk
 PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".jpg_large", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 ) | {".heic", ".heif", ".avif"}
-NO_PHOTO, PACKED = "no photo by its suffix", "packed: unpack it"
+HIDDEN, NO_PHOTO, PACKED = "hidden", "no photo by its suffix", "packed: unpack it"
 ARCHIVES = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"}
 SYSTEMS = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 # What zipfile raises: among these RuntimeError for a password.
@@ -34,18 +34,13 @@ MOST_BYTES = 4 * 1024**3  # a zip that unpacks to more than this is not unpacked
 
 
 def why_no_photo(path: str) -> str:
-    """Why a relative POSIX path names no photo; nothing where it does."""
+    """Why a relative POSIX path names no photo; nothing where it does, by its suffix."""
     if any(part.startswith(".") or part in SYSTEMS for part in PurePosixPath(path).parts):
-        return "hidden"
+        return HIDDEN
     if any("\ud800" <= letter <= "\udfff" for letter in path):
         return "its name is not text (UTF-8): rename it"
     suffix = PurePosixPath(path).suffix.lower()
     return "" if suffix in PHOTO_SUFFIXES else PACKED if suffix in ARCHIVES else NO_PHOTO
-
-
-def is_photo(path: str) -> bool:
-    """Whether a relative POSIX path names a photo: by its suffix, not hidden, no system's own."""
-    return not why_no_photo(path)
 
 
 @contextmanager
@@ -55,9 +50,8 @@ def open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(archive) as zipped:
             yield zipped
     except UNZIPPABLE as error:
-        raise WastebookError(
-            f"{archive} is no zip, or broken or half copied ({error}): get it anew, or unpack it."
-        ) from error
+        told = f"{archive} is no zip, or broken or half copied ({error})"
+        raise WastebookError(f"{told}: get it anew, or unpack it.") from error
 
 
 def walk_files(folder: Path, depth: int | None = None) -> tuple[dict[str, os.stat_result], dict[str, str]]:
@@ -66,8 +60,7 @@ def walk_files(folder: Path, depth: int | None = None) -> tuple[dict[str, os.sta
     name of its own; and none that lies around `folder`."""
     found: dict[str, os.stat_result] = {}
     left_out: dict[str, str] = {}
-    above = [parent.stat() for parent in folder.resolve().parents]
-    seen = {(status.st_dev, status.st_ino) for status in above}
+    seen = {(above.st_dev, above.st_ino) for above in map(Path.stat, folder.resolve().parents)}
     closed: list[OSError] = []
     waiting = [str(folder)]  # links last
     for top in waiting:
@@ -111,16 +104,10 @@ def find_copy(card: Card, places: list[Path]) -> tuple[Copy | None, list[str]]:
     """A copy of the card's set in these folders and zips, or somewhere below them, or None; and a line on
     each thing seen that is not quite one."""
     doubts: list[str] = []
-    for place in places:
-        for holder, sizes in _holders(place, doubts):
-            if copy := _copy_among(sizes, card, holder, doubts):
-                return copy, doubts
+    for holder, sizes in (each for place in places for each in _holders(place, doubts)):
+        if copy := _copy_among(sizes, card, holder, doubts):
+            return copy, doubts
     return None, doubts
-
-
-def unpacked(copy: Copy) -> Path:
-    """The folder of a copy's photos: its own, or where its zip is unpacked in the cache."""
-    return copy.place / copy.root if copy.place.is_dir() else unpack_zip(copy.place, copy.root)[0]
 
 
 def _holders(place: Path, doubts: list[str]) -> Iterator[tuple[Path, dict[str, int]]]:
@@ -136,19 +123,29 @@ def _holders(place: Path, doubts: list[str]) -> Iterator[tuple[Path, dict[str, i
         except WastebookError as error:
             doubts.append(str(error).rpartition(":")[0])
             continue
-        inner = (path for path in sizes if path.lower().endswith(".zip"))
-        doubts += [f"{archive} holds {path}, to be unpacked" for path in inner]
+        doubts += [f"{archive} holds {one}, to be unpacked" for one in sizes if one.lower().endswith(".zip")]
         yield archive, sizes
 
 
 def _zipped(archive: Path) -> tuple[dict[str, zipfile.ZipInfo], dict[str, str]]:
-    """The files in a zip by their path there, whichever way its slashes lean; and why others are left out."""
+    """The files in a zip by their path there, whichever way its slashes lean; and why others are left out.
+    WastebookError where a photo is there twice."""
     with open_zip(archive) as zipped:
-        entries = [entry for entry in zipped.infolist() if not entry.is_dir()]
-    paths = {PurePosixPath(entry.filename.replace("\\", "/")): entry for entry in entries}
-    unsafe = {path for path in paths if path.is_absolute() or ".." in path.parts or ":" in str(path)}
-    left_out = dict.fromkeys(map(str, unsafe), "its name in the zip leads elsewhere")
-    return {str(path): entry for path, entry in paths.items() if path not in unsafe}, left_out
+        entries = [(_path_of(entry), entry) for entry in zipped.infolist() if not entry.is_dir()]
+    times = Counter(path for path, _ in entries)
+    if twice := next((path for path in times if times[path] > 1 and not why_no_photo(path)), ""):
+        raise WastebookError(f"{archive} has two files called {twice}: unpack it, name the folder.")
+    unsafe = {path for path in times if PureWindowsPath(path).anchor or ".." in PurePosixPath(path).parts}
+    unsafe |= {path for path in times if ":" in path and os.name == "nt"}
+    left_out = dict.fromkeys(unsafe, "its name in the zip leads elsewhere")
+    return {path: entry for path, entry in entries if path not in unsafe}, left_out
+
+
+def _path_of(entry: zipfile.ZipInfo) -> str:
+    name = entry.filename.replace("\\", "/")
+    with suppress(UnicodeError):  # macOS packs names in UTF-8, and does not say so
+        name = name if entry.flag_bits & 0x800 else name.encode("cp437").decode()
+    return str(PurePosixPath(name))
 
 
 def _copy_among(sizes: dict[str, int], card: Card, place: Path, doubts: list[str]) -> Copy | None:
@@ -157,11 +154,11 @@ def _copy_among(sizes: dict[str, int], card: Card, place: Path, doubts: list[str
     splits = {name.casefold() for name in card.get("split_folders", {})}
     tail = 3 if splits else 2
     found: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for path, size in sizes.items():
+    for path in (path for path in sizes if not why_no_photo(path)):
         parts = PurePosixPath(path).parts
         folders = [*map(plain_name, parts[-tail:-1])]
-        if is_photo(path) and len(parts) >= tail and folders[-1] in classes and {*folders[:-1]} <= splits:
-            found["/".join(parts[:-tail])].append((folders[-1], size))
+        if len(parts) >= tail and folders[-1] in classes and {*folders[:-1]} <= splits:
+            found["/".join(parts[:-tail])].append((folders[-1], sizes[path]))
     for root, photos in sorted(found.items(), key=lambda entry: (entry[0].count("/"), entry[0])):
         if {folder for folder, _ in photos} != set(classes):
             continue
@@ -176,7 +173,7 @@ def unpack_zip(archive: Path, root: str = "") -> tuple[Path, dict[str, str]]:
     """The folder in the cache of the photos below `root` in a zip, and of a card there; and why its other
     files are left out. WastebookError where it cannot be unpacked."""
     entries, left_out = _zipped(archive)
-    wanted = {PurePosixPath(path): path for path in entries if is_photo(path) or Path(path).name in CARD}
+    wanted = {PurePosixPath(one): one for one in entries if Path(one).name in CARD or not why_no_photo(one)}
     wanted = {path.relative_to(root): name for path, name in wanted.items() if path.is_relative_to(root)}
     left_out |= {path: why_no_photo(path) for path in entries.keys() - wanted.values()}
     if sum(entries[path].file_size for path in wanted.values()) > MOST_BYTES:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from itertools import filterfalse
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -14,8 +15,8 @@ import pandas as pd
 
 from wastebook.cache import cached_table
 from wastebook.data import download
-from wastebook.data.cards import CARD, Card, class_folders, load_cards, plain_name, read_card
-from wastebook.data.copies import is_photo, unpack_zip, walk_files, why_no_photo
+from wastebook.data.cards import CARD, TEXTS, Card, class_folders, load_cards, plain_name, read_card
+from wastebook.data.copies import HIDDEN, unpack_zip, walk_files, why_no_photo
 from wastebook.data.layout import Row, read_layout
 from wastebook.data.pictures import open_picture, read_orientation, readable_formats
 from wastebook.errors import WastebookError, did_you_mean
@@ -71,9 +72,9 @@ def _open_own(name: str, cards: dict[str, Card]) -> tuple[Path, Files, Card, lis
     files, left_out = walk_files(root)
     told, rows, others, remarks = read_layout(place, [*files, *filter(why_no_photo, packed)])
     own = place.name if place == root else place.stem
-    card: Card = {"title": own, "task": "Which class is it?", "classes": []}
-    card |= dict.fromkeys(("source", "homepage", "licence", "citation"), "")
-    if written := min((path for path in files if PurePosixPath(path).name in CARD), key=len, default=""):
+    card: Card = dict.fromkeys(TEXTS, "") | {"title": own, "task": "Which class is it?", "classes": []}
+    cards_there = (path for path, why in others.items() if why != HIDDEN and PurePosixPath(path).name in CARD)
+    if written := min(cards_there, key=len, default=""):
         card |= read_card(root / written)
         others[written] = "the card"
     known = {entry["name"]: entry for entry in card["classes"]}
@@ -83,7 +84,7 @@ def _open_own(name: str, cards: dict[str, Card]) -> tuple[Path, Files, Card, lis
     if strange := ", ".join(sorted(known.keys() - labels)):
         raise WastebookError(f"{place / written} names classes that have no folder: {strange}.")
     card["classes"] = [known.get(label, {"name": label, "spanish": label}) for label in labels]
-    hidden = {path: "hidden" for path in left_out if why_no_photo(path) == "hidden"}
+    hidden = {path: HIDDEN for path in left_out if why_no_photo(path) == HIDDEN}
     gone = left_out | others | packed | hidden
     shown = {os.fsencode(path).decode(errors="backslashreplace"): why for path, why in gone.items()}
     card |= {"layout": f"{place}: {told}", "remarks": remarks, "left_out": shown, "photos": len(rows)}
@@ -128,10 +129,9 @@ def _carded_photos(card: Card, root: Path, files: Files) -> list[Row]:
         listed = dict(pd.read_csv(root / "splits.csv").itertuples(index=False, name=None))
     else:  # by the authors' lists
         lists = ((split, file.read_text("utf-8")) for split, file in download.split_lists(card).items())
-        lines = ((split, line.split()) for split, text in lists for line in text.splitlines())
-        listed = {words[0]: split for split, words in lines if words}
+        listed = {one.split()[0]: split for split, text in lists for one in text.splitlines() if one.strip()}
     rows = []
-    for path in filter(is_photo, files):
+    for path in filterfalse(why_no_photo, files):
         parts = PurePosixPath(path).parts
         label = folders.get(plain_name(parts[-2])) if len(parts) == (3 if split_folders else 2) else None
         split = split_folders.get(parts[0].casefold()) if split_folders else listed.get(parts[-1])

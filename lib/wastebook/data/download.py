@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import sys
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +14,7 @@ from filelock import FileLock
 from wastebook import paths
 from wastebook.cache import cache_folder, fill_once, make_read_only
 from wastebook.data.cards import Card, load_cards
-from wastebook.data.copies import SEARCH_DEPTH, Copy, find_copy, unpacked, walk_files
+from wastebook.data.copies import SEARCH_DEPTH, Copy, find_copy, unpack_zip, walk_files
 from wastebook.data.sample import draw_sample
 from wastebook.errors import WastebookError
 from wastebook.files import explain_full_disk
@@ -40,15 +39,12 @@ def fetch(name: str) -> Path:
         if copy is None:
             seen = "; ".join(doubts)
             raise WastebookError(f"{place} is not {card['title']} ({seen}): delete it, try again.")
-    return unpacked(copy)
+    return copy.place / copy.root if copy.place.is_dir() else unpack_zip(copy.place, copy.root)[0]
 
 
 def at_hand(card: Card) -> Copy | None:
     """The copy of a set that `fetch` would take without a download, or None."""
-    copy, _ = find_copy(card, paths.own_copies("WASTEBOOK_DATA"))
-    if copy is None and (place := _kept(card)):
-        copy, _ = find_copy(card, [place])
-    return copy
+    return find_copy(card, [*paths.own_copies("WASTEBOOK_DATA"), *filter(None, [_kept(card)])])[0]
 
 
 def split_lists(card: Card) -> dict[str, Path]:
@@ -57,8 +53,7 @@ def split_lists(card: Card) -> dict[str, Path]:
     wanted = {entry["name"]: entry for entry in card.get("split_lists", [])}
     places = paths.own_copies("WASTEBOOK_DATA") if wanted else []
     beside = (place / path for place in places for path in walk_files(place, SEARCH_DEPTH)[0])
-    named = (file for file in beside if file.name in wanted)
-    found = {file.name: file for file in named if _same_text(file, wanted[file.name]["sources"][0]["sha256"])}
+    found = {file.name: file for file in beside if file.name in wanted and _is_list(file, wanted[file.name])}
     try:
         return {entry["split"]: found.get(name) or download_file(entry) for name, entry in wanted.items()}
     except (requests.RequestException, ValueError):
@@ -81,14 +76,13 @@ def _download(card: Card) -> Path:
     """The zip of a set, or, where its photos lie one by one, the folder of them all."""
     if len(card["files"]) == 1:
         return download_file(card["files"][0])
-    return fill_once(_folder_of(card), partial(_gather, card["files"]))
 
+    def gather(folder: Path) -> None:
+        for entry in card["files"]:
+            (target := folder / entry["name"]).parent.mkdir(exist_ok=True)
+            shutil.copyfile(download_file(entry), target)
 
-def _gather(entries: list[Card], folder: Path) -> None:
-    """Bring the files of a card into a folder, each below it by its name."""
-    for entry in entries:
-        (target := folder / entry["name"]).parent.mkdir(exist_ok=True)
-        shutil.copyfile(download_file(entry), target)
+    return fill_once(_folder_of(card), gather)
 
 
 def download_file(entry: Card) -> Path:
@@ -96,8 +90,7 @@ def download_file(entry: Card) -> Path:
 
     The sources are tried in their order, each a second time where it breaks off. Raises
     requests.RequestException where no source answers, ValueError where none has the right hash,
-    WastebookError where the disk is full.
-    """
+    WastebookError where the disk is full."""
     failure: Exception = ValueError(f"{entry['name']} has no sources")
     pooch.get_logger().setLevel("WARNING")
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT)
@@ -147,15 +140,13 @@ def _ways_out(card: Card, error: Exception, doubts: list[str]) -> str:
     reason = " ".join(str(error).split())[:120]
     if isinstance(error, requests.RequestException) and error.request is not None:
         host, answer = urlsplit(str(error.request.url)).hostname, error.response
-        reason = f"no connection to {host}"
-        if answer is not None:
-            reason = f"{host}: {answer.status_code} {answer.reason}"
-    return (
-        f"{card['title']} is not on this machine and could not be downloaded ({reason}).{seen}\n"
-        f"Set WASTEBOOK_DATA to a folder or zip of it, got from {card['homepage']}, or use `sample`."
-    )
+        refusal = "" if answer is None else f"{host}: {answer.status_code} {answer.reason}"
+        reason = refusal or f"no connection to {host}"
+    way = f"Set WASTEBOOK_DATA to a folder or zip of it, got from {card['homepage']}, or use `sample`."
+    return f"{card['title']} is not on this machine and could not be downloaded ({reason}).{seen}\n{way}"
 
 
-def _same_text(file: Path, sha256: str) -> bool:
-    """Whether a text file has the hash, line ends put aside."""
-    return hashlib.sha256(file.read_bytes().replace(b"\r\n", b"\n")).hexdigest() == sha256
+def _is_list(file: Path, entry: Card) -> bool:
+    """Whether a text file has the hash of a card's, line ends put aside."""
+    lines = file.read_bytes().replace(b"\r\n", b"\n")
+    return hashlib.sha256(lines).hexdigest() == entry["sources"][0]["sha256"]

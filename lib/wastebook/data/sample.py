@@ -28,7 +28,6 @@ VERSION = 5  # raise it when the pictures change: it is in the name of the folde
 WIDTH, HEIGHT = 512, 384
 Y, X = np.mgrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
 
-
 # The board's tones, how rough it is, and how much warmer the light there.
 STUDIO, FLOOR = (0.83, 0.82, 0.80, 0.0, 0.0), (0.46, 0.45, 0.44, 0.12, 0.1)
 
@@ -101,10 +100,7 @@ EXACT_PAIRS = {
 
 
 def draw_sample(
-    name: str = "sample",
-    seed: int = 0,
-    photos: int | None = None,
-    near_duplicates: int | None = None,
+    name: str = "sample", seed: int = 0, photos: int | None = None, near_duplicates: int | None = None
 ) -> Path:
     """Draw the sample `name` (`sample` or `sample-binary`) into the cache, once, and give its folder.
 
@@ -112,8 +108,7 @@ def draw_sample(
     the card's number), of which `near_duplicates` (by default one in fifteen, at most half) show another's
     thing once more, every second one in the very same view at another exposure, and two are another's bytes.
     Beside them `boxes.parquet` (see `true_boxes`) and `splits.csv`, a split of each file name, made as one
-    makes them who has not looked for duplicates.
-    """
+    makes them who has not looked for duplicates."""
     card = load_cards()[name]
     photos = photos or card["photos"]
     near_duplicates = photos // 15 if near_duplicates is None else near_duplicates
@@ -150,15 +145,11 @@ def true_boxes(root: Path) -> pd.DataFrame | None:
 
 def _plan(card: Card, random: Random, photos: int, near: int) -> dict[str, Shot]:
     """Which shot becomes which file."""
-    counts, whole = card["per_class"], card["photos"]
-    sizes = {label: max(round(count * photos / whole), 3) for label, count in counts.items()}
+    sizes = {label: max(round(n * photos / card["photos"]), 3) for label, n in card["per_class"].items()}
     labels = [label for label, size in sizes.items() for _ in range(size)]
     shots = [Shot(label, thing, 0, False) for thing, label in enumerate(labels)]
     order = random.permutation(len(shots)).tolist()
-    firsts = {
-        label: [place for place in order if labels[place] == label][: (size + 1) // 2]
-        for label, size in sizes.items()
-    }
+    firsts = {one: [at for at in order if labels[at] == one][: (n + 1) // 2] for one, n in sizes.items()}
     for number, place in enumerate([place for place in order if place not in firsts[labels[place]]][:near]):
         originals = firsts[labels[place]]
         original = shots[originals[random.integers(len(originals))]]
@@ -167,6 +158,4 @@ def _plan(card: Card, random: Random, photos: int, near: int) -> dict[str, Shot]
         given, copied = firsts[source].pop(), firsts[copy].pop()
         shots[copied] = shots[given]
     numbers = {label: itertools.count(1) for label in sizes}
-    return {
-        f"{labels[place]}/{labels[place]}{next(numbers[labels[place]])}.jpg": shots[place] for place in order
-    }
+    return {f"{labels[at]}/{labels[at]}{next(numbers[labels[at]])}.jpg": shots[at] for at in order}

@@ -27,16 +27,13 @@ def split_photos(photos: pd.DataFrame, scheme: str, seed: int) -> pd.DataFrame:
         raise WastebookError(f"No split scheme is called {scheme!r}: choose {', '.join(SCHEMES)}.")
     photos = photos.sort_values("path", ignore_index=True)
     if scheme == "official":
-        missing = {"train", "test"} - set(photos["split"])
-        if missing or photos["split"].isna().any():
-            raise WastebookError(
-                "These photos have no official split into train and test (for TrashNet: the authors' lists "
-                "are not beside the photos): use the scheme `random` or `grouped`."
-            )
+        if not {"train", "test"} <= {*photos["split"]} or photos["split"].isna().any():
+            lacking = "no official split into train and test (TrashNet's is in lists, not beside the photos)"
+            raise WastebookError(f"These photos have {lacking}: use the scheme `random` or `grouped`.")
         if not (photos["split"] == "validation").any():
-            train = photos["split"] == "train"
-            groups = group_numbers(photos[train])
-            photos.loc[train, "split"] = _deal(photos[train], ("train", "validation"), groups, seed)
+            train = photos[photos["split"] == "train"]
+            dealt = _deal(train, ("train", "validation"), group_numbers(train), seed)
+            photos.loc[train.index, "split"] = dealt
         return photos
     if scheme == "grouped" and photos["group"].isna().any():
         raise WastebookError("The photos are not grouped yet: `group_photos` comes before a `grouped` split.")
@@ -82,22 +79,14 @@ def _deal(photos: pd.DataFrame, splits: tuple[str, ...], groups: np.ndarray, see
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
     dealt = np.full(len(counts), -1)
     served = np.zeros_like(targets)
-
-    def give(group: int, split: int) -> None:
-        dealt[group] = split
-        served[split] += counts[group]
-
     for label in np.argsort((counts > 0).sum(axis=0), kind="stable"):  # the rarest class chooses first
-        for split in range(len(splits)):
-            if served[split, label] == 0:
-                free = [group for group in order[::-1] if dealt[group] < 0 and counts[group, label]]
-                if not free:
-                    raise WastebookError(
-                        f"Class {names[label]!r} has too few photos (or groups of them) to be in "
-                        f"{', '.join(splits)}: {(counts[:, label] > 0).sum()}. Add some, or leave it out."
-                    )
-                give(free[0], split)
+        for split in np.flatnonzero(served[:, label] == 0):
+            free = [group for group in order[::-1] if dealt[group] < 0 and counts[group, label]]
+            if not free:
+                few = f"too few photos (or groups) for {', '.join(splits)}: {(counts[:, label] > 0).sum()}"
+                raise WastebookError(f"Class {names[label]!r} has {few}. Add some, or leave it out.")
+            dealt[free[0]], served[split] = split, served[split] + counts[free[0]]
     for group in order[dealt[order] < 0]:
-        share = ((served + counts[group] / 2) / targets * counts[group]).sum(axis=1)
-        give(group, int(share.argmin()))
+        split = ((served + counts[group] / 2) / targets * counts[group]).sum(axis=1).argmin()
+        dealt[group], served[split] = split, served[split] + counts[group]
     return [splits[split] for split in dealt[groups]]
