@@ -1,8 +1,7 @@
 """Wastebook: a report book on telling waste apart in photos, and the library its chapters stand on.
 
 `import wastebook as wb` gives a chapter the names below; each is brought in when it is first used, so that
-torch and pandas are loaded only where they are wanted.
-"""
+torch and pandas are loaded only where they are wanted."""
 
 import importlib
 from importlib.metadata import version

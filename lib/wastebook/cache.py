@@ -17,7 +17,7 @@ import platformdirs
 from filelock import FileLock
 
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.files import atomic_write, explain_full_disk
+from wastebook.files import atomic_write, expand, explain_full_disk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,17 +30,15 @@ weights"""
 def cache_folder(*parts: str) -> Path:
     """A folder under `WASTEBOOK_CACHE` (by default the user's cache), made if it is not there."""
     root = os.environ.get("WASTEBOOK_CACHE") or platformdirs.user_cache_dir("wastebook")
-    folder = Path(root).expanduser().joinpath(*parts)
+    folder = expand(root).joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def fill_once(target: Path, fill: Callable[[Path], None]) -> Path:
-    """The folder `target`, made by `fill(folder)` where it is not there yet.
-
-    It is there whole or not at all, is made once among processes that ask at the same time, and its files
-    are read-only. WastebookError where the disk is full.
-    """
+    """The folder `target`, made by `fill(folder)` where it is not there yet. It is there whole or not at all,
+    is made once among processes that ask at the same time, and its files are read-only. WastebookError where
+    the disk is full."""
     if target.is_dir():
         return target
     partial = target.with_name(f"{target.name}.partial")
@@ -59,14 +57,11 @@ def fill_once(target: Path, fill: Callable[[Path], None]) -> Path:
 
 def cached_table(folder: str, facts: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """The table that depends on nothing but `facts`, kept as Parquet in a `folder` of the cache under a hash
-    of their `repr`; made by `make()` where it is not there, or is damaged.
-
-    WastebookError where there is no room for it.
-    """
+    of their `repr`; made by `make()` where it is not there, or is damaged. WastebookError where there is no
+    room for it."""
     import pandas as pd  # slow, and not wanted for one photo
 
-    key = hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
-    file = cache_folder(folder) / f"{key}.parquet"
+    file = cache_folder(folder) / f"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}.parquet"
     try:
         return pd.read_parquet(file)
     except (OSError, ValueError):  # not there, or what a broken disk or copy made of it

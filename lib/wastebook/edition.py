@@ -13,14 +13,13 @@ from typing import Any
 from wastebook import paths
 from wastebook.book.plan import Book, Parameters, Prepared, Values
 from wastebook.errors import WastebookError
-from wastebook.files import as_written, file_hash, write_text
+from wastebook.files import as_written, expand, file_hash, write_text
 from wastebook.report.api import write_api_page
 
 DATASET, PHOTOS, WEIGHTS = "dataset", "photos_dir", "weights"  # parameters with a place
 FURTHER = ("elsewhere", "others")  # and those that name data sets, or lists of them, beside a chapter's own
 COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna
 pandas pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision"""
-
 HUB = "https://huggingface.co"  # has the weights that have no address on their card
 
 
@@ -29,10 +28,9 @@ def resolve(name: str, value: Any) -> Any:
     chapters run in another folder."""
     if isinstance(value, list) and name in FURTHER:
         return [resolve(name, each) for each in value]
-    if name in (DATASET, *FURTHER, PHOTOS, WEIGHTS) and value and not (paths.CARDS / f"{value}.yml").exists():
-        place = Path(value).expanduser().resolve()
-        return str(place) if place.exists() else value
-    return value
+    known = not value or (paths.CARDS / f"{value}.yml").exists()
+    place = None if known or name not in (DATASET, *FURTHER, PHOTOS, WEIGHTS) else expand(value).resolve()
+    return str(place) if place and place.exists() else value
 
 
 def prepare(parameters: Parameters) -> Prepared:
@@ -48,16 +46,14 @@ def prepare(parameters: Parameters) -> Prepared:
         facts[chapter] = {"servers": {name: up for name, up in found.items() if "://" in name}}
         own, further = [_load(values)] if DATASET in values else [], _open_further(values)
         for data in [*own, *further]:
-            other = sets.setdefault(data.name, data)
-            if other.root != data.root:
+            if (other := sets.setdefault(data.name, data)).root != data.root:
                 both = f"{other.root} and {data.root}"
                 raise WastebookError(f"Two data sets are called {data.name}, {both}: rename one folder.")
         facts[chapter]["data"] = {data.name: _describe(data) for data in own}
         photos = [data.files for data in own] + [data.photos for data in further]
-        looked_at = [hashlib.sha256(table.to_csv(index=False).encode()).hexdigest() for table in photos]
+        looks = [hashlib.sha256(table.to_csv(index=False).encode()).hexdigest() for table in photos]
         files = walk_files(Path(values[PHOTOS]))[0] if values.get(PHOTOS) else {}
-        stamps = [(path, status.st_size, status.st_mtime_ns) for path, status in files.items()]
-        hashes[chapter] = repr((looked_at, stamps))
+        hashes[chapter] = repr((looks, [(path, at.st_size, at.st_mtime_ns) for path, at in files.items()]))
     _load_once.cache_clear()  # by the next time they may be others
     return facts, hashes
 

@@ -26,19 +26,29 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadshe
 
 @contextmanager
 def atomic_write(file: Path) -> Iterator[Path]:
-    """Gives a path to write to, whose content becomes `file` once the block ends without an error.
-
-    The folder is made where it is not there. WastebookError, with the way out, where the disk is full.
-    """
+    """Gives a path to write to, whose content becomes `file` once the block ends without an error; its folder
+    is made where it is not there. A link stays, and what it names is replaced; a device or a pipe is written
+    to as it is. WastebookError, with the way out, where the disk is full."""
     with explain_full_disk(file):
+        if file.exists() and not file.is_file():  # as /dev/stdout
+            yield file
+            return
         file.parent.mkdir(parents=True, exist_ok=True)
         # A process number is not unique among the machines (or containers) that share a disk.
-        partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
+        partial = (whole := file.resolve()).with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
         try:
             yield partial
-            partial.replace(file)
+            partial.replace(whole)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def expand(place: Any) -> Path:
+    """A place as it was typed, with the home for `~`; WastebookError where nobody is known whose it is."""
+    try:
+        return Path(place).expanduser()
+    except RuntimeError as error:
+        raise WastebookError(f"{place}: no home is known by that name. Write the whole path.") from error
 
 
 def write_text(file: Path, text: str) -> None:

@@ -7,16 +7,17 @@ from typing import Any
 import yaml
 
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.files import expand
 
 
 def _find_project() -> Path:
     """The project's folder: above this file, else the working directory or above it (where the library is
     installed apart); known by files that no run has, though a run is a Quarto project too."""
-    here = Path.cwd()
-    for folder in (*Path(__file__).resolve().parents, here, *here.parents):
-        if (folder / "_quarto.yml").is_file() and (folder / "chapters" / "profiles").is_dir():
-            return folder
-    return here
+    for start in (Path(__file__), Path("here")):  # resolved one by one: the working directory may be gone
+        for folder in start.resolve().parents:
+            if (folder / "_quarto.yml").is_file() and (folder / "chapters" / "profiles").is_dir():
+                return folder
+    return Path.cwd()
 
 
 PROJECT = _find_project()
@@ -28,7 +29,7 @@ RUNS = PROJECT / "runs"
 
 def own_copies(variable: str) -> list[Path]:
     """The existing folders or files named in `WASTEBOOK_DATA` or `WASTEBOOK_WEIGHTS`, in the order given."""
-    named = (Path(part).expanduser() for part in os.environ.get(variable, "").split(os.pathsep) if part)
+    named = (expand(part) for part in os.environ.get(variable, "").split(os.pathsep) if part)
     return [path for path in named if path.exists()]
 
 
@@ -36,7 +37,7 @@ def make_absolute() -> None:
     """Make the places that the environment names absolute, since chapters run in a folder of their own."""
     for variable in ("WASTEBOOK_DATA", "WASTEBOOK_WEIGHTS", "WASTEBOOK_CACHE"):
         if places := os.environ.get(variable):
-            whole = (str(Path(part).expanduser().absolute()) for part in places.split(os.pathsep) if part)
+            whole = (str(expand(part).absolute()) for part in places.split(os.pathsep) if part)
             os.environ[variable] = os.pathsep.join(whole)
 
 
@@ -44,15 +45,14 @@ def run_folder(name: str) -> Path:
     """The folder of a run: `runs/<name>`, or the path itself where `name` is one."""
     if not name.strip():
         raise WastebookError("A run needs a name, as in --run sample.")
-    folder = RUNS / name if Path(name).name == name != ".." else Path(name).expanduser().resolve()
+    folder = RUNS / name if Path(name).name == name != ".." else expand(name).resolve()
     if PROJECT.is_relative_to(folder):
         raise WastebookError(f"{folder} holds the book itself: a run needs a folder of its own.")
     return folder
 
 
 def find_run(name: str, part: str) -> Path:
-    """The folder of a run that has the folder `part` (`chapters` or `results`); WastebookError where it has
-    not."""
+    """The folder of a run that has `part` (`chapters` or `results`); WastebookError where there is none."""
     folder = run_folder(name)
     if not (folder / part).is_dir():
         known = sorted(kept.parent.name for kept in RUNS.glob(f"*/{part}"))

@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from pydantic import TypeAdapter, ValidationError
 
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.files import file_hash
+from wastebook.files import expand, file_hash
 from wastebook.paths import read_record, read_yaml
 
 SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
@@ -211,7 +211,7 @@ def _typed(where: str, type_: Any, value: Any) -> Any:
 def load_profile(book: Book, name: str) -> Parameters:
     """The parameters by chapter of a profile: a name in `chapters/profiles/`, or a file's path; a run's."""
     kept = {file.stem: file for file in sorted((book.chapters / "profiles").glob("*.yml"))}
-    file = kept.get(name, Path(name).expanduser())
+    file = kept.get(name) or expand(name)
     if not file.is_file():
         raise _unknown("profile (or file)", name, kept)
     profile = read_record(file.parent)["parameters"] if file.name == "run.yml" else read_yaml(file)

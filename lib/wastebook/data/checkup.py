@@ -55,7 +55,7 @@ def _remark(data: Any, left_out: dict[str, str], classes: pd.DataFrame, others: 
         lines.append(f"pairs of copies in two classes, one of each wrongly: {two:,}")
     if across := int((~data.pairs["same_split"].fillna(True).astype(bool)).sum()):
         lines.append(f"pairs that show the same across the splits (not so if `grouped`): {across:,}")
-    if few := ", ".join(f"{name} ({count})" for name, count in classes["groups"].items() if count < FEWEST):
+    if few := ", ".join(classes.index[classes["groups"] < FEWEST]):
         lines.append(f"too few photos of different things for train, validation and test: {few}; add some")
     for name, count in others.items():
         card = load_cards().get(name, {"title": name.replace("+", "/")})  # without a card: where it is

@@ -20,6 +20,7 @@ from wastebook.data.copies import HIDDEN, unpack_zip, walk_files, why_no_photo
 from wastebook.data.layout import Row, read_layout
 from wastebook.data.pictures import open_picture, read_orientation, readable_formats
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.files import expand
 
 Files = dict[str, os.stat_result]
 
@@ -64,7 +65,7 @@ def open_dataset(name: str | Path) -> Dataset:
 
 def _open_own(name: str, cards: dict[str, Card]) -> tuple[Path, Files, Card, list[Row]]:
     """The folder, files, card and photos of a folder or a zip of one's own."""
-    place = Path(name).expanduser().resolve()
+    place = expand(name).resolve()
     if not name.strip() or not place.exists():
         near = did_you_mean(name, cards)
         raise WastebookError(f"No set or folder is called {name!r}. {near} Your own goes by its path.")
@@ -84,8 +85,7 @@ def _open_own(name: str, cards: dict[str, Card]) -> tuple[Path, Files, Card, lis
     if strange := ", ".join(sorted(known.keys() - labels)):
         raise WastebookError(f"{place / written} names classes that have no folder: {strange}.")
     card["classes"] = [known.get(label, {"name": label, "spanish": label}) for label in labels]
-    hidden = {path: HIDDEN for path in left_out if why_no_photo(path) == HIDDEN}
-    gone = left_out | others | packed | hidden
+    gone = left_out | others | packed | {one: HIDDEN for one in left_out if why_no_photo(one) == HIDDEN}
     shown = {os.fsencode(path).decode(errors="backslashreplace"): why for path, why in gone.items()}
     card |= {"layout": f"{place}: {told}", "remarks": remarks, "left_out": shown, "photos": len(rows)}
     # A name is what results are kept under: never that of a set of ours.

@@ -17,7 +17,7 @@ from wastebook.data.cards import Card, load_cards
 from wastebook.data.copies import SEARCH_DEPTH, Copy, find_copy, unpack_zip, walk_files
 from wastebook.data.sample import draw_sample
 from wastebook.errors import WastebookError
-from wastebook.files import explain_full_disk
+from wastebook.files import expand, explain_full_disk
 
 TIMEOUT = (3.05, 20)  # seconds to connect, and between two pieces of data
 
@@ -135,7 +135,7 @@ def _from_kaggle(card: Card) -> Path:
 def _ways_out(card: Card, error: Exception, doubts: list[str]) -> str:
     """What to tell a user who has no copy of a set and cannot download it, in two lines."""
     named = [part for part in os.environ.get("WASTEBOOK_DATA", "").split(os.pathsep) if part]
-    doubts = [*doubts, *(f"{part} does not exist" for part in named if not Path(part).expanduser().exists())]
+    doubts = [*doubts, *(f"{part} does not exist" for part in named if not expand(part).exists())]
     seen = f" In WASTEBOOK_DATA: {'; '.join(doubts)}." if doubts else ""
     reason = " ".join(str(error).split())[:120]
     if isinstance(error, requests.RequestException) and error.request is not None:

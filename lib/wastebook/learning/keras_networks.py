@@ -21,6 +21,7 @@ import pandas as pd
 from safetensors import safe_open
 
 from wastebook.errors import WastebookError, did_you_mean
+from wastebook.files import expand
 from wastebook.learning import weights as sources
 from wastebook.learning.features import Backbone, Forward, short_hash
 
@@ -129,7 +130,7 @@ def load_keras_backbone(
         raise WastebookError(f"There is no Keras backbone {name!r}. {did_you_mean(name, names)}")
     if image_size < SMALLEST:
         raise WastebookError(f"{name} takes photos of {SMALLEST} pixels a side or more, not {image_size}.")
-    keras, home = import_keras(), Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    keras, home = import_keras(), expand(os.environ.get("KERAS_HOME", "~/.keras"))
     card = next(each for each in sources.known_weights("keras") if each["backbone"] == name and "url" in each)
     where = {"cache_dir": home, "cache_subdir": "models", "file_hash": card["md5"]}
     fetch = partial(keras.utils.get_file, card["file"], card["url"], **where)
@@ -200,11 +201,8 @@ def preprocess(name: str, pixels: Any) -> Any:
 
 def fine_tunable(backbone: Backbone, head: "keras.Model", blocks: int) -> "keras.Model":
     """The backbone under its trained head, with its last `blocks` blocks free to learn; BatchNorm stays
-    frozen.
-
-    The weights are the backbone's own, so fine-tuning changes `backbone` too. WastebookError where it has
-    fewer blocks.
-    """
+    frozen. The weights are the backbone's own, so fine-tuning changes `backbone` too. WastebookError where it
+    has fewer blocks."""
     keras, inner = import_keras(), inner_network(backbone)
     named = [re.match(r"block_?(\d+)", layer.name) for layer in inner.layers]
     # Layers without a number belong to the block before them.

@@ -22,7 +22,7 @@ from wastebook import paths
 from wastebook.cache import cache_folder, fill_once
 from wastebook.data.copies import open_zip
 from wastebook.errors import WastebookError
-from wastebook.files import atomic_write, file_hash
+from wastebook.files import atomic_write, expand, file_hash
 from wastebook.learning.predictions import NETWORKS
 from wastebook.photos.decode import decode_photos
 
@@ -46,7 +46,7 @@ def choose_weights(
     if weights == "random":
         return network, weights, None, ""
     if weights not in ("imagenet", "auto"):
-        file = Path(weights).expanduser()
+        file = expand(weights)
         if not file.is_file():
             names = "`auto`, `imagenet`, `random` or the path of a file"
             raise WastebookError(f"There are no weights {weights!r}: name {names}.")
