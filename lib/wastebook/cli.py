@@ -1,11 +1,12 @@
 """The command line. Each command imports what it needs when it is called, so that help comes at once."""
 
+import errno
 import io
 import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,18 +22,18 @@ from wastebook.files import as_line
 
 data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
 cache = typer.Typer(help="What was computed or fetched once: how much of it, and less.", no_args_is_help=True)
-PLACES = "Free some room there or name another place: WASTEBOOK_CACHE for what is cached, --run for a run."
+PLACES = "Another place is named by WASTEBOOK_CACHE, for what is cached, or by --run, for a run."
+MOST_ROWS = 100  # of a table for people
 TITLE = "A reproducible report book on telling waste apart in photos."
 commands = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
 commands.add_typer(data, name="data")
 commands.add_typer(cache, name="cache")
-console = Console(stderr=True)  # what is said to people; what was asked for goes to stdout
+console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)  # what is said to people
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, for a machine.")]
 to_json = partial(json.dumps, indent=2)  # in ASCII and without colours, whatever the terminal
 Setting = partial(typer.Option, help="Set a parameter (of every chapter, where * is named). Repeats.")
 Renderer = Annotated[str, typer.Option(help="auto, quarto or pandoc (the embedded one).")]
 Run = Annotated[str, typer.Argument(help="The run, a name under runs/ or a folder.")]
-Rows = Sequence[Mapping[Any, Any]]
 ModelRun = Annotated[str | None, typer.Option(help="The run (default: the newest that kept a model).")]
 
 
@@ -41,22 +42,26 @@ def main() -> None:
     for number in {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:  # Windows has no SIGHUP
         if signal.getsignal(number) is signal.SIG_DFL:  # under nohup, a closed terminal is no reason to end
             signal.signal(number, lambda received, _: sys.exit(128 + received))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name outside its encoding is no reason either
-            stream.reconfigure(errors="backslashreplace")
-    paths.make_absolute()
+    sys.stdout, sys.stderr = (each or io.StringIO() for each in (sys.stdout, sys.stderr))  # closed
+    for stream in (one for one in (sys.stdout, sys.stderr) if isinstance(one, io.TextIOWrapper)):
+        stream.reconfigure(errors="backslashreplace", line_buffering=True)  # whatever the name; told at once
     try:
+        paths.make_absolute()
         commands()
         return
     except ModuleNotFoundError as error:
         message = f"The package {error.name} is not installed: pip install -r requirements.lock"
-    except WastebookError as error:
-        message = str(error)
+    except (WastebookError, MemoryError) as error:
+        message = str(error) or "There is not enough memory."
     except OSError as error:
-        message = f"{type(error).__name__}: {error}. {PLACES if error.filename else ''}".strip()
+        way = "Free some room there. " * (error.errno == errno.ENOSPC) + PLACES
+        message = f"{type(error).__name__}: {error}. {way if error.filename else ''}".strip()
+        sys.stdout = sys.stdout if error.filename else io.StringIO()  # what it cannot be written to
     except SystemExit as end:
         if end.code in (130, 143):
-            console.print("Interrupted: the same command carries on from here.", highlight=False)
+            console.print("Interrupted: the same command carries on from here.")
+        end.code = 141 if isinstance(end.__context__, BrokenPipeError) else end.code  # as `| head` ends all
+        end.__context__ = None  # its frames hold threads that are to end before the program does
         raise
     _say(message)
     if "--json" in sys.argv:
@@ -66,20 +71,19 @@ def main() -> None:
 
 
 def _say(error: str) -> None:
-    told = "\n".join(map(as_line, error.split("\n")))
-    console.print(f"Error: {told}", style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print("Error:", "\n".join(map(as_line, error.split("\n"))), style="red")
 
 
-def _tell(outcome: Any, as_json: bool, *tables: Rows, lines: Iterable[str] = ()) -> None:
+def _tell(outcome: Any, as_json: bool, *tables: Sequence[dict], lines: Iterable[str] = ()) -> None:
     """An outcome on stdout: as JSON, or for people as tables, their columns the rows' keys, and lines."""
-    if as_json:
-        tables, lines = (), [to_json(outcome)]
+    tables, lines = ((), [to_json(outcome)]) if as_json else (tables, lines)
     for rows in filter(None, tables):
         table = Table(*(Column(name.replace("_", " "), overflow="fold") for name in rows[0]), box=None)
-        for row in rows:
+        for row in rows[:MOST_ROWS]:
             cells = (f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values())
             table.add_row(*map(escape, map(as_line, cells)))
-        Console(width=None if sys.stdout.isatty() else 160).print(table)
+        more = [f"The first {MOST_ROWS} of {len(rows):,}: --json has all."] * (len(rows) > MOST_ROWS)
+        Console(width=None if sys.stdout.isatty() else 160).print(table, *more)
     for line in lines:
         print(line)
 
@@ -156,7 +160,7 @@ def predict(
 
     listed = list_photos(photos)
     predictor = open_model(run, model)
-    console.print(predictor.about(), highlight=False, markup=False, soft_wrap=True)
+    console.print(predictor.about())
     answers = tqdm(predictor.stream(listed), total=len(listed), unit="photo", disable=None, leave=False)
     rows = []
     for answer in answers:
@@ -176,14 +180,13 @@ def compare(
     from the reference's. Exit code 0: none, 1: some, 2: they cannot be compared."""
     from wastebook.report.reference import compare_runs, find_results
 
-    compared = runs if len(runs) > 1 else [*runs, "reference"]
-    outcome = compare_runs({name: find_results(name) for name in compared})
+    outcome = compare_runs({name: find_results(name) for name in [*runs, *["reference"] * (len(runs) < 2)]})
     count = f"{len(outcome['differ']):,} of {outcome['shared']:,} shared scores differ beyond their intervals"
     _tell(outcome, as_json, outcome["unlike"], outcome["differ"], lines=[f"{count}; the largest difference:"])
     if not as_json:
         _tell(None, False, [outcome["largest"]])
         notes = [f"Not in {run}: {', '.join(models)}" for run, models in outcome["lacking"].items() if models]
-        console.print(*notes, sep="\n", highlight=False, markup=False)
+        console.print(*notes, sep="\n")
     raise typer.Exit(1 if outcome["differ"] else 0)
 
 
@@ -192,14 +195,12 @@ def list_runs(as_json: Json = False) -> None:
     """The runs there are, the newest first: of which photos, and what of each is whole."""
     from wastebook.report.reference import describe_runs
 
-    rows = describe_runs()
-    _tell(rows, as_json, rows)
+    _tell(rows := describe_runs(), as_json, rows)
 
 
 @commands.command(epilog="Example: wastebook reference full")
 def reference(run: Run) -> None:
-    """Keep a run's small tables in data/reference/, for later runs to compare with, and what they found in
-    the README. Real photos only."""
+    """Keep a run of real photos: tables in data/reference/, to compare with, its findings in the README."""
     from wastebook.report.front import write_summary
     from wastebook.report.reference import find_results, write_reference
 
@@ -225,8 +226,7 @@ def data_list(as_json: Json = False) -> None:
     """The data sets there are, and where each is to be had."""
     from wastebook.data.datasets import describe_datasets
 
-    rows = describe_datasets().to_dict("records")
-    _tell(rows, as_json, rows)
+    _tell(rows := describe_datasets().to_dict("records"), as_json, rows)
 
 
 @data.command("fetch", epilog="Example: wastebook data fetch trashnet")
@@ -277,7 +277,7 @@ def cache_list() -> None:
 @cache.command("clear", epilog="Example: wastebook cache clear features decoded --keep 5")
 def cache_clear(
     kinds: Annotated[list[str] | None, typer.Argument(help="Of `wastebook cache list` (all).")] = None,
-    keep: Annotated[float, typer.Option(min=0, help="Gigabytes that may stay: what was used last.")] = 0,
+    keep: Annotated[float, typer.Option(min=0, max=1e6, help="Gigabytes that may stay, the latest.")] = 0,
 ) -> None:
     """Take out what is kept, what was longest unused first; whatever needs it makes it again."""
     from wastebook.cache import clear_cache

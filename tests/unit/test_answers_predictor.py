@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -205,6 +206,20 @@ def test_in_the_terminal(call, mess, tmp_path):
     assert rows[str(mess / "good.jpg")]["label"] and rows[str(mess / "text.jpg")]["label"] == ""
     code, lines, told = call(mess / "good.jpg", "--run", "gone")
     assert (code, lines) == (1, []) and "No model is kept in" in told
+
+
+@pytest.mark.fault(
+    "disk and places", "answers that are read no further, as by head", "exit code 141, no word"
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
+def test_answers_that_are_read_no_further(files, kept_runs):
+    photos = " ".join(map(shlex.quote, map(str, files * 40)))
+    line = f"{sys.executable} -m wastebook.cli predict --run {shlex.quote(str(kept_runs / 'small'))} {photos}"
+    done = subprocess.run(
+        ["bash", "-c", f"{line} | head -1; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True
+    )
+    assert done.returncode == 141 and len(done.stdout.splitlines()) == 1
+    assert "Traceback" not in done.stderr and "terminate" not in done.stderr
 
 
 def test_answering_brings_in_nothing_heavy():

@@ -84,6 +84,50 @@ def test_no_space_left_is_said_in_a_line(call, monkeypatch):
     assert "No space left on device: '/runs/sample'. Free some" in stderr
 
 
+def test_room_is_asked_for_only_where_there_is_none(call, monkeypatch):
+    def closed(*arguments):
+        raise PermissionError(13, "Permission denied", "/runs/sample")
+
+    monkeypatch.setattr(plan, "plan", closed)
+    _, _, stderr = call("build")
+    assert "Permission denied: '/runs/sample'. Another place is named by" in stderr and "Free" not in stderr
+
+
+@pytest.mark.fault(
+    "disk and places", "an output that is closed, full, or read no further", "a true exit code"
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("to", "code", "told"),
+    [("| true", 141, ""), ("> /dev/full", 1, "No space left on device"), (">&-", 0, ""), (">&- 2>&-", 0, "")],
+)
+def test_an_output_that_takes_nothing(to, code, told, buffered):
+    line = f"{sys.executable} -m wastebook.cli data sample --photos 20 {to}; exit ${{PIPESTATUS[0]}}"
+    environment = os.environ | {"PYTHONUNBUFFERED": buffered}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=environment)
+    assert done.returncode == code and told in done.stderr and len(done.stderr.splitlines()) == bool(told)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps the folder")
+def test_a_working_directory_that_is_gone(tmp_path):
+    line = f"cd {tmp_path} && rmdir {tmp_path} && {sys.executable} -m wastebook.cli data sample --photos 20"
+    assert subprocess.run(["bash", "-c", line], capture_output=True).returncode == 0
+
+
+def test_of_long_tables_the_first_rows_are_told(capsys):
+    rows = [{"pair": f"photo {number}"} for number in range(250)]
+    cli._tell(rows, False, rows)
+    stdout = capsys.readouterr().out
+    assert (
+        "photo 99" in stdout
+        and "photo 100" not in stdout
+        and stdout.endswith("The first 100 of 250: --json has all.\n")
+    )
+    cli._tell(rows, True, rows)
+    assert json.loads(capsys.readouterr().out) == rows
+
+
 @pytest.mark.fault(
     "disk and places", "a cache or a run where nothing can be written", "a line names it, and the way out"
 )
@@ -164,6 +208,8 @@ def test_cache(call, tmp_path, monkeypatch):
     assert stdout.split() == ["kind", "megabytes", "features", "3", "In", str(tmp_path)]
     assert call("cache", "clear", "--keep", "1")[1] == "0 MB are free again.\n"
     assert call("cache", "clear", "feature")[0] == 1
+    for wrong in ("inf", "nan", "-1"):
+        assert call("cache", "clear", "--keep", wrong)[:2] == (2, "")
     assert call("cache", "clear", "features")[1] == "3 MB are free again.\n"
     assert not list((tmp_path / "features").glob("*.npz"))
 

@@ -7,6 +7,7 @@ import sys
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -226,6 +227,24 @@ def test_parallel_map_runs_only_a_little_ahead():
     assert [next(results) for _ in range(5)] == list(range(5))
     assert len(started) < 300
     results.close()
+
+
+@pytest.mark.fault("damaged photos", "memory that runs out while a photo is read", "told, and not remembered")
+@pytest.mark.parametrize("of", [MemoryError(), cv2.error("Insufficient memory")])
+def test_too_little_memory_is_not_the_photos_fault(tmp_path, quarters, monkeypatch, of):
+    Image.fromarray(quarters).save(tmp_path / "a.png")
+    photos = pd.DataFrame({"path": ["a.png"], "sha256": [repr(of)]})
+    if isinstance(of, cv2.error):
+        of.code = cv2.Error.StsNoMem
+
+    def fail(*_):
+        raise of
+
+    monkeypatch.setattr("wastebook.photos.decode._decode", fail)
+    with pytest.raises(MemoryError, match=r"Not enough memory for .*a.png"):
+        check_photos(photos, tmp_path)
+    monkeypatch.undo()
+    assert check_photos(photos, tmp_path).empty
 
 
 def jpeg(picture, **options):

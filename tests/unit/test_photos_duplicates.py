@@ -140,6 +140,16 @@ def real_pairs(trashnet):
     return find_duplicates(trashnet.photos, trashnet.root)
 
 
+def test_pairs_of_a_fixed_cameras_frames_grow_no_faster_than_they(sample):
+    """Hundreds of one scene: a group, with so many pairs of each."""
+    look = duplicates._look(sample.root / sample.photos["path"][0])
+    pairs = duplicates._near_pairs([look] * 300)
+    assert len(pairs) < 300 * duplicates.MOST_NEAR and all(a < b for a, b in pairs)
+    photos = pd.DataFrame({"path": [f"{at:03}" for at in range(300)]})
+    ends = pd.DataFrame([(f"{a:03}", f"{b:03}") for a, b in pairs], columns=["path_a", "path_b"])
+    assert group_photos(photos, ends)["group"].nunique() == 1
+
+
 @pytest.mark.real
 def test_the_same_bytes_under_two_labels(trashnet):
     """And what else is among the photos of metal: a search of all TrashNet takes minutes (below)."""

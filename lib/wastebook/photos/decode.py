@@ -46,7 +46,7 @@ def read_photo(file: Path, largest: int = LARGEST, content: bytes | None = None)
 
     Transparent parts become white, 16-bit values lose their lower byte, CMYK is converted without a colour
     profile, an animation gives its first frame. PhotoError where the file is no whole picture; where only its
-    metadata are broken it is taken as it lies.
+    metadata are broken it is taken as it lies. MemoryError, which names the file, where there is too little.
 
     Parameters
     ----------
@@ -70,6 +70,8 @@ def read_photo(file: Path, largest: int = LARGEST, content: bytes | None = None)
         with _ONE_AT_A_TIME if many else contextlib.nullcontext():
             return _upright(_decode(content, picture), read_orientation(picture) or 1)
     except Exception as error:  # Pillow's plugins raise many kinds of error for broken pixels
+        if isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem:
+            raise MemoryError(f"Not enough memory for {file}: end other programs, or leave it out.") from None
         text = str(error) or type(error).__name__
         cut = any(word in text.lower() for word in ("truncated", "not enough", "broken data", "incomplete"))
         raise PhotoError(file, "truncated" if cut else "unreadable", text) from None
@@ -104,9 +106,10 @@ def resize_antialiased(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def parallel_map(function: Callable[[Given], Result], items: Iterable[Given]) -> Iterator[Result]:
     """`map` on `thread_count()` threads that runs only a few items ahead of whoever takes the results, and
-    leaves at once where they are no longer taken, as after Ctrl+C."""
+    leaves, once those at work are done, where they are no longer taken, as after Ctrl+C."""
     threads, waiting = thread_count(), deque[AsyncResult[Result]]()
-    with ThreadPool(threads) as pool:
+    with contextlib.ExitStack() as last, ThreadPool(threads) as pool:
+        last.callback(pool.join)  # a thread within a library, as the program ends, would bring that down
         for item in items:
             waiting.append(pool.apply_async(function, [item]))
             if len(waiting) > 4 * threads:

@@ -17,9 +17,10 @@ from threadpoolctl import threadpool_limits
 from wastebook.cache import cached_table
 from wastebook.photos.decode import PhotoError, parallel_map, read_photo
 
-VERSION = 5  # raised when the search changes, so that kept results are found anew
+VERSION = 6  # raised when the search changes, so that kept results are found anew
 NEAR_BITS = 10  # of 64 bits of perceptual hash
 NEAR_CORRELATION = 0.97  # of the grey pictures at 64 x 64
+MOST_NEAR = 50  # photos behind it that one is paired with: all of a fixed camera's are near
 SEARCH_PIXELS = 62_208  # photos are searched at this size (288 x 216): half the time, most of the objects
 KEYPOINTS = 200  # the strongest of a photo
 COARSE = 32  # principal components of a descriptor, halved into the two parts of a word
@@ -50,14 +51,13 @@ def find_duplicates(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
 
     - `exact`: the same bytes; each copy is paired with the first. Photos that cannot be read have these only.
     - `near`: one shot saved twice: perceptual hashes at most 10 bits apart, then a normalised correlation of
-      at least 0.97, which is the similarity.
+      at least 0.97, which is the similarity. Each with the next 50 at most, which holds groups together.
     - `object`: the same object or print photographed again, within a class: SIFT keypoints (Lowe, 2004; as
       RootSIFT, Arandjelović and Zisserman, 2012) of which at least 8 agree on one rotation, scale and shift
       (RANSAC); the similarity is how many do. Only the photos with most words in common are compared (Sivic
       and Zisserman, 2003; Babenko and Lempitsky, 2012). Colours must agree as well, since one word may be
       printed on two things; and, since it may be a watermark, the pictures laid over one another where
-      nothing is turned but by right angles. A lower bound.
-    """
+      nothing is turned but by right angles. A lower bound."""
     facts = (VERSION, sorted(photos[["path", "label", "sha256"]].itertuples(index=False, name=None)))
     in_order = photos.sort_values("path", ignore_index=True)
     pairs = cached_table("duplicates", facts, lambda: _search(in_order, root))
@@ -134,13 +134,13 @@ def _shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _near_pairs(looks: list[Look]) -> dict[tuple[int, int], float]:
     """Correlation of each pair (a < b) of places in `looks` that is one shot saved twice."""
     signs = np.array([look.bits for look in looks], np.float32).reshape(-1, 64) * 2 - 1
-    pairs = {}
+    pairs: dict[tuple[int, int], float] = {}
     for start in range(0, len(looks), 256):
-        agreement = signs[start : start + 256] @ signs.T
-        for row, b in np.argwhere(agreement >= 64 - 2 * NEAR_BITS):
-            a = start + row
-            if a < b and (value := _correlation(looks[a].thumb, looks[b].thumb)) >= NEAR_CORRELATION:
-                pairs[int(a), int(b)] = value
+        for a, agreement in enumerate(signs[start : start + 256] @ signs.T, start):
+            behind = a + 1 + np.flatnonzero(agreement[a + 1 :] >= 64 - 2 * NEAR_BITS)
+            alike = (((a, int(b)), _correlation(looks[a].thumb, looks[b].thumb)) for b in behind)
+            near = (each for each in alike if each[1] >= NEAR_CORRELATION)
+            pairs |= dict(itertools.islice(near, MOST_NEAR))
     return pairs
 
 
@@ -223,10 +223,8 @@ def _inliers(a: Look, b: Look) -> int:
         a.points[matched], b.points[nearest[matched]], ransacReprojThreshold=TOLERANCE, maxIters=500
     )
     agree = np.flatnonzero(agree)
-    if len(agree) < INLIERS:
-        return 0
     off = a.colours[matched[agree]] - b.colours[nearest[matched[agree]]]
-    if np.median(np.hypot(*off.T)) > SAME_COLOUR:
+    if len(agree) < INLIERS or np.median(np.hypot(*off.T)) > SAME_COLOUR:
         return 0
     turn = np.degrees(np.arctan2(motion[1, 0], motion[0, 0]))
     level = abs((turn + 45) % 90 - 45) < LEVEL

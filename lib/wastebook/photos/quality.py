@@ -78,8 +78,7 @@ def measure_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     `aspect_ratio` is width over height; `bb_x, bb_y, bb_width, bb_height, bb_area` (pixels) and `bb_coverage`
     (share of the photo) are of the `bounding_box` around the object; `brightness, contrast` are mean and
     standard deviation over all RGB values (0-255), `sharpness` the variance of the Laplacian of the grey
-    picture (Pech-Pacheco et al., 2000), low if blurred.
-    """
+    picture (Pech-Pacheco et al., 2000), low if blurred."""
     rows = parallel_map(lambda path: _measure(read_photo(root / path)), photos["path"])
     return photos[["path", "label"]].reset_index(drop=True).join(pd.DataFrame(rows, columns=MEASURES))
 
@@ -122,8 +121,7 @@ def spread_of_draws(
     measures: pd.DataFrame, columns: Sequence[str], per_class: int, seed: int, draws: int = 200
 ) -> pd.DataFrame:
     """What another would find who draws `per_class` photos of each class: `what, statistic` (the `mean` or
-    `deviation` of a column over such a draw), `value` (its average over many draws) and its standard `error`.
-    """
+    `deviation` of a column over such a draw), `value` (its average over many) and its standard `error`."""
     classes = measures.groupby("label")[list(columns)]  # drawn from with replacement, as from many
     drawn = (classes.sample(per_class, replace=True, random_state=seed + draw) for draw in range(draws))
     found = pd.DataFrame([draw.agg(["mean", "std"]).T.stack() for draw in drawn])

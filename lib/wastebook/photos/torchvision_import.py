@@ -5,6 +5,7 @@ import fails because two of them, which this book never calls, are not declared.
 compiler, three seconds of every start, only to tell it what to leave alone: nothing is compiled here."""
 
 import sys
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,11 +13,9 @@ from types import SimpleNamespace
 
 import torch
 
-try:
+with suppress(OSError):
     for file in sorted(Path(find_spec("torchvision").origin).parent.glob("_C.*")):  # type: ignore
         torch.ops.load_library(file)
-except OSError:
-    pass
 if not hasattr(torch.ops.torchvision, "nms"):
     LIBRARY = torch.library.Library("torchvision", "DEF")  # kept: the declarations go when the object does
     for operator in ("nms", "qnms"):
