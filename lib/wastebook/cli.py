@@ -60,8 +60,8 @@ def main() -> None:
     except SystemExit as end:
         if end.code in (130, 143):
             console.print("Interrupted: the same command carries on from here.")
-        end.code = 141 if isinstance(end.__context__, BrokenPipeError) else end.code  # as `| head` ends all
-        end.__context__ = None  # its frames hold threads that are to end before the program does
+        if isinstance(end.__context__, BrokenPipeError):  # `| head` has seen enough
+            os._exit(141)  # at once: a thread that is within a library now would bring an orderly end down
         raise
     _say(message)
     if "--json" in sys.argv:

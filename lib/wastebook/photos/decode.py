@@ -106,10 +106,9 @@ def resize_antialiased(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def parallel_map(function: Callable[[Given], Result], items: Iterable[Given]) -> Iterator[Result]:
     """`map` on `thread_count()` threads that runs only a few items ahead of whoever takes the results, and
-    leaves, once those at work are done, where they are no longer taken, as after Ctrl+C."""
+    leaves at once where they are no longer taken, as after Ctrl+C."""
     threads, waiting = thread_count(), deque[AsyncResult[Result]]()
-    with contextlib.ExitStack() as last, ThreadPool(threads) as pool:
-        last.callback(pool.join)  # a thread within a library, as the program ends, would bring that down
+    with ThreadPool(threads) as pool:
         for item in items:
             waiting.append(pool.apply_async(function, [item]))
             if len(waiting) > 4 * threads:
