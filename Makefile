@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 # Compiled modules are kept even where the environment says not to: without them each chapter takes ten seconds to start.
 export PYTHONDONTWRITEBYTECODE =
-# Threads that wait for one another sleep: two test workers share the cores.
+# Threads that wait for one another sleep: test workers share the cores.
 export OMP_WAIT_POLICY = PASSIVE
 
 # uv takes a third of pip's time. Where it finds nothing, as behind an index that pip alone is told of, pip does.
@@ -25,9 +25,9 @@ SAVED := metadata.language_info.codemirror_mode metadata.language_info.file_exte
 report: .venv/ready
 	$(BIN)/wastebook build --profile quick --run sample
 
-# Files in their own order: whole chapters, which take longest, come first.
+# Files in their own order: whole chapters, which take longest, come first. One worker more than cores: some wait.
 test: .venv/ready-for-tests check
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready-for-tests
 	$(BIN)/ruff check .
