@@ -112,3 +112,14 @@ def test_the_readme_tells_what_the_reference_found(tmp_path):
         assert file.read_text(encoding="utf-8") == kept.read_text(encoding="utf-8"), f"{kept} is {renew}"
     numbers = re.findall(r"\| \*\*(.+?)\*\* \|", (tmp_path / "README.md").read_text(encoding="utf-8"))
     assert numbers == [findings.findings()[chapter].number for chapter in findings.CARDS]
+
+
+def test_the_readme_tells_the_speeds_that_were_measured():
+    """Each share and number of times of its section stands in the table that the benchmarks write."""
+    readme, measured = (
+        (paths.PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/speed.md")
+    )
+    section = readme.partition("## How fast")[2].partition("\n## ")[0]
+    told = {f"{number}%" for number in re.findall(r"(\d+) %", section)}
+    told |= set(re.findall(r"\d+ times", section))
+    assert len(told) == 8 and told <= set(re.findall(r"\| (\d+(?:%| times)) \|", measured))
