@@ -69,7 +69,7 @@ def lead() -> tuple[str, ...]:
     told = "; ".join(parts)
     return (
         "A network that learned to see from other pictures, with one new layer for waste, names the material "
-        f"of {10 * best_model()['value']:.0f} in 10 objects that it has not met before.",
+        f"in {10 * best_model()['value']:.0f} of 10 photos of objects new to it, as far as copies are found.",
         f"{told[0].upper()}{told[1:]}, on unseen objects.",
         f"And {double} of the photos of the best-known data set show something that another shows too.",
     )
@@ -98,9 +98,9 @@ def _explore() -> Finding:
             f"Of {tested} official test photos {known} ({known_share}) show something that training shows.",
         ),
         f"{known} of {tested}",
-        "official test photos of TrashNet, at least, show an object that training shows too: worth "
-        f"{gains[0]} points on that test of four materials, {format_range(here)}, and {gains[1]} on one of "
-        f"such photos alone, {format_range(alone)}",
+        "official test photos of TrashNet, as far as found, show a thing or print that training shows too; "
+        f"known from train or validation, such photos are worth {gains[0]} points on that test's four "
+        f"materials, {format_range(here)}, and {gains[1]} on a test of them alone, {format_range(alone)}",
         "sec-exploration",
     )
 
@@ -225,8 +225,8 @@ def _comparison() -> Finding:
         (
             f"On unseen objects {name_model(best)}, which validation chose among frozen models, is right for "
             f"{format_share(best)}; without the {left} of them it is least sure of, for {right}.",
-            f"Of such photos {format_percent(alike['share'])} have a lookalike in train that the search for "
-            f"copies did not link, worth {format_points(alike)} at most.",
+            f"In a later deal {format_percent(alike['share'])} of such photos have a lookalike in train that "
+            f"the search for copies missed, worth {format_points(alike)} at most.",
             f"Of {len(answers)} questions about two models {clear} have an answer beyond luck.",
         ),
         format_percent(best["value"], 1),
