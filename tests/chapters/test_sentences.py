@@ -4,6 +4,7 @@ these tables in place of its own."""
 
 import html
 import re
+from functools import partial
 from types import SimpleNamespace
 
 import nbformat
@@ -428,9 +429,8 @@ def lines_of(bends, difference=0.4):
         line = {"difference": difference + at / 10, "low": difference - 0.2, "high": difference + 0.2}
         step = {name: value / 2 for name, value in line.items()}
         for of, row in (("line", line), ("first step", step), ("bend", bend)):
-            rows.append(
-                {"difference": (row["low"] + row["high"]) / 2, **row, "of": of, "line": "abcdefghi"[at]}
-            )
+            named = {"of": of, "line": "abcdefghi"[at], "dataset": "first" if at < 2 else "second"}
+            rows.append({"difference": (row["low"] + row["high"]) / 2, **row, **named})
     return pd.DataFrame(rows)
 
 
@@ -438,8 +438,9 @@ def say_of_lines(cell, slopes, **names):
     """What a cell of chapter 10 tells, with the functions that it is told by."""
     notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
     own = {"wb": wb, "pd": pd, "slopes": slopes, "shares": [0.0, 0.25, 1.0]}
+    own["titles"] = {"first": "First", "second": "Second"}
     for each in notebook.cells:
-        if each.id in ("leaks-lines-counted", "leaks-lines-judged"):
+        if each.id in ("leaks-lines-counted", "leaks-lines-judged", "leaks-sets-counted"):
             exec(each.source, own)
     return say("10-leaks", cell, **own | names)
 
@@ -473,36 +474,70 @@ def test_chapter_10_tells_the_least_and_the_most_that_a_leak_is_worth(lines, tol
 
 
 @pytest.mark.parametrize(
-    ("difference", "bends", "rise", "bend"),
+    ("difference", "bends", "rise", "by_set", "bend"),
     [
         (
             0.4,
             [ZERO],
             "Of 1 line 1 rises and none falls beyond",
+            "First 1 of 1; within the first quarter alone 1 of all rises.",
             "on none of 1 line, and less on none, beyond",
         ),
-        (0.4, [HIGH, ZERO], "Of 2 lines 2 rise and none falls", "on 1 of 2 lines, and less on none, beyond"),
+        (
+            0.4,
+            [HIGH, ZERO, ZERO],
+            "Of 3 lines 3 rise and none falls",
+            "First 2 of 2 and Second 1 of 1; within the first quarter alone 3 of all rise.",
+            "on 1 of 3 lines, and less on none, beyond",
+        ),
         (
             -0.4,
             [HIGH, LOW, LOW],
             "Of 3 lines none rises and 3 fall",
+            "First 0 of 2 and Second 0 of 1; within the first quarter alone none of all rises.",
             "on 1 of 3 lines, and less on 2, beyond",
         ),
         (
             0.1,
             [HIGH | {"p_holm": 0.06}],
             "Of 1 line none rises and none falls",
+            "First 0 of 1; within the first quarter alone none of all rises.",
             "on none of 1 line, and less on none",
         ),
     ],
 )
-def test_chapter_10_tells_how_many_lines_rise_and_bend_after_correction(difference, bends, rise, bend):
+def test_chapter_10_tells_how_many_lines_rise_and_bend_after_correction(
+    difference, bends, rise, by_set, bend
+):
     text, after = say_of_lines("leaks-bends-told", lines_of(bends, difference), learnings=["A tenth."])
     assert after["learnings"][0].startswith(f"A tenth. {rise}")
-    assert f"{rise}" in text and "corrected for all of them." in text
+    assert f"{rise}" in text and f"corrected for all of them. By set: {by_set}" in text
     assert f"The first quarter of the objects is worth more than the last {bend}" in text
     ends = sorted(np.mean([each["low"], each["high"]]) for each in bends)
     assert wb.format_points(pd.Series({"difference": ends[0], "low": 0, "high": 0})) in text
+
+
+@pytest.mark.parametrize(
+    ("mixed", "told"),
+    [
+        ([], ""),
+        ([True], "4.0 points where others lie beside"),
+        ([False, False], "4.0 to 5.0 points where all photos are TrashNet's"),
+        (
+            [True, False, False],
+            "5.0 to 6.0 points where all photos are TrashNet's and 4.0 points where others lie",
+        ),
+    ],
+)
+def test_chapter_10_tells_apart_what_sets_of_other_photos_are_worth(mixed, told):
+    notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
+    own = {"wb": wb, "partial": partial, "doses": "70 %"}
+    for each in notebook.cells:
+        if each.id in ("leaks-lines-counted", "leaks-claims-worth"):
+            exec(each.source, own)
+    rows = pd.DataFrame({"difference": [0.04, 0.05, 0.06][: len(mixed)]})
+    text = own["tell_worth"](rows, pd.Series(mixed, dtype=bool))
+    assert told in text and bool(text) == bool(mixed)
 
 
 def test_chapter_10_tells_of_lookalikes_and_of_what_was_seen_when_some_were_looked_at():
