@@ -63,10 +63,10 @@ def test_pictures_are_those_drawn_elsewhere():
 def test_every_kind_of_thing_can_be_drawn(label):
     light = np.array((0.5, 0.5, 0.7))
     for number, thing in enumerate(THINGS[label]):
-        surface = thing(np.random.default_rng(number), light)
-        assert surface.cover.shape == surface.colour.shape[:2]
-        assert np.isfinite(surface.colour).all() and np.isfinite(surface.cover).all()
-        assert surface.cover.min() >= 0 and surface.cover.max() == 1 and 0.01 < surface.cover.mean() < 0.9
+        cover, *layers = thing(np.random.default_rng(number), light)
+        assert len(layers) == 6 and {layer.shape for layer in layers} == {cover.shape}
+        assert np.isfinite([cover, *layers]).all()
+        assert cover.min() >= 0 and cover.max() == 1 and 0.01 < cover.mean() < 0.9
 
 
 def test_seeds_differ_and_repeat(tmp_path, monkeypatch):

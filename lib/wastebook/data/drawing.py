@@ -12,15 +12,6 @@ V, U = np.mgrid[-136:136, -187:187] / UNIT  # the canvas: along the thing -1.1 t
 Random = np.random.Generator
 Light = np.ndarray  # where it comes from: along, across, up
 Field = np.ndarray  # a float64 number per pixel of the canvas
-Colour = np.ndarray  # (3,) or (H, W, 3), 0 to 1
-
-
-class Surface(NamedTuple):
-    """What is seen of a thing, and what share of the board's light comes `through` it in each channel."""
-
-    cover: Field
-    colour: Colour
-    through: Colour
 
 
 class Stuff(NamedTuple):
@@ -71,8 +62,8 @@ def _form(random: Random, round_: float, edges: float, necked: bool) -> tuple[Fi
     return (1 - outwards) * wide, leaning * U * (not necked), leaning * np.clip(V / wide, -1, 1)
 
 
-def _print(random: Random) -> Colour:
-    """A printed page over the canvas, with a stretch and a face of its own: not to look like another."""
+def _print(random: Random) -> np.ndarray:
+    """A printed page over the canvas, (H, W, 3), its stretch and face its own: not to look like another."""
     page = np.full((256, int(random.integers(150, 400)), 3), random.integers(120, 250, 3), np.uint8)
     for _ in range(3):
         x, y, wide, high, turn, *ink = random.integers(8, (256, 256, 100, 45, 180, 256, 256, 256)).tolist()
@@ -85,8 +76,9 @@ def _print(random: Random) -> Colour:
     return cv2.resize(page, V.shape[::-1], interpolation=cv2.INTER_LINEAR) / 255.0
 
 
-def _draw(form: tuple[float, float, bool], stuff: Stuff, random: Random, light: Light) -> Surface:
-    """A thing of a form and a stuff under the light: ambient, diffuse and a shine."""
+def _draw(form: tuple[float, float, bool], stuff: Stuff, random: Random, light: Light) -> list[Field]:
+    """A thing of a form and a stuff under the light: ambient, diffuse and a shine. Gives where it is, then in
+    red, green and blue its colour, then what share of the board's light comes through it."""
     inside, along, across = _form(random, *form)
     slopes = _facets(random, stuff.crumpled)
     along, across = along + slopes[..., 0], across + slopes[..., 1]
@@ -97,16 +89,19 @@ def _draw(form: tuple[float, float, bool], stuff: Stuff, random: Random, light: 
     shade, shine = (np.clip(along * x + across * y + up * z, 0, 1) for x, y, z in (light, half))
     for _ in range(4):  # to the power of 16, the same on every processor
         shine *= shine
-    tone = np.array(stuff.tones[int(random.integers(len(stuff.tones)))])
-    tone = np.clip(tone * random.uniform(0.85, 1.12) + random.uniform(-0.03, 0.03, 3), 0.02, 0.97)
-    colour = tone * (1 + 0.07 * (make_noise(random, 70) + 2 * make_noise(random, 12)))[..., None]
+    tones = np.array(stuff.tones[int(random.integers(len(stuff.tones)))])
+    tones = np.clip(tones * random.uniform(0.85, 1.12) + random.uniform(-0.03, 0.03, 3), 0.02, 0.97)
+    mottled = 1 + 0.07 * (make_noise(random, 70) + 2 * make_noise(random, 12))
     place = random.uniform(-0.7, -0.3)
-    label = stuff.printed * ((place < U) & (place + random.uniform(0.5, 1.2) > U))[..., None]
-    clear = stuff.clear * (1 - label) * np.exp(np.log(tone) * (0.5 + np.abs(across)[..., None]))
-    colour = colour + label * (_print(random) - colour)
-    colour = (1 - stuff.clear * (1 - label)) * colour * (0.42 + 0.72 * shade)[..., None]
-    colour = colour + (stuff.gloss * shine)[..., None]
-    return Surface(np.clip(inside * UNIT + 0.5, 0, 1), colour, clear)
+    label = stuff.printed * ((place < U) & (place + random.uniform(0.5, 1.2) > U))
+    clear, thick, lit = stuff.clear * (1 - label), 0.5 + np.abs(across), 0.42 + 0.72 * shade
+    colour = []
+    for tone, printed in zip(tones, cv2.split(_print(random)), strict=True):
+        own = tone * mottled
+        own = own + label * (printed - own)
+        colour.append((1 - clear) * own * lit + stuff.gloss * shine)
+    through = [clear * np.exp(np.log(tone) * thick) for tone in tones]
+    return [np.clip(inside * UNIT + 0.5, 0, 1), *colour, *through]
 
 
 SHEET, LUMP, BOTTLE = (0.1, 0.12, False), (0.8, 0.2, False), (0.9, 0.0, True)

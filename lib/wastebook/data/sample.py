@@ -56,40 +56,45 @@ def _photograph(shot: Shot, seed: int, place: tuple[float, ...] = STUDIO) -> tup
     lean = np.sqrt(1 - low * low)
     light = np.array((lean * np.cos(sun - turn), lean * np.sin(sun - turn), low))
     kinds = THINGS[shot.label]
-    surface = kinds[make.integers(len(kinds))](make, light)
+    fields = kinds[make.integers(len(kinds))](make, light)
     cosine, sine = size * np.cos(turn), size * np.sin(turn)
     matrix = np.array([[cosine, -sine, 0], [sine, cosine, 0]])
-    matrix[:, 2] = centre - matrix[:, :2] @ (np.array(surface.cover.shape[::-1]) / 2)
-    cover, colour, through = (cv2.warpAffine(field, matrix, (WIDTH, HEIGHT)) for field in surface)
+    matrix[:, 2] = centre - matrix[:, :2] @ (np.array(fields[0].shape[::-1]) / 2)
+    cover, *layers = (cv2.warpAffine(field, matrix, (WIDTH, HEIGHT)) for field in fields)
 
     rows, columns = (np.flatnonzero((cover > 0.5).any(axis=axis)) for axis in (1, 0))
     box = [int(side) for side in (columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1)]
     *tones, rough, warmth = place
-    board = np.array(tones) + scene.uniform(-0.025, 0.025, 3)
+    boards = np.array(tones) + scene.uniform(-0.025, 0.025, 3)
+    grain = 0.0
     if rough:
         coarse, fine = (np.random.default_rng((seed, shot.thing, 3, cells)) for cells in (9, 120))
-        grain = cv2.resize(make_noise(coarse, 9) + make_noise(fine, 120), (WIDTH, HEIGHT))
-        board = board + rough * grain[..., None]
+        grain = rough * cv2.resize(make_noise(coarse, 9) + make_noise(fine, 120), (WIDTH, HEIGHT))
     slope = scene.uniform(0.03, 0.12) * (X * np.cos(sun) + Y * np.sin(sun))
     light_there = (1 + slope) * (1 - scene.uniform(0.02, 0.08) * (X * X + Y * Y))
-    picture = board + cover[..., None] * (colour + board * through - board)
-    warm = 1 + warmth * np.array((1, 0, -1))
-    pixels = _expose(picture * light_there[..., None] * warm, scene, take)
+    lit = []
+    for tone, own, through, warm in zip(boards, layers[:3], layers[3:], (1, 0, -1), strict=True):
+        board = tone + grain
+        lit.append((board + cover * (own + board * through - board)) * light_there * (1 + warmth * warm))
+    pixels = _expose(lit, scene, take)
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, "JPEG", quality=int(take.integers(84, 94)))
     return content.getvalue(), box
 
 
-def _expose(picture: Field, scene: Random, take: Random) -> np.ndarray:
-    """What the camera makes of the light, as uint8: exposed, a little warm, out of focus and grainy."""
+def _expose(planes: list[Field], scene: Random, take: Random) -> np.ndarray:
+    """What the camera makes of red, green and blue light, as uint8: exposed, warm, out of focus, grainy."""
     exposure = scene.uniform(0.68, 1.02) * take.uniform(0.85, 1.15)
     warmth = scene.uniform(-0.06, 0.06) + take.uniform(-0.02, 0.02)
     gains = exposure * np.array((1 + warmth, 1 + take.uniform(-0.015, 0.015), 1 - warmth))
-    picture = np.clip(cv2.GaussianBlur(picture * gains, (0, 0), take.uniform(0.4, 1.0)), 0.02, 1.3)
-    picture *= 1.32 - 0.32 * picture
-    speckles = take.integers(0, 256, (2, HEIGHT, WIDTH, 3), np.uint8)
-    grain = take.uniform(0.01, 0.035) / 255 * (speckles[0].astype(np.int16) - speckles[1])
-    return np.clip(255 * (picture + np.sqrt(picture) * grain) + 0.5, 0, 255).astype(np.uint8)
+    blur, exposed = take.uniform(0.4, 1.0), []
+    speckles = np.subtract(*take.integers(0, 256, (2, HEIGHT, WIDTH, 3), np.uint8), dtype=np.int16)
+    grainy = take.uniform(0.01, 0.035) / 255
+    for plane, gain, grain in zip(planes, gains, cv2.split(speckles), strict=True):
+        plane = np.clip(cv2.GaussianBlur(plane * gain, (0, 0), blur), 0.02, 1.3)
+        plane *= 1.32 - 0.32 * plane
+        exposed.append(np.clip(255 * (plane + np.sqrt(plane) * (grainy * grain)) + 0.5, 0, 255))
+    return np.dstack(exposed).astype(np.uint8)
 
 
 # Which class takes a copy of whose photo, as TrashNet (and the Waste Classification data) have it.
