@@ -21,7 +21,7 @@ from wastebook.photos.decode import decode_photos, progress
 if TYPE_CHECKING:
     import keras
 
-VERSION = 2  # raised whenever the same photos would give another training than before
+VERSION = 3  # raised whenever the same photos would give another training than before
 
 
 class KerasRecipe(NamedTuple):
