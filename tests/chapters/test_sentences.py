@@ -233,6 +233,21 @@ def test_chapter_6_tells_what_copies_are_worth(rows, told):
 
 
 @pytest.mark.parametrize(
+    ("interval", "told"),
+    [
+        ({"difference": 0.04, **HIGH}, "on Photos accuracy is better than that without what has a twin"),
+        ({"difference": -0.04, **LOW}, "on Photos accuracy is worse than that without what has a twin"),
+        ({"difference": 0.01, **ZERO}, "on Photos accuracy is not clearly different from that without"),
+    ],
+)
+def test_chapter_6_weighs_copies_by_the_same_photos(interval, told):
+    names = {"dataset": "mine", "scheme": "random", "metric": "accuracy", **interval}
+    names = {"differences": pd.DataFrame([names]), "titles": {"mine": "Photos"}, "crossing": "none"}
+    names |= {"learnings": [], "able": [], "doubted": "none", "projected": "none", "gains": pd.DataFrame()}
+    assert told in say("06-trust", "06-trust-learned-said", **names)[0]
+
+
+@pytest.mark.parametrize(
     ("others", "told"),
     [
         (0.2, "beyond chance: blurred (50\u202f% against 20"),

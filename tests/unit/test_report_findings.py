@@ -126,6 +126,22 @@ def test_the_title_says_what_is_clear(change, network, search, title):
     assert told.verdict() == title
 
 
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ((0.015, 0.004, 0.026), "the first is better than the second (+1.5 points"),
+        ((0.015, -0.004, 0.034), "the first is not clearly different from the second"),
+        ((-0.015, -0.026, -0.004), "the first is worse than the second"),
+    ],
+)
+def test_what_copies_are_worth_is_told_of_the_same_photos(change, ends, said):
+    file = paths.REFERENCE / "trashnet" / "06-trust" / "values.json"
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    kept["leakage"] |= dict(zip(("difference", "low", "high"), ends, strict=True))
+    file.write_text(json.dumps(kept), encoding="utf-8")
+    assert said in told.findings()["06-trust"].sentences[1]
+
+
 @pytest.mark.parametrize(("clear", "said"), [(0, "none helps"), (1, "1 helps"), (3, "3 help")])
 def test_ways_to_augment_are_counted(change, clear, said):
     gains = pd.read_csv(paths.REFERENCE / "trashnet/03-augmentation/differences.csv")

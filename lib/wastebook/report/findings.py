@@ -196,16 +196,16 @@ def _xception() -> Finding:
 def _trust() -> Finding:
     copies = pd.read_csv(paths.REFERENCE / BINARY / "06-trust" / "copies.csv")
     tested = read_kept("05-xception", BINARY).query("scheme == 'official' and split == 'test'")["n"].max()
-    random = _tested(read_kept("06-trust"), "random")
-    grouped = _tested(read_kept("04-efficientnet"), model=random["model"])
+    leak = pd.Series(read_values(MATERIALS, "06-trust")["leakage"])
     gain = read_kept("06-trust", name="gains").iloc[0]
     found = f"{format_count(len(copies))} of {format_count(tested)}"
     return Finding(
         TITLES["06-trust"].format(copies=format_count(len(copies)), tested=format_count(tested)),
         (
             f"Official test photos of the Waste Classification data with a copy in training: {found}.",
-            f"On TrashNet, {name_model(random)} is right for {format_percent(random['value'], 1)} if photos "
-            f"are dealt at random, for {format_percent(grouped['value'], 1)} if objects stay together.",
+            f"With TrashNet's photos dealt at random, {name_model(leak)} is right for "
+            f"{format_percent(leak['whole'], 1)} of test, and for {format_percent(leak['part'], 1)} of it "
+            f"without what has a twin outside: the first is {describe_difference(leak, 'the second')}.",
             f"Another 1,000 photos would bring it {format_points(gain.rename({'gain': 'difference'}))}.",
         ),
         found,
