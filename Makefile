@@ -20,13 +20,17 @@ BRING_QUARTO := import subprocess, sys; \
 # What JupyterLab, VS Code, nbconvert and papermill add when they save a notebook, and the pre-commit hook takes out.
 SAVED := metadata.language_info.codemirror_mode metadata.language_info.file_extension metadata.language_info.mimetype metadata.language_info.nbconvert_exporter metadata.language_info.pygments_lexer metadata.language_info.version metadata.papermill metadata.vscode cell.metadata.papermill cell.metadata.vscode cell.metadata.jupyter
 
-.PHONY: report test lab check
+.PHONY: report test suite check lab
 
 report: .venv/ready
 	$(BIN)/wastebook build --profile quick --run sample
 
+# The style and the types are checked beside the tests, which leave some of a core.
+test: .venv/ready-for-tests
+	$(MAKE) --jobs 2 check suite
+
 # Files in their own order: whole chapters, which take longest, come first. One worker more than cores: some wait.
-test: .venv/ready-for-tests check
+suite: .venv/ready-for-tests
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready-for-tests

@@ -49,6 +49,15 @@ def test_chapter_1_tells_what_test_shares_with_train(photos, told):
 
 
 @pytest.mark.parametrize(
+    ("split", "told"),
+    [("test", "the largest of 3, 3 of them in the official test."), ("train", "the largest of 3.")],
+)
+def test_chapter_1_tells_how_much_of_test_one_group_is(split, told):
+    photos = pd.DataFrame({"split": split, "group": [0, 0, 0, 1]})
+    assert told in say("01-exploration", "01-doubles-sentence", photos=photos, truth="")[0]
+
+
+@pytest.mark.parametrize(
     ("published", "told"),
     [([0.5, 9.0], "1 of 2"), ([9.0, 9.0], "0 of 2"), ([np.nan] * 2, "Nobody has published such figures")],
 )
@@ -382,6 +391,25 @@ def test_chapter_9_tells_which_changes_cost(rows, fall, told, alike):
     fall = pd.Series(fall | {"difference": np.mean([*fall.values()])})
     text = say("09-elsewhere", "elsewhere-changes-told", fall=fall, **names)[0]
     assert told in text and ("as much as the fall elsewhere" in text) == alike
+
+
+@pytest.mark.parametrize(
+    ("interval", "told"),
+    [
+        (LOW, "on a rough grey ground is worse than that (−4.0"),
+        (ZERO, "grey ground is exactly as good as that."),
+    ],
+)
+def test_chapter_9_holds_other_grounds_against_the_cut(interval, told, monkeypatch):
+    row = {
+        "model_a": "grey_ground",
+        "model_b": "cut_out",
+        "difference": np.mean([*interval.values()]),
+        **interval,
+    }
+    monkeypatch.setattr(wb, "compare_models", lambda *given: pd.DataFrame([row]))
+    text, names = say("09-elsewhere", "elsewhere-changes-against", varied=None, costs=pd.DataFrame())
+    assert told in text and list(names["costs"]["model_b"]) == ["cut_out"]
 
 
 @pytest.mark.parametrize(

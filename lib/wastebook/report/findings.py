@@ -217,20 +217,20 @@ def _trust() -> Finding:
 def _comparison() -> Finding:
     best, cautious = best_model(), select_row(read_kept("07-comparison", name="selective"), share=CAUTIOUS)
     answers = pd.concat([read_kept("07-comparison", each, "answers") for each in (MATERIALS, BINARY)])
-    clear = answers.apply(judge_difference, axis=1).ne("undecided").sum()
+    clear = answers.apply(judge_difference, axis=1).ne("undecided")
     left, right = format_percent(1 - CAUTIOUS), format_percent(cautious["accuracy"], 1)
     alike = select_row(pd.read_csv(paths.CARDS / "audit" / "trashnet-lookalikes.csv"), head="exact")
     return Finding(
         TITLES["07-comparison"].format(model="frozen model", share=format_percent(best["value"], 1)),
         (
-            f"On unseen objects {name_model(best)}, which validation chose among frozen models, is right for "
-            f"{format_share(best)}; without the {left} of them it is least sure of, for {right}.",
+            f"On unseen objects {name_model(best)}, chosen by validation of two frozen networks, is right "
+            f"for {format_share(best)}; without the {left} of them it is least sure of, for {right}.",
             f"In a later deal {format_percent(alike['share'])} of such photos have a lookalike in train that "
             f"the search for copies missed, worth {format_points(alike)} at most.",
-            f"Of {len(answers)} questions about two models {clear} have an answer beyond luck.",
+            f"Of {len(answers)} questions about two models {clear.sum()} have an answer beyond luck.",
         ),
         format_percent(best["value"], 1),
-        "right on unseen objects, as far as copies are found, with the frozen model that validation chose, "
+        "right on unseen objects, as far as copies are found, with what validation chose of two frozen networks, "
         f"{format_range(best)}; {right} if the {left} of test that it is least sure of are left to people",
         "sec-comparison",
     )
