@@ -230,8 +230,8 @@ def _comparison() -> Finding:
             f"Of {len(answers)} questions about two models {clear.sum()} have an answer beyond luck.",
         ),
         format_percent(best["value"], 1),
-        "right on unseen objects, as far as copies are found, with what validation chose of two frozen networks, "
-        f"{format_range(best)}; {right} if the {left} of test that it is least sure of are left to people",
+        "right on unseen objects, as far as copies are found, with what validation chose of two frozen "
+        f"networks, {format_range(best)}; {right} if the {left} it is least sure of are left to people",
         "sec-comparison",
     )
 
