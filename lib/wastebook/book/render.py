@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import nbformat
-import pandas as pd
 import pypandoc
 import yaml
 from nbformat.v4 import new_markdown_cell
@@ -210,8 +209,9 @@ def renew_prose(book: Book, run: Path, chapter: str) -> None:
 def _write_downloads(run: Path, chapters: list[Path]) -> None:
     """Each table of the results as CSV, each chapter as a notebook with the run's parameters and without
     outputs, and what models say of themselves."""
-    folder = run / DOWNLOADS
-    shutil.rmtree(folder, ignore_errors=True)
+    import pandas as pd  # slow, and only here
+
+    shutil.rmtree(folder := run / DOWNLOADS, ignore_errors=True)
     for chapter in chapters:
         (folder / chapter.stem).mkdir(parents=True)
         notebook = nbformat.read(chapter, as_version=4)
