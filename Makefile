@@ -6,6 +6,8 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE =
 # Threads that wait for one another sleep: test workers share the cores.
 export OMP_WAIT_POLICY = PASSIVE
+# Memory in large pages, where Linux gives them on request.
+export GLIBC_TUNABLES = glibc.malloc.hugetlb=1
 
 # uv takes a third of pip's time. Where it finds nothing, as behind an index that pip alone is told of, pip does.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet

@@ -32,8 +32,9 @@ CODE_OR_TAG = re.compile(
     r"(?P<code>(`+)[^`].*?(?<!`)\2(?!`))(?:\{=\w+\})?|<(?=[a-z/!?])(?!https?:)", re.I | re.S
 )
 # A page must not depend on the order of a set, nor hold a line for each step of a progress bar. Compiled
-# modules are kept whatever the environment says: without them a chapter takes ten seconds more to start. And
-# threads that wait sleep: where they spin, two at work on the same cores each take many times as long.
+# modules are kept whatever the environment says: without them a chapter takes ten seconds more to start.
+# Threads that wait sleep: where they spin, two at work on the same cores each take many times as long. And
+# memory comes in large pages where Linux gives them on request: EfficientNet-B0 sees a third more photos.
 KERNEL = {
     "PYTHONHASHSEED": "0",
     "TQDM_DISABLE": "1",
@@ -41,6 +42,7 @@ KERNEL = {
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "JUPYTER_PREFER_ENV_PATH": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 
 State = dict[str, Any]
