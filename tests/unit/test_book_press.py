@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import joblib
 import nbformat
 import psutil
 import pytest
@@ -195,6 +196,8 @@ def test_the_book_is_printed(weather):
     record = yaml.safe_load((weather.run / "run.yml").read_text())
     assert record["parameters"] == {"01-rain": {"days": 3, "wait": 0.0}, "02-sun": {}}
     assert record["data"]["rain"]["days"] == 3 and record["versions"]["numpy"]
+    graph = json.loads((weather.run / ".build" / "graph.json").read_text())
+    assert graph["threads"] == joblib.cpu_count()  # a chapter that is alone has the whole machine
 
 
 def test_a_chapter_whose_needs_have_not_run_is_told_at_once(weather, tmp_path):

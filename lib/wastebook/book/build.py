@@ -179,16 +179,18 @@ def _run_snakemake(book: Book, run: Path, records: dict[str, Record], data: dict
     for name, record in records.items():
         needs = [each for each in plan.read_by(book, name) if each in records]
         chapters[name] = {"needs": needs, "ingredients": made_from[name], "record": record}
-    cores = joblib.cpu_count()  # all of them for each: waiting threads sleep, and the last chapter is alone
+    jobs = min(jobs, len(chapters), cores := joblib.cpu_count())
+    # Waiting threads sleep: here a chapter may have all cores, elsewhere (by a profile) it asks for a share.
+    share = cores // jobs if "SNAKEMAKE_PROFILE" in os.environ else cores
     graph = {"chapters": chapters, "run": str(run), "folder": str(book.chapters), "python": sys.executable}
-    write_text(run / BUILD / "graph.json", json.dumps(graph | {"threads": cores}, indent=2))
+    write_text(run / BUILD / "graph.json", json.dumps(graph | {"threads": share}, indent=2))
     # Snakemake compares times; where the clock was ahead once, those that are to come yet become past.
     stamps = {file: file.stat().st_mtime for file in (run / BUILD).glob("*.done")}
     ahead = max(stamps.values(), default=0) - datetime.now().timestamp()
     for file, stamp in stamps.items() if ahead > 0 else ():
         os.utime(file, (stamp - ahead,) * 2)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(book.root / "Snakefile")]
-    command += ["--directory", str(run), "--cores", str(cores * min(jobs, len(chapters), cores))]
+    command += ["--directory", str(run), "--cores", str(jobs * share)]
     # The lock is ours, which goes with its process; a chapter whose process was ended is run again.
     options = "--quiet all --keep-going --rerun-incomplete --nolock --rerun-triggers params input mtime"
     told, there = sys.stderr.fileno(), os.environ | {"WASTEBOOK_RUN": str(run)}  # which profiles may name

@@ -31,10 +31,8 @@ AT_LINE = re.compile(r"^-+> (\d+) *(.*)$", re.MULTILINE)  # how IPython points a
 CODE_OR_TAG = re.compile(
     r"(?P<code>(`+)[^`].*?(?<!`)\2(?!`))(?:\{=\w+\})?|<(?=[a-z/!?])(?!https?:)", re.I | re.S
 )
-# A page must not depend on the order of a set, nor hold a line for each step of a progress bar. Compiled
-# modules are kept whatever the environment says: without them a chapter takes ten seconds more to start.
-# Threads that wait sleep: where they spin, two at work on the same cores each take many times as long. And
-# memory comes in large pages where Linux gives them on request: EfficientNet-B0 sees a third more photos.
+# A page must not depend on the order of a set, nor hold a progress bar. Compiled modules save a chapter ten
+# seconds; threads that wait sleep, for others work on the cores; large pages spare a sixth of the work.
 KERNEL = {
     "PYTHONHASHSEED": "0",
     "TQDM_DISABLE": "1",
