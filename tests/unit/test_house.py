@@ -22,7 +22,7 @@ GROUND, EDITION, CLI = "ground floor", "edition", "cli"  # the rooms that are mo
 BUDGETS = {
     GROUND: (602, 330),
     "data": (1264, 1200),
-    "photos": (920, 620),
+    "photos": (919, 620),
     "learning": (2453, 1750),
     "evaluation": (867, 680),
     "report": (2582, 1250),
@@ -30,7 +30,7 @@ BUDGETS = {
     "book": (2068, 1350),
     CLI: (300, 270),
 }
-TOTAL = (11708, 8000)
+TOTAL = (11707, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.

@@ -49,8 +49,8 @@ def import_keras() -> Any:
     """Keras, set up for the book, whatever the reader's `keras.json` says of axes and numbers.
     WastebookError, with what to install, where it or its backend does not start."""
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    # oneDNN, which TensorFlow leaves off where a processor has no AVX-512, halves a training. Deterministic,
-    # the same seed gives the same one; that keeps Keras from XLA too, which is ten times slower on CPUs.
+    # oneDNN, which TensorFlow leaves off without AVX-512, saves a training a quarter. Deterministic, the same
+    # seed gives the same one; that keeps Keras from compiling by XLA too, which is ten times slower on CPUs.
     wanted = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "TF_DETERMINISTIC_OPS": "1"}
     os.environ.update(wanted | os.environ)
     try:

@@ -184,8 +184,7 @@ def _words(looks: list[Look]) -> sparse.csr_array:
         return np.unique(nearest[0][:, :, None] * number + nearest[1][:, None, :])
 
     found = list(parallel_map(words_of, looks))
-    starts = np.cumsum([0, *map(len, found)])
-    columns = np.concatenate(found)
+    starts, columns = np.cumsum([0, *map(len, found)]), np.concatenate(found)
     photos_with = np.bincount(columns, minlength=number * number).clip(1)
     rarity = np.log1p(len(looks) / photos_with).astype(np.float32)
     return sparse.csr_array((rarity[columns], columns, starts), shape=(len(looks), number * number))
