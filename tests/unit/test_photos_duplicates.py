@@ -1,14 +1,19 @@
 """Finding the same photo, shot or object, on the sample, where the truth is known, and on the real photos."""
 
+import errno
 import hashlib
+import os
+import tempfile
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageChops, ImageEnhance
+from scipy import sparse
 
 from wastebook.data.sample import true_boxes
+from wastebook.errors import WastebookError
 from wastebook.photos import duplicates
 from wastebook.photos.duplicates import find_duplicates, group_photos
 
@@ -51,6 +56,32 @@ def test_each_kind_is_found(planted):
     turned = found[frozenset(("a.jpg", "turned.jpg"))]
     assert turned.kind == "object" and turned.similarity >= duplicates.INLIERS
     assert not [names for names in found if names & {"white.png", "dot.png"}]
+
+
+def test_what_is_seen_of_the_photos_is_kept_in_a_file_and_leaves_none(planted, cache, monkeypatch, tmp_path):
+    """Of a hundred thousand photos it would fill the memory; where the file fills the disk, that is said."""
+    photos, pairs, root = planted
+    monkeypatch.setenv("WASTEBOOK_CACHE", str(tmp_path))
+    assert find_duplicates(photos, root).equals(pairs)
+    assert [file.suffix for file in tmp_path.rglob("*") if file.is_file()] == [".parquet"]
+
+    def fill(*given, **named):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", fill)
+    with pytest.raises(WastebookError, match="No space left"):
+        find_duplicates(photos.head(3), root)
+
+
+def test_of_photos_with_as_many_words_in_common_the_first_are_compared():
+    random = np.random.default_rng(0)
+    words, places = sparse.csr_array(random.integers(0, 2, (300, 8)).astype(np.float32)), np.arange(300) * 2
+    length = np.sqrt(np.maximum(np.sqrt((words * words).sum(axis=1)), 1e-9))
+    shared = (words @ words.T).toarray() / length
+    np.fill_diagonal(shared, 0)
+    best = np.argsort(-shared, axis=1, kind="stable")[:, : duplicates.CANDIDATES]
+    pairs = {(min(a, b) * 2, max(a, b) * 2) for a, row in enumerate(best) for b in row if shared[a, b] > 0}
+    assert duplicates._candidates(words, places) == pairs
 
 
 def test_labels_and_splits_are_compared(planted):

@@ -9,7 +9,6 @@ import pandas as pd
 
 from wastebook.data.cards import Card
 from wastebook.data.datasets import draw_per_class, fingerprint, open_dataset
-from wastebook.data.sample import true_boxes
 from wastebook.data.splits import FEWEST, count_things, has_official_split
 from wastebook.errors import WastebookError
 from wastebook.photos.duplicates import find_duplicates, group_photos, pairs_among
@@ -61,11 +60,6 @@ class Collection(NamedTuple):
         """What a chapter records of its photos."""
         facts = {"dataset": self.name, "title": self.title, "photos": len(self.photos)}
         return facts | {"fingerprint": fingerprint(self.photos), "drawn": self.drawn}
-
-    @property
-    def true_boxes(self) -> pd.DataFrame | None:
-        """Where the things of a drawn set are; None for photos."""
-        return true_boxes(self.root)
 
 
 def load_photos(dataset: str | Path, photos_per_class: int | None = None, seed: int = 0) -> Collection:

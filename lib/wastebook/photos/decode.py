@@ -64,7 +64,7 @@ def read_photo(file: Path, largest: int = LARGEST, content: bytes | None = None)
     Traceback (most recent call last):
     PhotoError: gone.jpg: unreadable: the file cannot be opened (No such file or directory).
     """
-    content, picture = _open(file, largest, content)
+    content, picture = open_photo(file, largest, content)
     many = picture.width * picture.height > MANY
     try:
         with _ONE_AT_A_TIME if many else contextlib.nullcontext():
@@ -77,18 +77,12 @@ def read_photo(file: Path, largest: int = LARGEST, content: bytes | None = None)
         raise PhotoError(file, "truncated" if cut else "unreadable", text) from None
 
 
-def open_header(file: Path, content: bytes | None = None) -> Image.Image:
-    """The photo's header by Pillow (format, mode, size), nothing decoded. PhotoError as `read_photo`'s."""
-    return _open(file, LARGEST, content)[1]
-
-
 def is_animated(file: Path, content: bytes | None = None) -> bool:
     """Whether a photo that `read_photo` reads is the first of several pictures."""
-    try:
-        picture = open_header(file, content)
+    with contextlib.suppress(Exception):  # Pillow looks for further pictures, which may be cut short
+        _, picture = open_photo(file, content=content)
         return picture.format != "MPO" and bool(getattr(picture, "is_animated", False))
-    except Exception:  # Pillow looks for further pictures, and raises many kinds where they are cut short
-        return False
+    return False
 
 
 def decode_photos(files: Iterable[Path], size: tuple[int, int]) -> Iterator[np.ndarray]:
@@ -130,8 +124,8 @@ def progress(description: str, total: int, photos: Iterable | None = None) -> tq
     return tqdm(photos, desc=description, total=total, unit="photo", disable=not watched)
 
 
-def _open(file: Path, largest: int, content: bytes | None) -> tuple[bytes, Image.Image]:
-    """A file's bytes, and Pillow's picture of them, of which only the header is read."""
+def open_photo(file: Path, largest: int = LARGEST, content: bytes | None = None) -> tuple[bytes, Image.Image]:
+    """A photo's bytes, and Pillow's picture of them, nothing decoded. PhotoError as `read_photo`'s."""
     try:
         if content is None:
             status = file.stat()

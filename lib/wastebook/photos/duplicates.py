@@ -2,8 +2,11 @@
 
 import itertools
 import math
+import pickle
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple
 
 import cv2
 import imagehash
@@ -14,7 +17,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
-from wastebook.cache import cached_table
+from wastebook.cache import cache_folder, cached_table
+from wastebook.files import explain_full_disk
 from wastebook.photos.decode import PhotoError, parallel_map, read_photo
 
 VERSION = 6  # raised when the search changes, so that kept results are found anew
@@ -43,6 +47,26 @@ class Look(NamedTuple):
     descriptors: np.ndarray  # (n, 128) uint8, RootSIFT
     colours: np.ndarray  # (n, 2) float32, a* and b* of CIELAB around the points
     size: tuple[int, int]  # width and height in pixels that the points refer to
+
+
+class _Looks(Sequence[Look]):
+    """Looks kept in a file and taken one at a time: those of many photos would fill the memory."""
+
+    def __init__(self, file: IO[bytes]):
+        self.file, self.starts = file, list[int]()
+
+    def keep(self, look: Look | None) -> bool:
+        if look is not None:
+            self.starts.append(self.file.tell())
+            pickle.dump(look, self.file)
+        return look is not None
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, at: Any) -> Any:
+        self.file.seek(self.starts[at])
+        return pickle.load(self.file)
 
 
 def find_duplicates(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -89,12 +113,11 @@ def _search(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     copies = first != photos["path"]
     exact = zip(first[copies], photos.loc[copies, "path"], itertools.repeat("exact"), itertools.repeat(1.0))
     singles = photos[~copies]
-    with threadpool_limits(1):  # the threads are ours: one a photo
-        seen = list(parallel_map(lambda path: _look(root / path), singles["path"]))
-        shown = [look is not None for look in seen]
-        singles, looks = singles[shown].reset_index(drop=True), [look for look in seen if look is not None]
-        near = _near_pairs(looks)
-        alike = _object_pairs(looks, singles["label"])
+    place, alone = cache_folder("duplicates"), threadpool_limits(1)  # the threads are ours: one a photo
+    with alone, explain_full_disk(place), tempfile.TemporaryFile(dir=place) as file:
+        looks, seen = _Looks(file), parallel_map(lambda path: _look(root / path), singles["path"])
+        singles = singles[[*map(looks.keep, seen)]].reset_index(drop=True)
+        near, alike = _near_pairs(looks), _object_pairs(looks, singles["label"])
     named = singles["path"].to_numpy()
     found = [(named[a], named[b], "near", value) for (a, b), value in near.items()]
     found += [(named[a], named[b], "object", value) for (a, b), value in alike.items() if (a, b) not in near]
@@ -131,7 +154,7 @@ def _shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _near_pairs(looks: list[Look]) -> dict[tuple[int, int], float]:
+def _near_pairs(looks: _Looks) -> dict[tuple[int, int], float]:
     """Correlation of each pair (a < b) of places in `looks` that is one shot saved twice."""
     signs = np.array([look.bits for look in looks], np.float32).reshape(-1, 64) * 2 - 1
     pairs: dict[tuple[int, int], float] = {}
@@ -150,23 +173,23 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float((a * b).sum() / max(np.sqrt((a * a).sum() * (b * b).sum()), 1e-9))
 
 
-def _object_pairs(looks: list[Look], labels: pd.Series) -> dict[tuple[int, int], int]:
+def _object_pairs(looks: _Looks, labels: pd.Series) -> dict[tuple[int, int], int]:
     """Inliers of each pair (a < b) of places in `looks` that shows one object, within a label."""
     words = _words(looks)
     places = [np.flatnonzero(labels == label) for label in labels.unique()]
     ordered = sorted(set().union(*(_candidates(words[of_label], of_label) for of_label in places)))
-    inliers = parallel_map(lambda pair: _inliers(looks[pair[0]], looks[pair[1]]), ordered)
+    inliers = parallel_map(lambda pair: _inliers(*pair), ((looks[a], looks[b]) for a, b in ordered))
     return {pair: count for pair, count in zip(ordered, inliers, strict=True) if count >= INLIERS}
 
 
-def _words(looks: list[Look]) -> sparse.csr_array:
+def _words(looks: _Looks) -> sparse.csr_array:
     """Which visual words each photo has, (photos, words), weighted by how rare they are: a descriptor's main
     components are cut in halves, each half named by the nearest two of a set of examples; the four pairs of
     names are its words, which need no training."""
     total = sum(len(look.descriptors) for look in looks)
     if total == 0:
         return sparse.csr_array(np.zeros((len(looks), 1), np.float32))
-    few = [look.descriptors[:: max(1, total // 100_000)] for look in looks]
+    few = [look.descriptors[:: max(1, total // 100_000)].copy() for look in looks]
     sample = np.concatenate(few).astype(np.float32)
     centre = sample.mean(axis=0)
     axes = np.linalg.eigh(np.cov(sample - centre, rowvar=False))[1][:, : -COARSE - 1 : -1].astype(np.float32)
@@ -181,7 +204,7 @@ def _words(looks: list[Look]) -> sparse.csr_array:
         for half, code in zip(halves, codes, strict=True):
             distance = (code * code).sum(axis=1) - 2 * (centred @ half) @ code.T
             nearest.append(np.argpartition(distance, 1, axis=1)[:, :2])
-        return np.unique(nearest[0][:, :, None] * number + nearest[1][:, None, :])
+        return np.unique(nearest[0][:, :, None] * number + nearest[1][:, None, :]).astype(np.int32)
 
     found = list(parallel_map(words_of, looks))
     starts, columns = np.cumsum([0, *map(len, found)]), np.concatenate(found)
@@ -193,14 +216,16 @@ def _words(looks: list[Look]) -> sparse.csr_array:
 def _candidates(words: sparse.csr_array, places: np.ndarray) -> set[tuple[int, int]]:
     """Each photo with the `CANDIDATES` others that share most words; row i is the photo at `places[i]`."""
     length = np.sqrt(np.maximum(np.sqrt((words * words).sum(axis=1)), 1e-9))
-    pairs = set()
+    pairs, most = set(), min(CANDIDATES, len(places))
     for start in range(0, len(places), 256):
         shared = (words[start : start + 256] @ words.T).toarray() / length
         rows = np.arange(len(shared))
         shared[rows, start + rows] = 0
-        best = np.argsort(-shared, axis=1, kind="stable")[:, :CANDIDATES]
-        row, rank = np.nonzero(np.take_along_axis(shared, best, axis=1) > 0)
-        ends = np.sort([places[start + row], places[best[row, rank]]], axis=0)
+        least = np.partition(shared, -most, axis=1)[:, [-most]]
+        more, same = shared > least, shared == least
+        same &= same.cumsum(axis=1) <= most - more.sum(axis=1, keepdims=True)  # of equals the first
+        row, column = np.nonzero((more | same) & (shared > 0))
+        ends = np.sort([places[start + row], places[column]], axis=0)
         pairs |= set(zip(*ends.tolist(), strict=True))
     return pairs
 

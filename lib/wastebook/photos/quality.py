@@ -11,7 +11,7 @@ from PIL import Image
 
 from wastebook.cache import cached_table
 from wastebook.data import pictures
-from wastebook.photos.decode import PhotoError, decode_photos, open_header, parallel_map, read_photo
+from wastebook.photos.decode import PhotoError, decode_photos, open_photo, parallel_map, read_photo
 
 SMALLEST = 32  # pixels on the shorter side below which hardly anything can be told
 BLANKEST = 5.0  # contrast (standard deviation of RGB values) below which nearly nothing can be seen
@@ -36,14 +36,6 @@ def check_photos(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
     return cached_table("checks", facts, check)
 
 
-def count_problems(problems: pd.DataFrame) -> pd.DataFrame:
-    """How many photos have each problem looked for, and an example: `problem, photos, example, detail`."""
-    first, count = ("path", "first"), ("path", "count")
-    found = problems.groupby("problem").agg(photos=count, example=first, detail=("detail", "first"))
-    table = found.reindex(PROBLEMS).reset_index(names="problem")
-    return table.assign(photos=table["photos"].fillna(0).astype(int))
-
-
 def readable_photos(photos: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFrame:
     """The photos without those that `check_photos` found not to be readable; PhotoError if all are."""
     broken = problems.loc[~problems["readable"], "path"]
@@ -54,7 +46,7 @@ def readable_photos(photos: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFram
 
 def _problems(file: Path) -> list[tuple[str, str, bool]]:
     try:
-        picture, photo = open_header(file), read_photo(file)
+        (_, picture), photo = open_photo(file), read_photo(file)
     except PhotoError as error:
         return [(error.problem, error.detail, False)]
     problems = []
@@ -112,9 +104,8 @@ def bounding_box(grey: np.ndarray) -> Sequence[int]:
 def explained_by_class(measures: pd.DataFrame, column: str) -> float:
     """Which share (0-1) of a column's variance the class explains: adjusted R², not below 0."""
     within = measures[column] - measures.groupby("label")[column].transform("mean")
-    freedom = max(len(measures) - measures["label"].nunique(), 1)
-    total = (len(measures) - 1) * measures[column].var()
-    return max(0.0, 1 - (within**2).sum() / freedom * (len(measures) - 1) / total) if total else 0.0
+    freedom, variance = max(len(measures) - measures["label"].nunique(), 1), measures[column].var()
+    return max(0.0, 1 - (within**2).sum() / freedom / variance) if variance else 0.0
 
 
 def spread_of_draws(
@@ -131,16 +122,13 @@ def spread_of_draws(
 
 def match_true_boxes(measures: pd.DataFrame, true: pd.DataFrame | None) -> pd.DataFrame:
     """The measures, `true_x, true_y, true_width, true_height` (pixels) and the `overlap` of the boxes found
-    with them (intersection over union, 0-1); all missing where `data.true_boxes` knows none."""
+    with them (intersection over union, 0-1); all missing where `true_boxes` knows none."""
     true = pd.DataFrame(columns=["path", *SIDES], dtype=float) if true is None else true[["path", *SIDES]]
     both = measures.merge(true.rename(columns={side: f"true_{side}" for side in SIDES}), "left", "path")
-    shared = 1.0
-    for start, length in (("x", "width"), ("y", "height")):
-        found_end, true_end = (both[f"{box}_{start}"] + both[f"{box}_{length}"] for box in ("bb", "true"))
-        first = np.maximum(both[f"bb_{start}"], both[f"true_{start}"])
-        shared = shared * np.maximum(np.minimum(found_end, true_end) - first, 0)
-    joint = both["bb_area"] + both["true_width"] * both["true_height"] - shared
-    return both.assign(overlap=shared / joint)
+    found, known = (both[[f"{whose}_{side}" for side in SIDES]].to_numpy(float) for whose in ("bb", "true"))
+    ends = np.minimum(found[:, :2] + found[:, 2:], known[:, :2] + known[:, 2:])
+    shared = (ends - np.maximum(found[:, :2], known[:, :2])).clip(0).prod(axis=1)
+    return both.assign(overlap=shared / (found[:, 2:].prod(axis=1) + known[:, 2:].prod(axis=1) - shared))
 
 
 def summarise_colours(
@@ -151,8 +139,7 @@ def summarise_colours(
     `share`, 0-1), and each class's mean picture, (H, W, 3) uint8."""
     middles = pd.Index((np.arange(bins) + 0.5) * 256 / bins, name="value")
     channels = pd.Index(["red", "green", "blue"], name="channel")
-    tables: dict[str, Any] = {}
-    means: dict[str, np.ndarray] = {}
+    tables, means = dict[str, Any](), dict[str, np.ndarray]()
     for label, some in photos.groupby("label"):
         pictures = np.stack(list(decode_photos((root / path for path in some["path"]), size)))
         means[str(label)] = pictures.mean(axis=0).round().astype(np.uint8)
