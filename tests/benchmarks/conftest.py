@@ -30,6 +30,11 @@ def pytest_addoption(parser):
     parser.addoption("--speed", type=Path, metavar="FILE", help="write what the benchmarks measured to FILE")
 
 
+def pytest_ignore_collect(config):
+    """Not even imported where they are not asked for: it takes each process of a test run some seconds."""
+    return None if "benchmark" in config.option.markexpr else True
+
+
 def pytest_configure(config):
     if config.option.speed:
         config.pluginmanager.register(SpeedTable(config.option.speed))
