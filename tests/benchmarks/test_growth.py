@@ -80,7 +80,7 @@ def told(tmp_path_factory):
 @pytest.mark.parametrize("stage", re.findall(r'^tell\("(.*)"\)$', STAGES, re.MULTILINE))
 def test_time_grows_with_the_number_of_photos_and_no_faster(told, tell_speed, stage):
     many, few = (told[size][0][stage] / size * 1e3 for size in (SIZES[-1], SIZES[-2]))
-    measured = f"{many:.2f} and {few:.2f} ms a photo"
+    measured = f"{many:.2f} and {few:.2f} ms per photo"
     tell_speed(f"{SIZES[-1]:,} photos {stage}", f"{SIZES[-2]:,}", measured, few / many, 0.9)
 
 

@@ -136,16 +136,27 @@ def test_chapter_3_speaks_of_the_rarest_class_only_where_it_has_photos(support, 
 
 
 @pytest.mark.parametrize(
-    ("judged", "told"),
+    ("interval", "told"),
     [
-        (("better", "undecided", "better"), "Architecture or search? The architecture."),
-        (("undecided", "better", "worse"), "Architecture or search? The search."),
-        (("better", "better", "undecided"), "Architecture or search? These photos cannot tell."),
+        ({"difference": 0.04, **HIGH}, "upwards search (+4.0 points [+2.0,\u202f+6.0]); downwards none."),
+        ({"difference": -0.04, **LOW}, "upwards none; downwards search (−4.0 points [−6.0,\u202f−2.0])."),
+        ({"difference": 0.01, **ZERO}, "upwards none; downwards none."),
     ],
 )
-def test_chapter_4_answers_the_question_of_architecture_or_search(judged, told):
-    judged = dict(zip(("architecture", "search, Old", "architecture instead of search"), judged, strict=True))
-    assert told in say("04-efficientnet", "04-verdict-said", judged=judged, older_name="Old")[0]
+def test_chapter_4_tells_its_steps_each_for_itself_and_judges_none(interval, told):
+    step = pd.DataFrame({"search": interval}).T.assign(p_holm=0.5)
+    said, names = say("04-efficientnet", "04-steps-said", step=step)
+    assert told in said and "the comparison decides" in said
+    steps = ["architecture", "architecture instead of search", "search, New"]
+    step = pd.DataFrame(dict.fromkeys(steps, interval)).T
+    row = {"model": "b", "scheme": "grouped", "split": "test", "metric": "accuracy", **interval, "value": 0.5}
+    given = {"step": step, "tested": pd.DataFrame([row]), "scheme": "grouped", "names": {"b": "New"}}
+    given |= {"older_name": "Old", "newer_name": "New", "clear": names["clear"], "scores": None}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wb.comparison, "choose_on_validation", lambda scores, scheme: "b")
+        said, _ = say("04-efficientnet", "04-learned-said", **given)
+    assert f"changes by {wb.format_points(step.iloc[0])} from Old to New" in said
+    assert not re.search("better|worse|different|corrected", said)
 
 
 @pytest.mark.parametrize(

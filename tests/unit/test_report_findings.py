@@ -94,11 +94,11 @@ def test_the_verdict_on_the_architecture_is_the_tests(change, values, verdict, m
 @pytest.mark.parametrize(
     ("p", "said", "doubt"),
     [
-        (0.01, "recipe, and better than a searched ResNet18 (+4.0 points", "7.0; from a search"),
+        (0.01, "recipe, and better than a searched ResNet18 (+4.0 points", "7.0"),
         (
             0.06,
             "recipe, and not clearly different from a searched ResNet18 (+4.0",
-            "7.0 (corrected p 0.060); from a",
+            "7.0 (corrected p 0.060)",
         ),
     ],
 )
@@ -108,7 +108,7 @@ def test_the_newer_network_is_held_against_the_older_one_searched_too(change, p,
     change("trashnet", "07-comparison", "answers", pair, **ends)
     found = told.findings()["04-efficientnet"]
     assert said in found.sentences[0] and "ResNet18 by the same recipe, " in found.words
-    assert f"; instead of a searched ResNet18 +4.0, 0.5 to {doubt}" in found.words
+    assert found.words.endswith(f"; instead of a searched ResNet18 +4.0, 0.5 to {doubt}")
 
 
 @pytest.mark.parametrize(
@@ -171,14 +171,12 @@ def test_fine_tuning_is_told_as_it_came_out(change, difference, said, points):
     change("trashnet", "finetuning", "elsewhere", "head == 'finetuned'", value=0.25)
     found = told.findings()["04-efficientnet"]
     assert f"{said}{points}" in found.sentences[-1]
-    assert f"from fine-tuning it on larger photos {points}, " in found.words
-    assert "corrected p" not in found.words.partition("fine-tuning")[2]
     assert re.search(r"is right for 25\s%", found.sentences[-1])
 
 
 def test_an_interval_that_the_correction_doubts_says_so_on_the_card(change):
     ends = {"difference": 0.04, "low": 0.005, "high": 0.07, "p_holm": 0.06}
-    change("trashnet", "finetuning", "gains", "scheme == 'grouped'", **ends)
+    change("trashnet", "07-comparison", "answers", "model_b == 'resnet18-224x224-searched'", **ends)
     assert told.findings()["04-efficientnet"].words.endswith("+4.0, 0.5 to 7.0 (corrected p 0.060)")
 
 

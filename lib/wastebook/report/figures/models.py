@@ -145,6 +145,8 @@ def search_figure(draw: Callable[..., Any], study: Any, **options: Any) -> Figur
             sns.move_legend(axes, "upper center", bbox_to_anchor=(0.5, -0.15), ncols=3)
         axes.tick_params(which="both", labelsize=8)
         axes.set_xlabel(plain_name(axes.get_xlabel()))
+        if (named := [tick.get_text() for tick in axes.get_xticklabels()]) and "_" in "".join(named):
+            axes.set_xticks(axes.get_xticks(), map(plain_name, named))  # parameters, as they are called
         for label in axes.get_yticklabels():  # lines cross them
             label.set_bbox({"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1})
         axes.grid(visible=False)
