@@ -47,7 +47,7 @@ class Collection(NamedTuple):
         things = count_things(photos, scheme).reindex(self.classes, fill_value=0)
         classes, few = list(things.index[things >= FEWEST]), things[things < FEWEST]
         counts = photos["label"].value_counts()
-        told = [f"{name} (photos: {counts.get(name, 0)}, to deal out: {few[name]})" for name in few.index]
+        told = [f"{name} (photos: {counts.get(name, 0)}, to deal out: {n})" for name, n in few.items()]
         if told:
             together = f"Left out of learning: {', '.join(told)}. What shows one thing stays together; "
             remarks.append(f"{together}train, validation and test take three things at least.")

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import pickle
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import imagehash
 import numpy as np
 import pandas as pd
 from PIL import Image
+from safetensors import numpy as safetensors
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
@@ -46,27 +46,27 @@ class Look(NamedTuple):
     points: np.ndarray  # (n, 2) float32 pixels
     descriptors: np.ndarray  # (n, 128) uint8, RootSIFT
     colours: np.ndarray  # (n, 2) float32, a* and b* of CIELAB around the points
-    size: tuple[int, int]  # width and height in pixels that the points refer to
+    size: np.ndarray  # width and height in pixels that the points refer to
 
 
 class _Looks(Sequence[Look]):
     """Looks kept in a file and taken one at a time: those of many photos would fill the memory."""
 
     def __init__(self, file: IO[bytes]):
-        self.file, self.starts = file, list[int]()
+        self.file, self.ends = file, [0]
 
     def keep(self, look: Look | None) -> bool:
         if look is not None:
-            self.starts.append(self.file.tell())
-            pickle.dump(look, self.file)
+            self.file.write(safetensors.save(look._asdict()))
+            self.ends.append(self.file.tell())
         return look is not None
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return len(self.ends) - 1
 
     def __getitem__(self, at: Any) -> Any:
-        self.file.seek(self.starts[at])
-        return pickle.load(self.file)
+        self.file.seek(self.ends[at])
+        return Look(**safetensors.load(self.file.read(self.ends[at + 1] - self.ends[at])))
 
 
 def find_duplicates(photos: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -145,7 +145,9 @@ def _look(file: Path) -> Look | None:
     coarse = _shrink(photo, (math.ceil(height / PATCH), math.ceil(width / PATCH)))
     column, row = (points / PATCH).astype(int).T
     colours = cv2.cvtColor(coarse, cv2.COLOR_RGB2LAB)[row, column, 1:].astype(np.float32)
-    return Look(bits, thumb, points, (rooted * 255).round().astype(np.uint8), colours, (width, height))
+    return Look(
+        bits, thumb, points, (rooted * 255).round().astype(np.uint8), colours, np.array([width, height])
+    )
 
 
 def _shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -189,8 +191,7 @@ def _words(looks: _Looks) -> sparse.csr_array:
     total = sum(len(look.descriptors) for look in looks)
     if total == 0:
         return sparse.csr_array(np.zeros((len(looks), 1), np.float32))
-    few = [look.descriptors[:: max(1, total // 100_000)].copy() for look in looks]
-    sample = np.concatenate(few).astype(np.float32)
+    sample = np.concatenate([look.descriptors[:: total // 100_000 or 1].astype(np.float32) for look in looks])
     centre = sample.mean(axis=0)
     axes = np.linalg.eigh(np.cov(sample - centre, rowvar=False))[1][:, : -COARSE - 1 : -1].astype(np.float32)
     halves = [axes[:, half::2] for half in (0, 1)]  # every second one, so both halves carry as much
@@ -219,8 +220,7 @@ def _candidates(words: sparse.csr_array, places: np.ndarray) -> set[tuple[int, i
     pairs, most = set(), min(CANDIDATES, len(places))
     for start in range(0, len(places), 256):
         shared = (words[start : start + 256] @ words.T).toarray() / length
-        rows = np.arange(len(shared))
-        shared[rows, start + rows] = 0
+        np.fill_diagonal(shared[:, start:], 0)
         least = np.partition(shared, -most, axis=1)[:, [-most]]
         more, same = shared > least, shared == least
         same &= same.cumsum(axis=1) <= most - more.sum(axis=1, keepdims=True)  # of equals the first
