@@ -151,7 +151,7 @@ def test_one_photo_and_many(page: Page, own_site: Path, count: int) -> None:
     photos = [(f"{at}.jpg", "glass", 0) for at in range(count)]
     page.goto(show(own_site, ["glass"], photos, {"one": [(at, "glass", 1) for at in range(count)]}))
     assert status(page) == (
-        "1 of 1 photo" if count == 1 else f"{count} of {count} photos, most doubtful first"
+        "1 of 1 photo" if count == 1 else f"{count:,} of {count:,} photos, most doubtful first"
     )
     assert len(page.locator(".tiles img").all()) == count
     page.locator(".tiles button").first.click()

@@ -59,10 +59,10 @@
     const fits = (each) => (!label || each.photo.label === label) && (!answer || each.predicted === answer)
       && (!verdict || isWrong(each) === (verdict === "wrong")) && (!copies || each.photo.group);
     const order = (a, b) => (copies && a.photo.group - b.photo.group) || (sort ? b.sure - a.sure : a.sure - b.sure);
-    const shown = new Set(), all = new Set(model.answers.map(({ photo }) => photo)).size;
+    const shown = new Set(), all = new Set(model.answers.map(({ photo }) => photo)).size.toLocaleString("en");
     found = model.answers.filter(fits).sort(order).filter(({ photo }) => !shown.has(photo) && shown.add(photo));
     const ordered = found.length > 1 && !copies ? `, ${fields.sort.selectedOptions[0].text}` : "";
-    find("[role=status]").textContent = `${found.length || "None"} of ${all} photo${all === 1 ? "" : "s"}${ordered}`;
+    find("[role=status]").textContent = `${(found.length || "None").toLocaleString("en")} of ${all} photo${all === "1" ? "" : "s"}${ordered}`;
     find(".tiles").replaceChildren(...found.map((each, number) => make("li", {}, make("button",
       { type: "button", className: isWrong(each) ? "wrong" : "", onclick: () => open(number) },
       make("img", { loading: "lazy", alt: "", src: home + each.photo.file }),
