@@ -131,7 +131,7 @@ def _augmentation() -> Finding:
 def _efficientnet() -> Finding:
     steps = _answer(NEW, OLD), _answer(NEW, OLD, of="searched"), _answer(NEW, NEW, "searched")
     best, first, second = best_model(), name_network(OLD), name_network(NEW)
-    gain, other, _ = (f"{format_points(row, '').partition(' ')[0]}, {format_range(row)}" for row in steps)
+    gain, other = (f"{format_points(row, '').partition(' ')[0]}, {format_range(row)}" for row in steps[:2])
     return Finding(
         TITLES["04-efficientnet"].format(verdict=verdict()),
         (
