@@ -107,17 +107,17 @@ def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int
 def subset_differences(
     predictions: pd.DataFrame, inside: pd.Series, metrics: tuple[str, ...], draws: int = DRAWS
 ) -> pd.DataFrame:
-    """How much higher each model scores on all its rows than on those `inside` (bool, same index): `scheme,
-    model, metric, whole, part, difference, low, high`, the 95 % interval of a bootstrap of both at once."""
-    rows = []
-    for (scheme, model), table in predictions.groupby(["scheme", "model"], sort=False):
+    """How much higher each model scores on all its rows than on those `inside` (bool, same index): `scheme`,
+    `MODEL`, `metric, whole, part, difference, low, high`, the interval of a bootstrap of both at once."""
+    rows, keys = [], ["scheme", *MODEL]
+    for key, table in predictions.groupby(keys, sort=False):
         chosen = inside.loc[table.index].to_numpy().astype(np.float32)
         both = (draw_metrics(table, metrics, draws, each).values() for each in (1.0, chosen))
         for metric, whole, part in zip(metrics, *both, strict=True):
             low, high = np.nanpercentile((whole - part)[1:], LEVEL)
-            rows.append((scheme, model, metric, whole[0], part[0], whole[0] - part[0], low, high))
-    columns = ["scheme", "model", "metric", "whole", "part", "difference", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+            rows.append((*key, metric, whole[0], part[0], whole[0] - part[0], low, high))
+    columns = ["metric", "whole", "part", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=[*keys, *columns])
 
 
 def measure_memory(answers: pd.DataFrame, learn: Learn, deals: Deals) -> pd.DataFrame:
