@@ -50,7 +50,10 @@ def test_the_figure_shows_the_kept_scores():
     assert list(rows.loc[rows["published"] > 0, "change"]) == ["", ""]
     best, (tuned,) = findings.best_model(), rows.loc[rows["change"] == "fine-tuned on those", "n"]
     assert rows.loc[rows["change"] != "fine-tuned on those", "value"].max() == best["value"]
-    assert f"{tuned:,}" in front._reference()["tested"]
+    shown = front._reference()
+    assert f"{tuned:,}" in shown["tested"]
+    ends = [*rows["low"], *rows["high"], *rows.loc[rows["published"] > 0, "published"]]
+    assert shown["low"] <= min(ends) and max(ends) <= shown["high"]
 
 
 def test_a_copy_of_drawn_pictures_says_so_and_claims_nothing(run):

@@ -22,13 +22,15 @@ def test_what_helps_and_what_harms_are_counted(judged, title):
 
 
 @pytest.mark.parametrize(
-    ("network", "tuning", "title"),
+    ("judged", "title"),
     [
-        (True, (False, False), "By one recipe the network matters; search and augmentation do not"),
-        (True, (False, True), "Search or augmentation matters; by one recipe the network does too"),
-        (False, (True,), "Search or augmentation matters; by one recipe the network does not"),
-        (False, (), "Nothing tried matters"),
+        ("b u u", "By one recipe the network matters; search and augmentation do not"),
+        ("w uu uw", "By one recipe the network matters; search does not, augmentation can harm"),
+        ("b b uwb", "By one recipe the network matters; search can help, augmentation can do either"),
+        ("u b bb", "By one recipe the network does not matter; search and augmentation can help"),
+        ("u u uuu", "Nothing tried matters"),
     ],
 )
-def test_what_matters_is_what_is_clear(network, tuning, title):
-    assert titles.weigh(network, *tuning) == title
+def test_what_matters_is_what_is_clear(judged, title):
+    words = {"b": "better", "w": "worse", "u": "undecided"}
+    assert titles.weigh(*([words[each] for each in some] for some in judged.split())) == title

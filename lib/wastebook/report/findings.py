@@ -55,22 +55,23 @@ def findings() -> dict[str, Finding]:
 
 def verdict() -> str:
     """What decides how good a model is, as the title of the figure that shows it."""
-    return weigh(*_clear().values())
+    asked = _answer(NEW, OLD), _answer(NEW, NEW, "searched")
+    return weigh(*([judge_difference(row)] for row in asked), _augmentations())
 
 
 def lead() -> tuple[str, ...]:
     """All of it in three sentences, for who reads no more than that."""
     kept = read_values(MATERIALS, "01-exploration")
     double = format_percent(kept["photos_with_a_double"] / kept["photos"])
-    parts = []
-    for what, sure in (("a", True), ("no", False)):
-        if names := [name for name, found in _clear().items() if found == sure]:
-            parts.append(f"{join_names(names)} make{'s' * (len(names) == 1)} {what} difference beyond luck")
-    told = "; ".join(parts)
+    beyond = {"better": "helps", "worse": "harms", "undecided": "makes no difference"}
+    asked, ways = (_answer(NEW, OLD), _answer(NEW, NEW, "searched")), _augmentations()
+    network, search = (beyond[judge_difference(row)] for row in asked)
     return (
         "A network that learned to see from other pictures, with one new layer for waste, names the material "
         f"in {10 * best_model()['value']:.0f} of 10 photos of objects new to it, as far as copies are found.",
-        f"{told[0].upper()}{told[1:]}, on unseen objects.",
+        f"Beyond luck, and on unseen objects, the newer network {network} by one recipe, a search over its "
+        f"training {search}, and of {len(ways)} ways to vary or reweigh photos "
+        f"{count_clear(ways).replace(',', ' and')}.",
         f"And {double} of the photos of the best-known data set show something that another shows too.",
     )
 
@@ -119,11 +120,12 @@ def _baseline() -> Finding:
 def _augmentation() -> Finding:
     judged = _augmentations()
     helps, tried, name = count_clear(judged), len(judged), f"a frozen {name_network(OLD)}"
+    harm = helps.partition(", ")[2]
     return Finding(
         TITLES["03-augmentation"].format(tried=tried, helps=helps),
         (f"Of {tried} ways to vary, weigh or draw photos, in macro F1 {helps} {name} beyond luck.",),
         f"{judged.eq('better').sum()} of {tried}",
-        f"ways to augment or reweigh photos help {name} more than luck would",
+        f"ways to augment or reweigh photos help {name} more than luck would{f'; {harm} it' * bool(harm)}",
         "sec-augmentation",
     )
 
@@ -222,8 +224,8 @@ def _comparison() -> Finding:
         (
             f"On unseen objects {name_model(best)}, chosen by validation of two frozen networks, is right "
             f"for {format_share(best)}; without the {left} of them it is least sure of, for {right}.",
-            f"In a later deal {format_percent(alike['share'])} of such photos have a lookalike in train that "
-            f"the search for copies missed, worth {format_points(alike)} at most.",
+            f"In the first {alike['seeds']} deals {format_percent(alike['share'])} of such photos have a "
+            f"lookalike in train that the search for copies missed, worth {format_points(alike)} at most.",
             f"Of {len(answers)} questions about two models {clear.sum()} have an answer beyond luck.",
         ),
         format_percent(best["value"], 1),
@@ -279,15 +281,6 @@ def _answer(network: str, other: str, head: str = "recipe", of: str = "recipe") 
     size = _tested(read_kept("02-baseline"), network=OLD, head="recipe")["image_size"]
     pair = {"model_a": Model(network, size, head=head).id, "model_b": Model(other, size, head=of).id}
     return select_row(read_kept("07-comparison", name="answers"), **pair)
-
-
-def _clear() -> dict[str, bool]:
-    """Whether what one may change about a model makes a difference beyond luck, the network first."""
-    return {
-        "which network one takes (by one recipe)": judge_difference(_answer(NEW, OLD)) != "undecided",
-        "searching its training": judge_difference(_answer(NEW, NEW, "searched")) != "undecided",
-        "augmenting its photos": any(_augmentations().isin(["better", "worse"])),
-    }
 
 
 def _augmentations() -> pd.Series:

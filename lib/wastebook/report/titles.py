@@ -14,12 +14,17 @@ TITLES = {  # by chapter
 }
 
 
-def weigh(network: bool, *recipe: bool) -> str:
-    """What makes a clear difference, in a line: the network, its `recipe` (search, augmentation), or both."""
-    if any(recipe):
-        return f"Search or augmentation matters; by one recipe the network does {'too' if network else 'not'}"
-    clear = "By one recipe the network matters; search and augmentation do not"
-    return clear if network else "Nothing tried matters"
+def weigh(*judged: list[str] | pd.Series) -> str:
+    """What makes a clear difference, in a line: the network, searches and ways to augment, each as
+    `judge_difference` has them."""
+    words = {"": "does not", "better": "can help", "worse": "can harm"}
+    network, one, other = (words.get("".join({*some} - {"undecided"}), "can do either") for some in judged)
+    matters = "does not matter" if network == words[""] else "matters"
+    recipe = f"search {one}, augmentation {other}"
+    if one == other:
+        recipe = f"search and augmentation {one.replace('does', 'do')}"
+    both = f"By one recipe the network {matters}; {recipe}"
+    return "Nothing tried matters" if {network, one, other} == {words[""]} else both
 
 
 def count_clear(judged: pd.Series) -> str:
