@@ -107,7 +107,7 @@ def _title(file: Path) -> str:
 def _reference() -> dict[str, Any]:
     """What the templates show of the reference."""
     rows, best = results(), findings.best_model()
-    least = rows[["low", "published"]].replace(0, np.nan).min(axis=None)
+    least = min([*rows["low"], *rows.loc[rows["published"] > 0, "published"]])  # 0 where nothing is
     low, high = np.floor(least / TICK) * TICK, np.ceil(rows["high"].max() / TICK) * TICK
     cards = [(name, findings.findings()[name]) for name in findings.CARDS]
     tested = f"{format_count(best['n'])} test photos, {best['seeds']} splits"
