@@ -576,10 +576,10 @@ def test_chapter_10_tells_how_many_lines_rise_and_bend_after_correction(
     [
         ([], ""),
         ([True], "4.0 points where others lie beside"),
-        ([False, False], "4.0 to 5.0 points where all photos are TrashNet's"),
+        ([False, False], "4.0 to 5.0 points where nothing else was learned from"),
         (
             [True, False, False],
-            "5.0 to 6.0 points where all photos are TrashNet's and 4.0 points where others lie",
+            "5.0 to 6.0 points where nothing else was learned from and 4.0 points where others lie",
         ),
     ],
 )
