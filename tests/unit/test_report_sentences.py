@@ -133,9 +133,12 @@ def test_models_have_names_for_people():
 
 def test_the_commonest_mistake():
     pairs = pd.DataFrame(
-        {"label": ["glass"] * 4 + ["metal"] * 2, "predicted": ["glass"] * 3 + ["metal"] * 2 + ["glass"]}
+        {
+            "label": ["glass"] * 8 + ["metal"] * 2,
+            "predicted": ["glass"] * 6 + ["metal"] * 3 + ["glass"],
+        }
     )
-    assert sentences.commonest_mistake(pairs) == "metal taken for glass (50\u202f% of metal)"
+    assert sentences.commonest_mistake(pairs) == "glass taken for metal (25\u202f% of glass)"  # two photos
     one_of_three = pd.DataFrame({"label": list("aaabbb"), "predicted": list("aabbba")})
     both = "a taken for b (33\u202f% of a) and b taken for a (33\u202f% of b)"
     assert sentences.commonest_mistake(one_of_three) == both

@@ -24,13 +24,14 @@ def test_what_helps_and_what_harms_are_counted(judged, title):
 @pytest.mark.parametrize(
     ("judged", "title"),
     [
-        ("b u u", "By one recipe the network matters; search and augmentation do not"),
-        ("w uu uw", "By one recipe the network matters; search does not, augmentation can harm"),
-        ("b b uwb", "By one recipe the network matters; search can help, augmentation can do either"),
-        ("u b bb", "By one recipe the network does not matter; search and augmentation can help"),
-        ("u u uuu", "Nothing tried matters"),
+        ("b u u", "By one recipe the network matters; no clear gain from search or augmentation"),
+        ("w uu uw", "By one recipe the network matters; no clear gain from search or augmentation"),
+        ("b b uwb", "By one recipe the network matters; a clear gain from search and augmentation"),
+        ("u u ub", "By one recipe the network does not matter; a clear gain from augmentation"),
+        ("u w uuu", "No clear gain from anything tried"),
     ],
 )
 def test_what_matters_is_what_is_clear(judged, title):
     words = {"b": "better", "w": "worse", "u": "undecided"}
-    assert titles.weigh(*([words[each] for each in some] for some in judged.split())) == title
+    (network,), *others = ([words[each] for each in some] for some in judged.split())
+    assert titles.weigh(network, *others) == title

@@ -177,11 +177,9 @@ def weigh_changes(changes: Mapping[str, pd.Series], direct: pd.Series) -> str:
 def pareto_front(cost: pd.Series, quality: pd.Series) -> pd.Series:
     """Whether each model (bool, by the same index) is one that no other beats in one without being beaten in
     the other; False where a cost is missing."""
-    beaten = [
-        ((cost <= cost[at]) & (quality >= quality[at]) & ((cost < cost[at]) | (quality > quality[at]))).any()
-        for at in cost.index
-    ]
-    return np.isfinite(cost) & ~pd.Series(beaten, index=cost.index, dtype=bool)
+    both = pd.DataFrame({"cost": cost, "badness": -quality})
+    beaten = [((both <= row).all(axis=1) & (both < row).any(axis=1)).any() for _, row in both.iterrows()]
+    return np.isfinite(cost) & ~np.array(beaten, dtype=bool)
 
 
 def _costs(chapter: Chapter, needs: list[str], dataset_of: pd.Series) -> pd.DataFrame:

@@ -207,13 +207,14 @@ def name_models(table: pd.DataFrame) -> dict[str, str]:
 
 
 def commonest_mistake(predictions: pd.DataFrame) -> str:
-    """The most common confusions, as shares of a class: `plastic taken for glass (12 % of plastic)`."""
-    shares = predictions.groupby("label")["predicted"].value_counts(normalize=True).rename("share")
-    mistakes = shares.reset_index().query("label != predicted")
+    """The confusions of most photos, as shares of a class: `plastic taken for glass (12 % of plastic)`."""
+    counts, sizes = predictions[["label", "predicted"]].value_counts(), predictions["label"].value_counts()
+    mistakes = counts.reset_index().query("label != predicted").sort_values(["label", "predicted"])
     if mistakes.empty:
         return "nothing taken for anything else"
-    most = mistakes[mistakes["share"] == mistakes["share"].max()].itertuples(index=False)
-    return join_names(f"{was} taken for {called} ({format_percent(of)} of {was})" for was, called, of in most)
+    most = mistakes[mistakes["count"] == mistakes["count"].max()].itertuples(index=False)
+    told = ((was, called, format_percent(count / sizes[was])) for was, called, count in most)
+    return join_names(f"{was} taken for {called} ({share} of {was})" for was, called, share in told)
 
 
 def caveats(data: Any, *backbones: Any) -> str:

@@ -14,17 +14,16 @@ TITLES = {  # by chapter
 }
 
 
-def weigh(*judged: list[str] | pd.Series) -> str:
-    """What makes a clear difference, in a line: the network, searches and ways to augment, each as
-    `judge_difference` has them."""
-    words = {"": "does not", "better": "can help", "worse": "can harm"}
-    network, one, other = (words.get("".join({*some} - {"undecided"}), "can do either") for some in judged)
-    matters = "does not matter" if network == words[""] else "matters"
-    recipe = f"search {one}, augmentation {other}"
-    if one == other:
-        recipe = f"search and augmentation {one.replace('does', 'do')}"
-    both = f"By one recipe the network {matters}; {recipe}"
-    return "Nothing tried matters" if {network, one, other} == {words[""]} else both
+def weigh(network: str, search: list[str] | pd.Series, views: pd.Series) -> str:
+    """What makes a clear difference, in a line: the network, and what searches and ways to augment gain, each
+    as `judge_difference` has it."""
+    helps = [name for name, found in (("search", search), ("augmentation", views)) if "better" in [*found]]
+    if network == "undecided" and not helps:
+        return "No clear gain from anything tried"
+    gain = (
+        f"a clear gain from {' and '.join(helps)}" if helps else "no clear gain from search or augmentation"
+    )
+    return f"By one recipe the network {'does not matter' if network == 'undecided' else 'matters'}; {gain}"
 
 
 def count_clear(judged: pd.Series) -> str:
