@@ -94,15 +94,15 @@ def decision_costs(
 
 
 def selective_accuracy(predictions: pd.DataFrame, shares: Sequence[float] = SHARES) -> pd.DataFrame:
-    """How often each model is right (`accuracy, low, high`, by Wilson) where it answers only for the `share`
-    of photos that it is surest of, from a `confidence` on. Seeds are ranked together; a group counts once."""
-    answers = _answers(predictions).sort_values("confidence", ascending=False, kind="stable")
-    rows = []
-    for keys, part in answers.groupby(KEYS, sort=False):
+    """How often each model is right (`accuracy, low, high`: see `score`) on the `share` of photos that it is
+    surest of, from a `confidence` on. Seeds are ranked together."""
+    sure, rows = predictions.assign(confidence=probabilities_of(predictions).max(axis=1)), []
+    for _, part in sure.sort_values("confidence", ascending=False, kind="stable").groupby(KEYS, sort=False):
         for share in shares:
-            found = part.head(max(1, round(share * len(part)))).agg({"confidence": "min", **COUNTED})
-            rows.append(dict(zip(KEYS, keys, strict=True)) | {"share": share, **found})
-    return _with_interval(pd.DataFrame(rows).astype({"photos": int}))
+            found = part.head(max(1, round(share * len(part))))
+            scored = score(found, "", metrics=["accuracy"])
+            rows.append(scored.assign(share=share, confidence=found["confidence"].min()))
+    return pd.concat(rows, ignore_index=True).rename(columns={"value": "accuracy", "n": "photos"})
 
 
 def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFrame:
