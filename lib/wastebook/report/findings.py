@@ -231,8 +231,8 @@ def _comparison() -> Finding:
         ),
         format_percent(best["value"], 1),
         "right on unseen objects, as far as copies are found, with what validation chose of two frozen "
-        f"networks, {format_range(best)}; {right} ({format_range(cautious)}) if the {left} it is least sure of "
-        "are left to people",
+        f"networks, {format_range(best)}; {right} ({format_range(cautious)}) if the {left} it is least sure "
+        "of are left to people",
         "sec-comparison",
     )
 
