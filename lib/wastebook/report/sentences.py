@@ -209,12 +209,12 @@ def name_models(table: pd.DataFrame) -> dict[str, str]:
 def commonest_mistake(predictions: pd.DataFrame) -> str:
     """The confusions of most photos, as shares of a class: `plastic taken for glass (12 % of plastic)`."""
     counts, sizes = predictions[["label", "predicted"]].value_counts(), predictions["label"].value_counts()
-    mistakes = counts.reset_index().query("label != predicted").sort_values(["label", "predicted"])
+    shares = counts.div(sizes, level="label")  # of equally many photos the larger share is named
+    mistakes = pd.DataFrame({"count": counts, "share": shares}).query("label != predicted")
     if mistakes.empty:
         return "nothing taken for anything else"
-    most = mistakes[mistakes["count"] == mistakes["count"].max()].itertuples(index=False)
-    told = ((was, called, format_percent(count / sizes[was])) for was, called, count in most)
-    return join_names(f"{was} taken for {called} ({share} of {was})" for was, called, share in told)
+    most = mistakes.nlargest(1, ["count", "share"], keep="all").sort_index()["share"].map(format_percent)
+    return join_names(f"{a} taken for {b} ({share} of {a})" for a, b, share in most.reset_index().to_numpy())
 
 
 def caveats(data: Any, *backbones: Any) -> str:
