@@ -24,10 +24,10 @@ def test_what_helps_and_what_harms_are_counted(judged, title):
 @pytest.mark.parametrize(
     ("judged", "title"),
     [
-        ("b u u", "By one recipe the network matters; no clear gain from search or augmentation"),
-        ("w uu uw", "By one recipe the network matters; no clear gain from search or augmentation"),
-        ("b b uwb", "By one recipe the network matters; a clear gain from search and augmentation"),
-        ("u u ub", "By one recipe the network does not matter; a clear gain from augmentation"),
+        ("b u u", "The network matters; no clear gain from search or augmentation"),
+        ("w uu uw", "The network matters; no clear gain from search or augmentation"),
+        ("b b uwb", "The network matters; a clear gain from search and augmentation"),
+        ("u u ub", "The network does not matter; a clear gain from augmentation"),
         ("u w uuu", "No clear gain from anything tried"),
     ],
 )

@@ -56,7 +56,8 @@ def findings() -> dict[str, Finding]:
 def verdict() -> str:
     """What decides how good a model is, as the title of the figure that shows it."""
     network, search = map(judge_difference, (_answer(NEW, OLD), _answer(NEW, NEW, "searched")))
-    return weigh(network, [search], _augmentations())
+    fair = judge_difference(_answer(NEW, OLD, of="searched")) == network
+    return ("" if fair else "By one recipe: ") + weigh(network, [search], _augmentations())
 
 
 def lead() -> tuple[str, ...]:

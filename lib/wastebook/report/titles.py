@@ -5,7 +5,7 @@ import pandas as pd
 TITLES = {  # by chapter
     "01-exploration": "{share} of the photos of {title} show something that another shows too",
     "02-baseline": "{network}, frozen, names {share} of {asked}",
-    "03-augmentation": "{tried} ways to vary or reweigh the photos: {helps} beyond luck",
+    "03-augmentation": "Of {tried} ways to vary or reweigh photos {helps}",
     "04-efficientnet": "{verdict}",
     "05-xception": "{classes}: {worst} to {best} right, by network",
     "06-trust": "Test photos with a copy in training: {copies} of {tested}",
@@ -15,15 +15,14 @@ TITLES = {  # by chapter
 
 
 def weigh(network: str, search: list[str] | pd.Series, views: pd.Series) -> str:
-    """What makes a clear difference, in a line: the network, and what searches and ways to augment gain, each
-    as `judge_difference` has it."""
+    """What makes a clear difference, in a line: network, searches, ways to augment (`judge_difference`)."""
     helps = [name for name, found in (("search", search), ("augmentation", views)) if "better" in [*found]]
     if network == "undecided" and not helps:
         return "No clear gain from anything tried"
     gain = (
         f"a clear gain from {' and '.join(helps)}" if helps else "no clear gain from search or augmentation"
     )
-    return f"By one recipe the network {'does not matter' if network == 'undecided' else 'matters'}; {gain}"
+    return f"The network {'does not matter' if network == 'undecided' else 'matters'}; {gain}"
 
 
 def count_clear(judged: pd.Series) -> str:
