@@ -207,8 +207,7 @@ def note(text: str, kind: str = "warning") -> None:
 
 
 def callout(text: str, kind: str, title: str = "") -> str:
-    """The text as the HTML of a callout of Quarto's, by its kind and with a title; in JupyterLab in a colour
-    of its own."""
+    """The text as the HTML of one of Quarto's callouts, by kind and title; in JupyterLab in a colour."""
     style = "padding-left: 1em; border-left: 4px solid var(--jp-warn-color1)"
     head = f'<div class="callout callout-style-simple callout-{kind}" style="{style}">'
     return f"{head}<b>{title or 'Before you read on'}</b>{as_html(text)}</div>"

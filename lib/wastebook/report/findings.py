@@ -55,9 +55,8 @@ def findings() -> dict[str, Finding]:
 
 def verdict() -> str:
     """What decides how good a model is, as the title of the figure that shows it."""
-    network, search = map(judge_difference, (_answer(NEW, OLD), _answer(NEW, NEW, "searched")))
-    fair = judge_difference(_answer(NEW, OLD, of="searched")) == network
-    return ("" if fair else "By one recipe: ") + weigh(network, [search], _augmentations())
+    *network, search = map(judge_difference, _steps())
+    return weigh(network, [search], _augmentations())
 
 
 def lead() -> tuple[str, ...]:
@@ -65,8 +64,7 @@ def lead() -> tuple[str, ...]:
     kept = read_values(MATERIALS, "01-exploration")
     double = format_percent(kept["photos_with_a_double"] / kept["photos"])
     gains = {"better": "a clear gain", "worse": "a clear loss", "undecided": "no clear gain"}
-    asked, ways = (_answer(NEW, OLD), _answer(NEW, NEW, "searched")), _augmentations()
-    network, search = (gains[judge_difference(row)] for row in asked)
+    (network, _, search), ways = (gains[judge_difference(row)] for row in _steps()), _augmentations()
     return (
         "A network that learned to see from other pictures, with one new layer for waste, names the material "
         f"in {10 * best_model()['value']:.0f} of 10 photos of objects new to it, as far as copies are found.",
@@ -131,8 +129,7 @@ def _augmentation() -> Finding:
 
 
 def _efficientnet() -> Finding:
-    steps = _answer(NEW, OLD), _answer(NEW, OLD, of="searched"), _answer(NEW, NEW, "searched")
-    best, first, second = best_model(), name_network(OLD), name_network(NEW)
+    steps, best, first, second = _steps(), best_model(), name_network(OLD), name_network(NEW)
     gain, other = (f"{format_points(row, '').partition(' ')[0]}, {format_range(row)}" for row in steps[:2])
     return Finding(
         TITLES["04-efficientnet"].format(verdict=verdict()),
@@ -285,6 +282,11 @@ def _answer(network: str, other: str, head: str = "recipe", of: str = "recipe") 
     size = _tested(read_kept("02-baseline"), network=OLD, head="recipe")["image_size"]
     pair = {"model_a": Model(network, size, head=head).id, "model_b": Model(other, size, head=of).id}
     return select_row(read_kept("07-comparison", name="answers"), **pair)
+
+
+def _steps() -> tuple[pd.Series, ...]:
+    """The newer network against the older by one recipe, against it searched, and searched against itself."""
+    return _answer(NEW, OLD), _answer(NEW, OLD, of="searched"), _answer(NEW, NEW, "searched")
 
 
 def _augmentations() -> pd.Series:

@@ -102,8 +102,7 @@ def make_thumbnails(photos: pd.DataFrame, root: Path) -> list[Path]:
 
 
 def pick_examples(run: Path) -> list[tuple[str, str]]:
-    """A test photo of each of the first classes of the first data set that may be shown, as its label and a
-    WebP in base64."""
+    """A test photo of each of the first classes of the first set that may be shown: label, WebP in base64."""
     for data, answers in read_shown(run)[0][:1]:
         tested = answers.loc[answers["seed"] == answers["seed"].min(), "path"]
         photos = data.photos[data.photos["path"].isin(tested)].drop_duplicates("label").sort_values("label")

@@ -5,7 +5,7 @@ import pandas as pd
 TITLES = {  # by chapter
     "01-exploration": "{share} of the photos of {title} show something that another shows too",
     "02-baseline": "{network}, frozen, names {share} of {asked}",
-    "03-augmentation": "Of {tried} ways to vary or reweigh photos {helps}",
+    "03-augmentation": "Of {tried} ways to vary or reweigh photos {helps} beyond luck",
     "04-efficientnet": "{verdict}",
     "05-xception": "{classes}: {worst} to {best} right, by network",
     "06-trust": "Test photos with a copy in training: {copies} of {tested}",
@@ -14,15 +14,15 @@ TITLES = {  # by chapter
 }
 
 
-def weigh(network: str, search: list[str] | pd.Series, views: pd.Series) -> str:
-    """What makes a clear difference, in a line: network, searches, ways to augment (`judge_difference`)."""
+def weigh(network: list[str], search: list[str] | pd.Series, views: pd.Series) -> str:
+    """What makes a clear difference: the network, by one recipe and fairly; searches; ways to augment."""
     helps = [name for name, found in (("search", search), ("augmentation", views)) if "better" in [*found]]
-    if network == "undecided" and not helps:
+    if {*network} == {"undecided"} and not helps:
         return "No clear gain from anything tried"
-    gain = (
-        f"a clear gain from {' and '.join(helps)}" if helps else "no clear gain from search or augmentation"
-    )
-    return f"The network {'does not matter' if network == 'undecided' else 'matters'}; {gain}"
+    whose = "The" if len({*network}) == 1 else "By one recipe the"
+    matters = "does not matter" if network[0] == "undecided" else "matters"
+    told = f"{whose} network {matters}; {'a' if helps else 'no'} clear gain from"
+    return f"{told} {' and '.join(helps) or 'search or augmentation'}"
 
 
 def count_clear(judged: pd.Series) -> str:
