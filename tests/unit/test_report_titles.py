@@ -24,15 +24,15 @@ def test_what_helps_and_what_harms_are_counted(judged, title):
 @pytest.mark.parametrize(
     ("judged", "title"),
     [
-        ("bb u u", "The network matters; no clear gain from search or augmentation"),
-        ("bu u u", "By one recipe the network matters; no clear gain from search or augmentation"),
-        ("ww uu uw", "The network matters; no clear gain from search or augmentation"),
-        ("b b uwb", "The network matters; a clear gain from search and augmentation"),
-        ("ub u u", "By one recipe the network does not matter; no clear gain from search or augmentation"),
-        ("u u ub", "The network does not matter; a clear gain from augmentation"),
-        ("u w uuu", "No clear gain from anything tried"),
+        ("bb x x", "The network matters; no clear gain from search or augmentation"),
+        ("bx x x", "By one recipe the network matters; no clear gain from search or augmentation"),
+        ("ww xx xw", "The network matters; no clear gain from search or augmentation"),
+        ("b b xwb", "The network matters; a clear gain from search and augmentation"),
+        ("xb x x", "By one recipe the network does not matter; no clear gain from search or augmentation"),
+        ("x x xb", "The network does not matter; a clear gain from augmentation"),
+        ("x w xxx", "No clear gain from anything tried"),
     ],
 )
 def test_what_matters_is_what_is_clear(judged, title):
-    words = {"b": "better", "w": "worse", "u": "undecided"}
+    words = {"b": "better", "w": "worse", "x": "undecided"}
     assert titles.weigh(*([words[each] for each in some] for some in judged.split())) == title
