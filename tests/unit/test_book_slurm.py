@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -131,8 +132,8 @@ class Cluster:
         """All that goes on at a node ends at once, as when its plug is drawn."""
         daemon = psutil.Process(self.daemons[node].pid)
         steps = [one for one in psutil.process_iter(["name", "cmdline"]) if one.info["name"] == "slurmstepd"]
-        for step in steps:
-            for process in [step, *step.children(recursive=True)]:
+        for process in [*steps, *(child for step in steps for child in step.children(recursive=True))]:
+            with suppress(psutil.NoSuchProcess):  # it may end with the one before
                 process.kill()
         daemon.kill()
         self.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost")
