@@ -3,6 +3,7 @@
 import itertools
 import math
 import tempfile
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -177,11 +178,10 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def _object_pairs(looks: _Looks, labels: pd.Series) -> dict[tuple[int, int], int]:
     """Inliers of each pair (a < b) of places in `looks` that shows one object, within a label."""
-    words = _words(looks)
-    places = [np.flatnonzero(labels == label) for label in labels.unique()]
-    ordered = sorted(set().union(*(_candidates(words[of_label], of_label) for of_label in places)))
-    inliers = parallel_map(lambda pair: _inliers(*pair), ((looks[a], looks[b]) for a, b in ordered))
-    return {pair: count for pair, count in zip(ordered, inliers, strict=True) if count >= INLIERS}
+    words, places = _words(looks), [np.flatnonzero(labels == label) for label in labels.unique()]
+    pairs = np.concatenate([np.empty((0, 2), int), *(_candidates(words[each], each) for each in places)])
+    inliers = parallel_map(lambda pair: _inliers(*pair), ((looks[a], looks[b]) for a, b in pairs))
+    return {(a, b): count for (a, b), count in zip(pairs, inliers, strict=True) if count >= INLIERS}
 
 
 def _words(looks: _Looks) -> sparse.csr_array:
@@ -207,27 +207,27 @@ def _words(looks: _Looks) -> sparse.csr_array:
             nearest.append(np.argpartition(distance, 1, axis=1)[:, :2])
         return np.unique(nearest[0][:, :, None] * number + nearest[1][:, None, :]).astype(np.int32)
 
-    found = list(parallel_map(words_of, looks))
-    starts, columns = np.cumsum([0, *map(len, found)]), np.concatenate(found)
-    photos_with = np.bincount(columns, minlength=number * number).clip(1)
-    rarity = np.log1p(len(looks) / photos_with).astype(np.float32)
-    return sparse.csr_array((rarity[columns], columns, starts), shape=(len(looks), number * number))
+    columns, starts = array("i"), [0]  # a list of arrays would take twice the memory
+    for names in parallel_map(words_of, looks):
+        columns.frombytes(names.tobytes())
+        starts.append(len(columns))
+    rarity = np.log1p(len(looks) / np.bincount(columns, minlength=number**2).clip(1)).astype(np.float32)
+    return sparse.csr_array((rarity[columns], columns, starts), shape=(len(looks), number**2))
 
 
-def _candidates(words: sparse.csr_array, places: np.ndarray) -> set[tuple[int, int]]:
-    """Each photo with the `CANDIDATES` others that share most words; row i is the photo at `places[i]`."""
+def _candidates(words: sparse.csr_array, places: np.ndarray) -> np.ndarray:
+    """Each photo with the `CANDIDATES` others that share most words, (n, 2); row i is that at `places[i]`."""
     length = np.sqrt(np.maximum(np.sqrt((words * words).sum(axis=1)), 1e-9))
-    pairs, most = set(), min(CANDIDATES, len(places))
+    across, pairs, most = words.T.tocsr(), [], min(CANDIDATES, len(places))
     for start in range(0, len(places), 256):
-        shared = (words[start : start + 256] @ words.T).toarray() / length
+        shared = (words[start : start + 256] @ across).toarray() / length
         np.fill_diagonal(shared[:, start:], 0)
         least = np.partition(shared, -most, axis=1)[:, [-most]]
-        more, same = shared > least, shared == least
-        same &= same.cumsum(axis=1) <= most - more.sum(axis=1, keepdims=True)  # of equals the first
-        row, column = np.nonzero((more | same) & (shared > 0))
-        ends = np.sort([places[start + row], places[column]], axis=0)
-        pairs |= set(zip(*ends.tolist(), strict=True))
-    return pairs
+        row, column = np.nonzero((shared >= least) & (shared > 0))
+        best = np.lexsort([column, -shared[row, column], row])  # of equals the first
+        best = best[np.arange(len(best)) - np.searchsorted(row, row) < most]
+        pairs.append(np.sort(places[np.stack([start + row[best], column[best]], axis=1)]))
+    return np.unique(np.concatenate(pairs), axis=0)
 
 
 def _inliers(a: Look, b: Look) -> int:
