@@ -270,6 +270,10 @@ def test_a_zip_is_opened_as_its_folder(folder, tmp_path, slash):
             entry = zipfile.ZipInfo("x")
             entry.filename = f"export/{path}".replace("/", slash)
             zipped.writestr(entry, (folder / path).read_bytes())
+        for name in ("export/", "export/can/", "export/cartons/", "export/cartons/flat/"):
+            entry = zipfile.ZipInfo("x")
+            entry.filename = name.replace("/", slash)
+            zipped.writestr(entry, b"")
         zipped.writestr("../outside/a.jpg", b"x")
         zipped.writestr("export/notes.txt", b"x")
     dataset = open_dataset(tmp_path / "sample.zip")
@@ -278,6 +282,7 @@ def test_a_zip_is_opened_as_its_folder(folder, tmp_path, slash):
     assert dataset.card["left_out"] == {
         "../outside/a.jpg": "its name in the zip leads elsewhere",
         "export/notes.txt": "no photo by its suffix",
+        "export/cartons/flat/": "an empty folder",
     }
     assert dataset.name == "own-sample" and not dataset.card.get("drawn")
 

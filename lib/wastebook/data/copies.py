@@ -131,13 +131,16 @@ def _zipped(archive: Path) -> tuple[dict[str, zipfile.ZipInfo], dict[str, str]]:
     """The files in a zip by their path there, whichever way its slashes lean; and why others are left out.
     WastebookError where a photo is there twice."""
     with open_zip(archive) as zipped:
-        entries = [(_path_of(entry), entry) for entry in zipped.infolist() if not entry.is_dir()]
+        every = [(_path_of(entry), entry) for entry in zipped.infolist()]
+    entries = [(path, entry) for path, entry in every if entry.filename[-1:] not in "/\\"]
     times = Counter(path for path, _ in entries)
     if twice := next((path for path in times if times[path] > 1 and not why_no_photo(path)), ""):
         raise WastebookError(f"{archive} has two files called {twice}: unpack it, name the folder.")
     unsafe = {path for path in times if PureWindowsPath(path).anchor or ".." in PurePosixPath(path).parts}
     unsafe |= {path for path in times if ":" in path and os.name == "nt"}
     left_out = dict.fromkeys(unsafe, "its name in the zip leads elsewhere")
+    filled = {str(folder) for path, _ in every for folder in PurePosixPath(path).parents}
+    left_out |= {f"{path}/": "an empty folder" for path in dict(every).keys() - times.keys() - filled}
     return {path: entry for path, entry in entries if path not in unsafe}, left_out
 
 

@@ -73,9 +73,7 @@ def _without_cameras(placed: Placed) -> Placed:
     tree = {each[: at + 1] for each in placed.values() for at in range(len(each))}
     kinds = Counter(each[:-1] for each in {(*each[:-1], CAMERA.sub(r"\1", each[-1])) for each in tree})
     made = {each for each in tree if CAMERA.match(each[-1]) and ("DCIM" in each or kinds[each[:-1]] == 1)}
-    kept = {
-        each: [name for at, name in enumerate(each) if each[: at + 1] not in made] for each in {*tree, ()}
-    }
+    kept = {one: [name for at, name in enumerate(one) if one[: at + 1] not in made] for one in {*tree, ()}}
     return {path: tuple(kept[each]) for path, each in placed.items()}
 
 
@@ -102,9 +100,7 @@ def _take_once(inner: Placed) -> Placed:
     those called after a split may be others."""
     places = {path: (*each, PurePosixPath(path).name) for path, each in inner.items()}
     known = {*places.values()}
-    once = {
-        top for top, *rest in known if len(rest) < 2 or tuple(rest) not in known or _words(top) & {*WORDS}
-    }
+    once = {top for top, *rest in known if len(rest) < 2 or (*rest,) not in known or _words(top) & {*WORDS}}
     return {path: inner[path] for path, place in places.items() if place[0] in once}
 
 
