@@ -158,9 +158,7 @@ def test_an_informative_run_speaks_for_itself(tmp_path: Path, sample: Dataset) -
         (run / "results" / f"{chapter}.json").write_text(json.dumps(values), encoding="utf-8")
     told = texts(slides.render_slides(BOOK, run, "pandoc"))
     assert "My chapter It is so. And so." in told and not any("quiet" in text.lower() for text in told)
-    title = (
-        f"{format_percent(DOUBLES / 72)} of the photos of Drawn sample show something that another shows too"
-    )
+    title = f"{format_percent(DOUBLES / 72)} of the photos of Drawn sample show, as found, what others show"
     assert sum(" ".join(title.split()) in text for text in told) == 2  # its slide, and what was found
     assert any(accuracy_of(run) in text for text in told)
     assert not any("On the real photos" in text for text in told)
@@ -231,7 +229,7 @@ def test_speaker_notes_and_paper(deck: Path, shown: list, browser: Browser) -> N
     )
     assert highest == 400  # as on the screen, where what stands below has room
     expect(page.locator(".pdf-page h2").last).to_have_text(
-        re.compile("^Of things that it has not met before it names [0-9]+.%$")
+        re.compile("^Of things found new to it, it names [0-9.]+.%$")
     )
     page.close()
 

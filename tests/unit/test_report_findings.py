@@ -90,7 +90,7 @@ def test_the_verdict_on_the_architecture_is_the_tests(change, values, verdict, m
     pair = "model_a == 'efficientnet_b0-224x224' and model_b == 'resnet18-224x224'"
     change("trashnet", "07-comparison", "answers", pair, **values)
     assert verdict in told.findings()["04-efficientnet"].sentences[0]
-    assert f"the newer network brings {matters} by one recipe" in told.lead()[1]
+    assert f"the newer network gives {matters} by one recipe" in told.lead()[1]
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,11 @@ def test_ways_to_augment_are_counted(change, helping, harming, said):
     finding = told.findings()["03-augmentation"]
     harmful = [plain_name(way.partition("+")[2]) for way in ways[helping : helping + harming]]
     assert (
-        finding.title.endswith(f"reweigh photos {said} beyond luck") and finding.number == f"{helping} of 10"
+        finding.title.endswith(f"vary photos {said} one network beyond luck")
+        and finding.number == f"{helping} of 10"
     )
     assert finding.words.endswith(f"; harmful: {join_names(harmful)}" if harmful else "luck would")
-    assert told.lead()[1].endswith(f"of 10 ways to vary or reweigh photos {said} beyond luck.")
+    assert told.lead()[1].endswith(f"of 10 ways to vary or reweigh photos for the older {said} beyond luck.")
 
 
 @pytest.mark.parametrize(

@@ -155,9 +155,9 @@ def answers_table(answers: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFra
 
 def describe_memory(memory: pd.Series, copies: pd.Series, tested: int) -> str:
     """What a model owes to having met the twins of test photos (a row of `measure_memory`), of what all the
-    `copies` among so many `tested` are worth to it: told where it is beyond luck and no more than that."""
+    `copies` among so many `tested` are worth: where beyond luck, by six photos or more, not above that."""
     part, whole = memory["difference"] * memory["photos"] / tested, copies["difference"]
-    if comparison.judge_difference(memory) != "better" or part > whole:
+    if comparison.judge_difference(memory) != "better" or part > whole or round(part * tested) < 6:
         return f"the share of memory cannot be told (photos with a twin: {memory['photos']})."
     return f"memory makes {100 * part:.1f} of the {100 * whole:.1f} points that copies are worth."
 

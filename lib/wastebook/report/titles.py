@@ -3,12 +3,12 @@
 import pandas as pd
 
 TITLES = {  # by chapter
-    "01-exploration": "{share} of the photos of {title} show something that another shows too",
+    "01-exploration": "{share} of the photos of {title} show, as found, what others show",
     "02-baseline": "{network}, frozen, names {share} of {asked}",
-    "03-augmentation": "Of {tried} ways to vary or reweigh photos {helps} beyond luck",
+    "03-augmentation": "Of {tried} ways to vary photos {helps} one network beyond luck",
     "04-efficientnet": "{verdict}",
     "05-xception": "{classes}: {worst} to {best} right, by network",
-    "06-trust": "Test photos with a copy in training: {copies} of {tested}",
+    "06-trust": "Test photos found again in training: {copies} of {tested}",
     "07-comparison": "The {model} that validation chose is right for {share}",
     "08-new-photos": "Sure answers to pictures without any waste: {sure} of {pictures}",
 }
