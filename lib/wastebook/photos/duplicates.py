@@ -178,24 +178,24 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 def _object_pairs(looks: _Looks, labels: pd.Series) -> dict[tuple[int, int], int]:
     """Inliers of each pair (a < b) of places in `looks` that shows one object, within a label."""
-    words, places = _words(looks), [np.flatnonzero(labels == label) for label in labels.unique()]
-    pairs = np.concatenate([np.empty((0, 2), int), *(_candidates(words[each], each) for each in places)])
+    (words, weights), places = _words(looks), [np.flatnonzero(labels == label) for label in labels.unique()]
+    pairs = np.concatenate([np.empty((0, 2), int), *(_candidates(words[at] @ weights, at) for at in places)])
     inliers = parallel_map(lambda pair: _inliers(*pair), ((looks[a], looks[b]) for a, b in pairs))
     return {(a, b): count for (a, b), count in zip(pairs, inliers, strict=True) if count >= INLIERS}
 
 
-def _words(looks: _Looks) -> sparse.csr_array:
-    """Which visual words each photo has, (photos, words), weighted by how rare they are: a descriptor's main
-    components are cut in halves, each half named by the nearest two of a set of examples; the four pairs of
-    names are its words, which need no training."""
+def _words(looks: _Looks) -> tuple[sparse.csr_array, sparse.dia_array]:
+    """Which visual words each photo has, (photos, words), and on a diagonal their weights, by how rare they
+    are: a descriptor's main components are cut in halves, each named by the nearest two of some examples;
+    the four pairs of names are its words, which need no training."""
     total = sum(len(look.descriptors) for look in looks)
     if total == 0:
-        return sparse.csr_array(np.zeros((len(looks), 1), np.float32))
+        return sparse.csr_array((len(looks), 1), dtype=np.float32), sparse.eye_array(1)
     sample = np.concatenate([look.descriptors[:: total // 100_000 or 1].astype(np.float32) for look in looks])
     centre = sample.mean(axis=0)
     axes = np.linalg.eigh(np.cov(sample - centre, rowvar=False))[1][:, : -COARSE - 1 : -1].astype(np.float32)
     halves = [axes[:, half::2] for half in (0, 1)]  # every second one, so both halves carry as much
-    number = int(np.clip((total / 25) ** 0.5, 4, min(512, len(sample))))
+    number = int(np.clip((total / 25) ** 0.5, 4, min(2048, len(sample))))
     examples = np.random.default_rng(0).choice(sample, number, replace=False) - centre
     codes = [examples @ half for half in halves]
 
@@ -212,7 +212,8 @@ def _words(looks: _Looks) -> sparse.csr_array:
         columns.frombytes(names.tobytes())
         starts.append(len(columns))
     rarity = np.log1p(len(looks) / np.bincount(columns, minlength=number**2).clip(1)).astype(np.float32)
-    return sparse.csr_array((rarity[columns], columns, starts), shape=(len(looks), number**2))
+    words = sparse.csr_array((np.ones(len(columns), np.int8), columns, starts), shape=(len(looks), number**2))
+    return words, sparse.diags_array(rarity)  # weighted one label at a time: floats take as much again
 
 
 def _candidates(words: sparse.csr_array, places: np.ndarray) -> np.ndarray:
@@ -251,8 +252,7 @@ def _inliers(a: Look, b: Look) -> int:
     if len(agree) < INLIERS or np.median(np.hypot(*off.T)) > SAME_COLOUR:
         return 0
     turn = np.degrees(np.arctan2(motion[1, 0], motion[0, 0]))
-    level = abs((turn + 45) % 90 - 45) < LEVEL
-    return 0 if level and _laid_over(a, b, motion) < ALIKE else len(agree)
+    return 0 if abs((turn + 45) % 90 - 45) < LEVEL and _laid_over(a, b, motion) < ALIKE else len(agree)
 
 
 def _laid_over(a: Look, b: Look, motion: np.ndarray) -> float:
