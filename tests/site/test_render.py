@@ -83,7 +83,11 @@ def test_results_and_notebooks_can_be_taken_along(example: Path) -> None:
     (example / "results" / "01-first").mkdir()
     counts = pd.DataFrame({"class": ["glass", "metal"], "share": [1 / 3, 2 / 3]})
     counts.to_parquet(example / "results" / "01-first" / "counts.parquet")
-    pd.concat([counts] * 2000).to_parquet(example / "results" / "01-first" / "many.parquet")
+    for name in ("many", "linked"):
+        pd.concat([counts] * 2000).to_parquet(example / "results" / "01-first" / f"{name}.parquet")
+    first = nbformat.read(example / "chapters" / "01-first.ipynb", as_version=4)
+    first.cells.append(nbformat.v4.new_markdown_cell("[As CSV](../downloads/01-first/linked.csv)."))
+    nbformat.write(first, example / "chapters" / "01-first.ipynb")
     data = {"sample": DATA | {"name": "sample", "fingerprint": "f" * 64, "drawn": True}}
     record = {"data": data, "versions": {"torch": "2"}, "hardware": {"cores": 2}}
     (example / "run.yml").write_text(yaml.safe_dump(record))
@@ -96,7 +100,12 @@ def test_results_and_notebooks_can_be_taken_along(example: Path) -> None:
     for text in ("sample", "f" * 16, "torch", seconds):
         assert text in text_of(page)
     links = {link.get_text(): site / link["href"] for link in page.select("a[download]")}
-    assert set(links) == {"01-first.ipynb", "02-second.ipynb", "counts.csv", "many.csv.gz"}
+    tables = {
+        "counts.csv",
+        "many.csv.gz",
+        "linked.csv",
+    }  # what a page links to keeps its name
+    assert set(links) == {"01-first.ipynb", "02-second.ipynb", *tables}
     assert pd.read_csv(links["counts.csv"])["share"].tolist() == [0.33333, 0.66667]
     assert len(pd.read_csv(links["many.csv.gz"])) == 4000
     taken = nbformat.read(links["01-first.ipynb"], as_version=4)

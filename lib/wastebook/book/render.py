@@ -32,7 +32,7 @@ from wastebook.paths import RUNS, read_record, read_yaml
 
 OLDEST_QUARTO = (1, 8)
 PAGE, DOWNLOADS = "run.qmd", "downloads"  # what the press adds to every book
-PACKED_FROM = 3500  # rows: longer tables are compressed
+PACKED_FROM = 3500  # rows: longer tables are compressed, but for those that a page links to
 FAILED = "later-attempt"  # the id of the cell in an executed notebook that says that a later one failed
 WHY_NOT = """::: {{.callout-important}}
 [{why}]{{.{data}}} More is in `logs/{chapter}.log`.{kept} To run it again, and to show it here:
@@ -207,8 +207,7 @@ def renew_prose(book: Book, run: Path, chapter: str) -> None:
 
 
 def _write_downloads(run: Path, chapters: list[Path]) -> None:
-    """Each table of the results as CSV, each chapter as a notebook with the run's parameters and without
-    outputs, and what models say of themselves."""
+    """Results as CSV, chapters as notebooks with the run's parameters, without outputs, and models' cards."""
     import pandas as pd  # slow, and only here
 
     shutil.rmtree(folder := run / DOWNLOADS, ignore_errors=True)
@@ -220,7 +219,8 @@ def _write_downloads(run: Path, chapters: list[Path]) -> None:
         nbformat.write(notebook, folder / chapter.stem / chapter.name)
         for file in sorted((run / "results" / chapter.stem).glob("*.parquet")):
             table = pd.read_parquet(file).rename(columns=as_cell).map(as_cell)
-            suffix = ".csv.gz" if len(table) > PACKED_FROM else ".csv"
+            linked = any(f"/{file.stem}.csv)" in cell.source for cell in notebook.cells)
+            suffix = ".csv.gz" if len(table) > PACKED_FROM and not linked else ".csv"
             table.to_csv(folder / chapter.stem / f"{file.stem}{suffix}", index=False, float_format="%.5g")
     for card in sorted((run / "models").glob("*/*.md")):
         (folder / "cards").mkdir(exist_ok=True)
