@@ -70,7 +70,7 @@ def lead() -> tuple[str, ...]:
         f"in {10 * best_model()['value']:.0f} of 10 photos of objects new to it, as far as copies are found.",
         f"On new objects the newer network gives {network} by one recipe, a search of its training {search}; "
         f"of {len(ways)} ways to vary or reweigh photos for the older {count_clear(ways)} beyond luck.",
-        f"By a search for copies {double} of the photos of a much-used data set show what another shows too.",
+        f"In a much-used data set {double} of the photos show, as found, a thing or print that another has.",
     )
 
 
@@ -89,7 +89,7 @@ def _explore() -> Finding:
         TITLES["01-exploration"].format(share=share, title="TrashNet"),
         (
             f"TrashNet has {format_count(photos)} photos. {describe_balance(counts)}",
-            f"As far as found, {format_count(double)} of them ({share}) show what another shows too.",
+            f"As found, {format_count(double)} of them ({share}) show a thing or print that another has.",
             f"Of {tested} official test photos {known} ({known_share}) show something that training shows.",
         ),
         f"{known} of {tested}",
@@ -106,7 +106,7 @@ def _baseline() -> Finding:
         (
             f"{name}, frozen, is right for {format_share(row)} of the photos of objects new to it.",
             f"In accuracy, a search over its training is {describe_difference(search, 'none')}.",
-            f"Its most common mistake: {read_values(MATERIALS, '02-baseline')['commonest_mistake']}.",
+            f"Most common mistake of {name}: {read_values(MATERIALS, '02-baseline')['commonest_mistake']}.",
         ),
     )
 
