@@ -156,10 +156,10 @@ def answers_table(answers: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFra
 def describe_memory(memory: pd.Series, copies: pd.Series, tested: int) -> str:
     """What a model owes to having met the twins of test photos (a row of `measure_memory`), of what all the
     `copies` among so many `tested` are worth: where beyond luck, by six photos or more, not above that."""
-    part, whole = memory["difference"] * memory["photos"] / tested, copies["difference"]
-    if comparison.judge_difference(memory) != "better" or part > whole or round(part * tested) < 6:
+    more, whole = memory["difference"] * memory["photos"], copies["difference"]  # photos, and a share of all
+    if comparison.judge_difference(memory) != "better" or more / tested > whole or round(more) < 6:
         return f"the share of memory cannot be told (photos with a twin: {memory['photos']})."
-    return f"memory makes {100 * part:.1f} of the {100 * whole:.1f} points that copies are worth."
+    return f"memory makes {100 * more / tested:.1f} of the {100 * whole:.1f} points that copies are worth."
 
 
 def weigh_changes(changes: Mapping[str, pd.Series], direct: pd.Series) -> str:
