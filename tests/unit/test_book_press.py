@@ -63,7 +63,8 @@ told = {{"image/png": {{"alt": f"It rained for {{days}} days."}}}}
 display({{"image/svg+xml": picture}}, metadata=told, raw=True)"""
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle r="4"/></svg>'
 KEEP = """#| include: false
-import json, os, pathlib, time
+import atexit, json, os, pathlib, time
+atexit.register(pathlib.Path("/dev/stderr").write_text, "A kernel complains as it ends.\\n")
 time.sleep(wait)
 kept = pathlib.Path(os.environ["WASTEBOOK_STAGE"], "results", "01-rain.json")
 kept.parent.mkdir(exist_ok=True)
@@ -252,7 +253,7 @@ def test_a_failed_chapter_fails_the_build_and_nothing_else(weather):
     assert states == {"01-rain": "failed", "02-sun": "skipped"}
     (error,) = outcome["errors"]
     assert error.startswith(
-        "Chapter 01-rain failed in cell 3 (import json, os, pathlib, time): line 7, `assert days"
+        "Chapter 01-rain failed in cell 3 (import atexit, json, os, pathlib, time): line 8, `assert days"
     )
     assert "AssertionError: no rain below zero" in error and outcome["page"] is None
     assert json.loads((weather.run / "results" / "01-rain.json").read_text()) == {"days": 4}

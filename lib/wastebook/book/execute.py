@@ -130,9 +130,8 @@ def _execute(
     private, config = str(work.kernels_folder(stage)), Config()
     if os.name == "posix" and len(private) < LONGEST_SOCKET:  # no ports, no other users
         config.KernelManager = Config(transport="ipc", ip=f"{private}/kernel")
-    places = {"IPYTHONDIR": private, "JUPYTER_RUNTIME_DIR": private}
-    places |= {"WASTEBOOK_RUN": str(run), work.IN_STAGE: str(stage)}
-    with patch.dict(os.environ, KERNEL | places):
+    places = {"IPYTHONDIR": private, "JUPYTER_RUNTIME_DIR": private, work.IN_STAGE: str(stage)}
+    with patch.dict(os.environ, KERNEL | places, WASTEBOOK_RUN=str(run)):
         return papermill.execute_notebook(
             source,
             str(written).replace("{", "{{").replace("}", "}}"),  # it takes paths for format strings
@@ -142,6 +141,7 @@ def _execute(
             start_timeout=120,  # a kernel's first start, on a slow disk, reads much
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it complains of ports and interrupts
             coalesce_streams=True,
+            shutdown_kernel="immediate",  # all is kept; asked to end, it may trip over its own sockets
             config=config,
             on_cell_start=on_cell_start,
         )
