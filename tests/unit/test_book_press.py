@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -63,8 +64,9 @@ told = {{"image/png": {{"alt": f"It rained for {{days}} days."}}}}
 display({{"image/svg+xml": picture}}, metadata=told, raw=True)"""
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle r="4"/></svg>'
 KEEP = """#| include: false
-import atexit, json, os, pathlib, time
+import atexit, json, os, pathlib, tempfile, time
 atexit.register(pathlib.Path("/dev/stderr").write_text, "A kernel complains as it ends.\\n")
+tempfile.mkdtemp(prefix="left-by-a-chapter")
 time.sleep(wait)
 kept = pathlib.Path(os.environ["WASTEBOOK_STAGE"], "results", "01-rain.json")
 kept.parent.mkdir(exist_ok=True)
@@ -183,6 +185,7 @@ def test_the_book_is_printed(weather):
     assert [line.partition(" in ")[0] for line in lines] == [
         "01-rain: running", "01-rain: done", "02-sun: running", "02-sun: done"
     ]  # fmt: skip
+    assert not list(Path(tempfile.gettempdir()).glob("left-by-a-chapter*"))
     site = Path(outcome["page"]).parent
     assert "It rained, see Figure\u00a01.1." in main_of(site / "index.html").get_text()
     rain = main_of(site / "chapters" / "01-rain.html")
@@ -253,7 +256,8 @@ def test_a_failed_chapter_fails_the_build_and_nothing_else(weather):
     assert states == {"01-rain": "failed", "02-sun": "skipped"}
     (error,) = outcome["errors"]
     assert error.startswith(
-        "Chapter 01-rain failed in cell 3 (import atexit, json, os, pathlib, time): line 8, `assert days"
+        "Chapter 01-rain failed in cell 3 (import atexit, json, os, pathlib, tempfile, time): "
+        "line 9, `assert days"
     )
     assert "AssertionError: no rain below zero" in error and outcome["page"] is None
     assert json.loads((weather.run / "results" / "01-rain.json").read_text()) == {"days": 4}

@@ -128,10 +128,11 @@ def _execute(
             tell(cell=sum(code[: cell_index + 1]), cells=sum(code), name=name)
 
     private, config = str(work.kernels_folder(stage)), Config()
+    config.KernelManager.connection_file = f"{private}/kernel.json"
     if os.name == "posix" and len(private) < LONGEST_SOCKET:  # no ports, no other users
-        config.KernelManager = Config(transport="ipc", ip=f"{private}/kernel")
-    places = {"IPYTHONDIR": private, "JUPYTER_RUNTIME_DIR": private, work.IN_STAGE: str(stage)}
-    with patch.dict(os.environ, KERNEL | places, WASTEBOOK_RUN=str(run)):
+        config.KernelManager |= {"transport": "ipc", "ip": f"{private}/kernel"}
+    places = dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "TMPDIR"), private)
+    with patch.dict(os.environ, KERNEL | places | {"WASTEBOOK_RUN": str(run), work.IN_STAGE: str(stage)}):
         return papermill.execute_notebook(
             source,
             str(written).replace("{", "{{").replace("}", "}}"),  # it takes paths for format strings
@@ -249,12 +250,11 @@ def main(graph: Path, chapter: str) -> int:
     work.end_with_parent()
     told = json.loads(graph.read_text(encoding="utf-8"))
     run, folder, record = Path(told["run"]), Path(told["folder"]), told["chapters"][chapter]["record"]
-    try:
+    with suppress(WastebookError):  # the state has its message, for the build to say at the end
         notebook = read_chapter(Book(folder.parent), chapter)
         run_chapter(notebook, chapter, record, run, folder, follower(chapter))
-    except WastebookError:
-        return 1  # the state has the message, for the build to say at the end
-    return 0
+        return 0
+    return 1
 
 
 if __name__ == "__main__":
