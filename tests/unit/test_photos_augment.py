@@ -42,6 +42,15 @@ def test_flips_flip():
     assert flipped == {PHOTO.tobytes(), PHOTO[:, ::-1].tobytes()}
 
 
+def test_a_turned_photo_has_black_corners_unless_they_are_filled():
+    light, keys = np.full_like(PHOTO, 200), [str(key) for key in range(12)]
+    darkest = [transform_photo(light, "rotation", key).min() for key in keys]
+    assert 0 in darkest
+    assert all((transform_photo(light, "filled_rotation", key) == light).all() for key in keys)
+    turned = [transform_photo(PHOTO, "filled_rotation", key) for key in keys]
+    assert len({view.tobytes() for view in turned}) == len(keys)
+
+
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(WastebookError, match="horizontal_flip"):
         transform_photo(PHOTO, "horizontl_flip", "key")

@@ -16,7 +16,7 @@ from wastebook.errors import WastebookError, did_you_mean
 
 TRANSFORMS = (  # the first row is the study of FIUBA; `mild` is what fine-tuning sees
     *("none", "rotation", "horizontal_flip", "vertical_flip", "colour_jitter", "geometric"),
-    *("random_resized_crop", "trivial_augment", "mild"),
+    *("filled_rotation", "random_resized_crop", "trivial_augment", "mild"),
 )
 # What each kind's strength is, and those of the book's curves (after Hendrycks and Dietterich 2019).
 KINDS: dict[str, tuple[str, tuple[float, ...]]] = {
@@ -64,6 +64,8 @@ def transform_photo(photo: np.ndarray, name: str, key: str) -> np.ndarray:
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7])
     if name in SCENES | MENDS:
         return change_scene(photo, name, seed)
+    if name == "filled_rotation":
+        return corrupt(photo, "rotation", np.random.default_rng(seed).uniform(-25, 25))
     transform = _make_transform(name, photo.shape[:2])
     import torch
 
@@ -79,16 +81,15 @@ def _make_transform(name: str, size: tuple[int, int]) -> Any:
 
     from torchvision.transforms import v2
 
-    bilinear = v2.InterpolationMode.BILINEAR
+    bilinear, place = v2.InterpolationMode.BILINEAR, v2.RandomResizedCrop(size, (0.6, 1.0), (0.9, 1.1))
     rotation, flips = v2.RandomRotation(25, bilinear), [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
-    place = v2.RandomResizedCrop(size, scale=(0.6, 1.0), ratio=(0.9, 1.1), interpolation=bilinear)
     return {
         "rotation": rotation,
         "horizontal_flip": flips[0],
         "vertical_flip": flips[1],
         "colour_jitter": v2.ColorJitter(0.2, 0.2, 0.2, 0.1),
         "geometric": v2.Compose([rotation, *flips]),
-        "random_resized_crop": v2.RandomResizedCrop(size, scale=(0.5, 1.0), interpolation=bilinear),
+        "random_resized_crop": v2.RandomResizedCrop(size, (0.5, 1.0)),
         "trivial_augment": v2.TrivialAugmentWide(interpolation=bilinear),
         "mild": v2.Compose([place, *flips, v2.ColorJitter(0.2, 0.2, 0.2)]),
     }[name]

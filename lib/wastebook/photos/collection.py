@@ -38,8 +38,7 @@ class Collection(NamedTuple):
         validation and test; `grouped` in place of an `official` split that is not there, or has a hole.
         WastebookError for a set that is only to be tested on."""
         if self.card.get("test_only"):
-            refusal = f"{self.title} is for testing only: nothing learns from it. Choose another set."
-            raise WastebookError(refusal)
+            raise WastebookError(f"{self.title} is for testing only: nothing learns from it. Take another.")
         photos, remarks = self.photos, list(self.remarks)
         if scheme == "official" and not has_official_split(photos):
             scheme = "grouped"
