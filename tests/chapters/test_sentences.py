@@ -411,16 +411,35 @@ def test_chapter_9_tells_which_changes_cost(rows, fall, told, alike):
         (ZERO, "grey ground is exactly as good as that."),
     ],
 )
-def test_chapter_9_holds_other_grounds_against_the_cut(interval, told, monkeypatch):
-    row = {
-        "model_a": "grey_ground",
-        "model_b": "cut_out",
-        "difference": np.mean([*interval.values()]),
-        **interval,
-    }
-    monkeypatch.setattr(wb, "compare_models", lambda *given: pd.DataFrame([row]))
-    text, names = say("09-elsewhere", "elsewhere-changes-against", varied=None, costs=pd.DataFrame())
-    assert told in text and list(names["costs"]["model_b"]) == ["cut_out"]
+def test_chapter_9_holds_other_grounds_against_the_cut(interval, told):
+    row = {"changed": wb.augment.SCENES["grey_ground"], "difference": np.mean([*interval.values()])}
+    rows = [row | interval | {"model_b": "cut_out"}, row | {"changed": "farther", "model_b": "none"}]
+    text, _ = say("09-elsewhere", "elsewhere-changes-against", there={"changes": pd.DataFrame(rows)})
+    assert told in text and "farther" not in text
+
+
+@pytest.mark.parametrize(
+    ("cell", "names", "family"),
+    [
+        ("elsewhere-changes", {"views": dict.fromkeys(["none", *wb.augment.SCENES])}, 11),
+        ("elsewhere-gains", {"few": pd.DataFrame(), "scheme": "grouped"}, 6),
+    ],
+)
+def test_chapter_9_corrects_for_all_that_it_asks_together(cell, names, family, monkeypatch):
+    asked = []
+
+    def compare(predictions, pairs, metrics):
+        asked.append(list(pairs))
+        return pd.DataFrame(pairs, columns=["model_a", "model_b"])
+
+    monkeypatch.setattr(wb, "compare_models", compare)
+    notebook = nbformat.read(paths.CHAPTERS / "09-elsewhere.ipynb", as_version=4)
+    (source,) = [each.source for each in notebook.cells if each.id == cell]
+    study = SimpleNamespace(heads={("grouped", 0): None}, _replace=lambda **given: None)
+    own = {"wb": wb, "pd": pd, "study": study, "scheme": "grouped", "seeds": [0], "changed": None}
+    own |= {"ask": lambda *given: pd.DataFrame({"scheme": ["grouped"]}), "labelled": 10, "draws": 8}
+    exec(source, own | {"mended": pd.DataFrame({"scheme": ["grouped"]})} | names)
+    assert [len(pairs) for pairs in asked] == [family]
 
 
 @pytest.mark.parametrize(
@@ -448,12 +467,12 @@ def test_chapter_9_tells_what_mends(rows, told):
 @pytest.mark.parametrize(
     ("came", "told"),
     [
-        (-1.0, "Of 2 forecasts 1 held: b."),
-        (0.3, "Of 2 forecasts 2 held: a and b."),
-        (9.0, "2 forecasts none held."),
+        (-1.0, "had promised 0.3: that interval misses it, and the two intervals overlap."),
+        (0.3, "had promised 0.3: that interval holds it."),
+        (9.0, "had promised 0.3: that interval misses it, and the two intervals lie apart."),
     ],
 )
-def test_chapter_10_tells_which_forecast_held(came, told):
+def test_chapter_10_tells_whether_the_forecast_held(came, told):
     ends = {"gain": [0.3, 0.0, came], "low": [0.0, -4.0, came - 1], "high": [0.5, 4.0, came + 1]}
     promises, binary = pd.DataFrame(ends, index=["a", "b", "what came"]), "waste-classification"
     names = {"points": promises["gain"].map(str), "law": [{"more": 100}], "learnings": [], "binary": binary}
@@ -589,26 +608,35 @@ def test_chapter_10_tells_how_many_lines_rise_and_bend_after_correction(
 
 
 @pytest.mark.parametrize(
-    ("mixed", "told"),
+    ("number", "told"),
     [
-        ([], ""),
-        ([True], "4.0 points where others lie beside"),
-        ([False, False], "4.0 to 5.0 points where nothing else was learned from"),
-        (
-            [True, False, False],
-            "5.0 to 6.0 points where nothing else was learned from and 4.0 points where others lie",
-        ),
+        (0, ""),
+        (1, "learned from 1 of them knew 70 % of the test photos asked, worth 4.0 points"),
+        (3, "learned from 3 of them knew 70 % of the test photos asked, worth 4.0 to 6.0 points"),
     ],
 )
-def test_chapter_10_tells_apart_what_sets_of_other_photos_are_worth(mixed, told):
+def test_chapter_10_tells_what_photos_of_the_test_are_worth(number, told):
     notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
     own = {"wb": wb, "partial": partial, "doses": "70 %"}
     for each in notebook.cells:
         if each.id in ("leaks-lines-counted", "leaks-claims-worth"):
             exec(each.source, own)
-    rows = pd.DataFrame({"difference": [0.04, 0.05, 0.06][: len(mixed)]})
-    text = own["tell_worth"](rows, pd.Series(mixed, dtype=bool))
-    assert told in text and bool(text) == bool(mixed)
+    text = own["tell_worth"](pd.DataFrame({"difference": [0.04, 0.05, 0.06][:number]}))
+    assert told in text and bool(text) == bool(number)
+
+
+def test_chapter_7_asks_of_views_what_changes_photos():
+    notebook = nbformat.read(paths.CHAPTERS / "07-comparison.ipynb", as_version=4)
+    (source,) = [each.source for each in notebook.cells if each.id == "06-questions"]
+    rows = {"transform": ["none", "class_weights", "mixup", "rotation", "vertical_flip"]}
+    rows |= {"value": [0.5, 0.9, 0.8, 0.6, 0.7], "network": "resnet18", "split": "validation"}
+    rows = pd.DataFrame(rows | {"scheme": "grouped", "metric": "macro_f1"})
+    overview = SimpleNamespace(read_earlier=lambda *given: rows.assign(model=rows["transform"]))
+    own = {"wb": SimpleNamespace(overview=overview, augment=wb.augment, comparison=wb.comparison), "pd": pd}
+    own |= {"chapter": CHAPTER, "earlier": [], "leading": {"x": "grouped"}, "data": SimpleNamespace(name="x")}
+    exec(source, own)
+    assert own["find_views"]({"network": "resnet18"}) == "vertical_flip"
+    assert own["find_views"]({"network": "another"}) == ""
 
 
 def test_chapter_10_tells_of_lookalikes_and_of_what_was_seen_when_some_were_looked_at():

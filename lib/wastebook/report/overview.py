@@ -117,8 +117,7 @@ def answer_questions(
 
     A row per question: `dataset, question, model_a, model_b, difference, low, high, p_holm` (of accuracy, see
     `compare_models`), `macro_f1` (its difference, as text), `only_a, only_b, p_mcnemar` (see `mcnemar`).
-    Each test's p are corrected for all questions (Holm).
-    """
+    Each test's p are corrected for all questions (Holm)."""
     columns = ["dataset", "question", "model_a", "model_b", "difference", "low", "high", "p_holm"]
     columns += ["macro_f1", "only_a", "only_b", "p_mcnemar"]
     parts = []

@@ -54,8 +54,7 @@ def with_published(scores: pd.DataFrame, published: pd.DataFrame) -> pd.DataFram
 def beside_published(published: pd.DataFrame, scores: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """A row per published metric: `work, what, network, head, metric, published` (as text),
     the same model's score in the kept `reference` and in `this_run` (missing where there is none), `reading`
-    (where the published one lies, seen from this run's interval: `below`, `within`, `above`) and `protocol`.
-    """
+    (where the published one lies against this run's interval: `below`, `within`, `above`) and `protocol`."""
     names = {"statistic": "metric", "value": "published", "data": "protocol"}
     rows = published[published["statistic"].isin(METRICS)].rename(columns=names)
     for place, table in (("reference", reference), ("this_run", scores)):

@@ -29,8 +29,7 @@ def intervals(
     network, or in ink where the table has none.
 
     Hollow where there is no interval, as for what others published. `label` names the axis of values. With
-    `zero`, values are differences: told in points, and hollow where the interval holds zero.
-    """
+    `zero`, values are differences: told in points, and hollow where the interval holds zero."""
     if table.empty:
         return style.nothing()
     table = table.astype({y: object, marker: object})
@@ -96,8 +95,7 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
     """The `value` of models over each of the `costs` (column: what to call it; logarithmic), a panel per
     cost: numbered and joined those that no other beats in both, small and grey the others.
 
-    `models` has the model's columns, `value`, and for each cost a bool column `<cost>_front`.
-    """
+    `models` has the model's columns, `value`, and for each cost a bool column `<cost>_front`."""
     fronts = [f"{cost}_front" for cost in costs]
     best = models[models[fronts].any(axis=1).astype(bool)]
     if best.empty:
