@@ -130,6 +130,10 @@ def test_what_the_search_for_copies_misses_agrees_with_what_is_told_of_it():
     kept = kept.query("scheme == 'grouped' and split == 'test' and metric == 'accuracy'").set_index("model")
     assert scores["whole"].to_list() == pytest.approx(kept.loc[scores["model"], "value"].to_list(), abs=1e-5)
     seen = pairs.assign(same=pairs["same"].fillna(-1)).groupby("drawn")["same"].value_counts()
+    unmet = pd.read_csv(folder / "trashnet-lookalikes-unmet.csv").set_index("asked")
+    assert (unmet["fewer"] - unmet["unmet"] - unmet["difference"]).abs().max() < 1e-5
+    whole = unmet.drop("all")[["met", "fewer", "unmet"]].mul(unmet["share"].drop("all"), axis=0).sum()
+    assert (whole - unmet.loc["all", whole.index]).abs().max() < 0.001  # shares differ from deal to deal
     assert seen["lookalike"].to_dict() == {1: 32, 0: 11, -1: 17} and seen["other"].to_dict() == {0: 17, -1: 3}
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert "32 of the 60 show one thing" in text and "11 do not, and of 17" in text
