@@ -279,6 +279,17 @@ def test_seeds_that_agree_less_often_are_right_less_often():
     assert table.loc["agreement of seeds", "foretold"] == pytest.approx(right - 0.2, abs=0.05)
 
 
+@pytest.mark.parametrize("share", [0.2, 0.6, 1.0])
+def test_as_many_are_right_as_are_sure_enough(share):
+    home = world(0.8, 0.9)
+    sure = np.resize(np.arange(1, 11) / 20 + 0.5, len(home))  # half a step above every tenth
+    columns = home.filter(regex="^p_").columns
+    home[columns] = np.stack([sure, 1 - sure], axis=1)
+    there = home[home["path"].isin(home["path"].unique()[: round(share * home["path"].nunique())])]
+    guess = foretold(home, there).loc["share above a threshold", "foretold"]
+    assert guess == pytest.approx((there.filter(regex="^p_").max(axis=1) > 0.6).mean(), abs=0.06)
+
+
 def test_one_seed_agrees_with_none():
     assert "agreement of seeds" not in foretold(world(0.9, 0.9, seeds=1), world(0.5, 0.7, seeds=1)).index
 

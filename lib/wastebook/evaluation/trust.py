@@ -179,14 +179,16 @@ def foretell(home: pd.DataFrame, there: pd.DataFrame) -> pd.DataFrame:
 
     - `confidence`: how sure it is there;
     - `difference of confidences`: as much less right as it is less sure (Guillory et al. 2021);
+    - `share above a threshold`: above which it is as sure at home as often as it is right (Garg et al. 2022);
     - `agreement of seeds`: as much less right as its seeds agree less often (after Jiang et al. 2022); not of
-      one seed.
-    """
+      one seed."""
     right = (home["label"] == home["predicted"]).to_numpy(dtype=float)
     (sure, agreed), (sure_there, agreed_there) = map(_signs, (home, there))
-    at_home = np.stack([np.zeros_like(right), right - sure, right - agreed], axis=1)
-    drawn = _means(there, np.stack([sure_there, sure_there, agreed_there], axis=1)) + _means(home, at_home)
-    methods = ("confidence", "difference of confidences", "agreement of seeds")
+    above, above_there = (each > np.quantile(sure, 1 - right.mean()) for each in (sure, sure_there))
+    at_home = np.stack([np.zeros_like(right), right - sure, right - above, right - agreed], axis=1)
+    away = np.stack([sure_there, sure_there, above_there, agreed_there], axis=1)
+    drawn = _means(there, away) + _means(home, at_home)
+    methods = ("confidence", "difference of confidences", "share above a threshold", "agreement of seeds")
     table = pd.DataFrame({"method": methods, "foretold": drawn[0]})
     table["low"], table["high"] = np.percentile(drawn[1:], LEVEL, axis=0)
     return table.dropna(subset="foretold")
@@ -260,8 +262,7 @@ def _with_interval(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _signs(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """For each row how sure it is, and how often the seeds that answered its photo agree in pairs (missing
-    where there is no pair)."""
+    """For each row how sure it is, and how often the seeds agree on its photo in pairs (missing without)."""
     answers = predictions.pivot(index="path", columns="seed", values="predicted")
     both = [answers[list(pair)].dropna() for pair in combinations(answers, 2)]
     agreed = pd.concat([pd.Series(dtype=float), *(pair.iloc[:, 0] == pair.iloc[:, 1] for pair in both)])
@@ -271,7 +272,6 @@ def _signs(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 def _means(predictions: pd.DataFrame, values: np.ndarray) -> np.ndarray:
     """The means of `values` (N, K) over the rows that have them, as they are and drawn: (1 + `DRAWS`, K)."""
-    known = ~np.isnan(values)
-    drawn = value_and_draws(predictions, DRAWS)
+    known, drawn = ~np.isnan(values), value_and_draws(predictions, DRAWS)
     with np.errstate(invalid="ignore"):
         return np.concatenate([rows @ np.nan_to_num(values) / (rows @ known) for rows, _ in drawn])
