@@ -114,9 +114,10 @@ def _baseline() -> Finding:
 def _augmentation() -> Finding:
     judged, name = _augmentations(), f"a frozen {name_network(OLD)}"
     helps, tried, harmful = count_clear(judged), len(judged), judged.index[judged == "worse"]
+    corners = read_values(MATERIALS, "03-augmentation")["corners"]
     return Finding(
         TITLES["03-augmentation"].format(tried=tried, helps=helps),
-        (f"Of {tried} ways to vary, weigh or draw photos, in macro F1 {helps} {name} beyond luck.",),
+        (f"Of {tried} ways to vary, weigh or draw photos, in macro F1 {helps} {name} beyond luck.", corners),
         f"{judged.eq('better').sum()} of {tried}",
         f"ways to augment or reweigh photos help {name} in macro F1 more than luck would"
         f"{f'; harmful: {join_names(map(plain_name, harmful))}' * (len(harmful) > 0)}",
@@ -126,6 +127,7 @@ def _augmentation() -> Finding:
 
 def _efficientnet() -> Finding:
     steps, best, first, second = _steps(), best_model(), name_network(OLD), name_network(NEW)
+    notes = (note.partition(" (")[0] for note in read_values(MATERIALS, "04-efficientnet")["notes"])
     gain, other = (f"{format_points(row, '').partition(' ')[0]}, {format_range(row)}" for row in steps[:2])
     return Finding(
         TITLES["04-efficientnet"].format(verdict=verdict()),
@@ -138,7 +140,7 @@ def _efficientnet() -> Finding:
         ),
         f"{gain.partition(',')[0]}{NARROW}points",
         f"of accuracy at home from {second} instead of {first} by the same recipe, {format_range(steps[0])}; "
-        f"instead of a searched {first} {other}",
+        f"{'; '.join([*notes, f'instead of a searched {first} {other}'])}",
         "sec-efficientnet",
     )
 
@@ -173,7 +175,7 @@ def _xception() -> Finding:
     scores = read_kept("05-xception", BINARY).query("split == 'test' and metric == 'accuracy'")
     official = scores.query("scheme == 'official'").sort_values("value", ascending=False)
     clean = scores.query("scheme == 'clean'").set_index("model")
-    drawn = pd.Series(read_values(BINARY, "06-trust")["clean_accuracy_by_sessions"])
+    drawn = pd.Series(read_values(MATERIALS, "06-trust")["clean_accuracy_by_sessions"])
     ends = {name: format_percent(official["value"].iloc[at]) for name, at in (("worst", -1), ("best", 0))}
     told = join_names(f"{name_model(row, size=False)} {format_share(row)}" for _, row in official.iterrows())
     without = join_names(format_percent(clean.loc[name, "value"], 1) for name in official["model"])
@@ -200,7 +202,8 @@ def _trust() -> Finding:
             f"Official test photos of the Waste Classification data with a copy in a part of train: {found}.",
             f"With TrashNet's photos dealt at random, {name_model(leak)} is right for "
             f"{format_percent(leak['whole'], 1)} of test, and for {format_percent(leak['part'], 1)} of it "
-            f"without what has a twin outside; with that it is {describe_difference(leak, 'without')}.",
+            f"without what has a twin outside; with that it is {describe_difference(leak, 'without')}, "
+            "be that memory or that such photos are easy.",
             "At what the last doubling of the photos brought, another 1,000 bring "
             f"{format_points(gain.rename({'gain': 'difference'}))}, by the steps of the curve alone.",
         ),
@@ -216,14 +219,14 @@ def _comparison() -> Finding:
     asked = [each.apply(judge_difference, axis=1).ne("undecided") for each in answers]
     clear = [f"{each.sum()} of {len(each)}" for each in (*asked, pd.concat(asked))]
     left, right = format_percent(1 - CAUTIOUS), format_percent(cautious["accuracy"], 1)
-    alike = select_row(pd.read_csv(paths.CARDS / "audit" / "trashnet-lookalikes.csv"), head="exact")
+    alike = pd.read_csv(paths.CARDS / "audit" / "trashnet-lookalikes-unmet.csv").iloc[0]
     return Finding(
         TITLES["07-comparison"].format(model="frozen model", share=format_percent(best["value"], 1)),
         (
             f"On unseen objects {name_model(best)}, chosen by validation of two frozen networks, is right "
             f"for {format_share(best)}; without the {left} of them it is least sure of, for {right}.",
-            f"In the first {alike['seeds']} deals {format_percent(alike['share'])} of such photos have a "
-            f"lookalike in train that the search did not link, worth {format_points(alike)} at most.",
+            f"Of such photos {format_percent(alike['share'])} have a lookalike in train that was not linked; "
+            f"on these, a head that met it is {describe_difference(alike, 'one that did not')}.",
             f"Questions about two models with an answer beyond luck: {clear[2]}; on TrashNet {clear[0]}, on "
             f"the Waste Classification data, by single photos and one training each, {clear[1]}.",
         ),
@@ -236,18 +239,19 @@ def _comparison() -> Finding:
 
 
 def _new_photos() -> Finding:
-    kept = read_values(MATERIALS, "08-new-photos")
+    kept, damaged = read_values(MATERIALS, "08-new-photos"), read_kept("08-new-photos", name="corrupted")
     strange, sure = kept["without_waste"]["pictures"], kept["without_waste"]["sure"]
-    kinds = read_kept("08-new-photos", name="corrupted")["kind"].nunique()
+    row, worst = damaged[damaged["kind"] == kept["worst"]].iloc[-1], plain_name(kept["worst"])
+    share, plain = map(format_percent, (row["accuracy"], damaged["accuracy"].iloc[0]))
     return Finding(
-        TITLES["08-new-photos"].format(**kept["without_waste"]),
+        TITLES["08-new-photos"].format(worst=worst, share=share),
         (
             f"Of {strange} pictures without any waste {sure} get{'s' * (sure == 1)} a sure answer.",
-            f"Of {kinds} kinds of damage, each at the strongest step tried, {plain_name(kept['worst'])} is "
-            f"worst: {format_percent(kept['worst_accuracy'])} are named rightly.",
+            f"Of {damaged['kind'].nunique()} kinds of damage, at its strongest, {worst} is worst: {share}.",
         ),
-        f"{sure} of {strange}",
-        "pictures without any waste get a confident answer all the same from the model kept, of one seed",
+        share,
+        f"of {row['photos']} photos named rightly by the model kept, of one seed, under the worst damage "
+        f"tried, {worst}, {format_range(row)}; as they are, {plain}",
         "sec-new-photos",
     )
 

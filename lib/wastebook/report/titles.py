@@ -10,7 +10,7 @@ TITLES = {  # by chapter
     "05-xception": "{classes}: {worst} to {best} right, by network",
     "06-trust": "Test photos found again in training: {copies} of {tested}",
     "07-comparison": "The {model} that validation chose is right for {share}",
-    "08-new-photos": "Sure answers to pictures without any waste: {sure} of {pictures}",
+    "08-new-photos": "Under the worst damage tried, {worst}, {share} are named rightly",
 }
 
 
