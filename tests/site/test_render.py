@@ -89,6 +89,7 @@ def test_results_and_notebooks_can_be_taken_along(example: Path) -> None:
     first.cells.append(nbformat.v4.new_markdown_cell("[As CSV](../downloads/01-first/linked.csv)."))
     nbformat.write(first, example / "chapters" / "01-first.ipynb")
     data = {"sample": DATA | {"name": "sample", "fingerprint": "f" * 64, "drawn": True}}
+    data["web"] = data["sample"] | {"name": "web"} | {"rights": "nobody knows"}  # what the first has not
     record = {"data": data, "versions": {"torch": "2"}, "hardware": {"cores": 2}}
     (example / "run.yml").write_text(yaml.safe_dump(record))
     spent = {"seconds": 61.5, "spent": {"kernel": 1.5, "opening": 9.0, "work": 50.0, "saving": 1.0}}
@@ -99,6 +100,10 @@ def test_results_and_notebooks_can_be_taken_along(example: Path) -> None:
     seconds = "Seconds chapter kernel opening work saving all 01-first 1.5 9.0 50.0 1.0 61.5"
     for text in ("sample", "f" * 16, "torch", seconds):
         assert text in text_of(page)
+    heads, _, web = page.select_one("table:-soup-contains('fingerprint')").select("tr")
+    heads, web = ([cell.get_text() for cell in row.select("th, td")] for row in (heads, web))
+    shown = dict(zip(heads, web, strict=True))
+    assert (shown["rights"], shown["drawn"]) == ("nobody knows", "yes")
     links = {link.get_text(): site / link["href"] for link in page.select("a[download]")}
     # What a page links to keeps its name, however long it is.
     tables = ["counts.csv", "many.csv.gz", "linked.csv"]

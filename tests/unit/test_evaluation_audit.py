@@ -69,7 +69,7 @@ def test_oddities_are_listed_with_their_reason(monkeypatch):
     assert found == {
         audit.COPIES["exact"]: {"t2": "a"},
         audit.COPIES["object"]: {"t3": "b", "t4": "b"},
-        "also in training: any of these": {"t1": "a", "t2": "a", "t3": "b", "t4": "b"},
+        "also outside test: any of these": {"t1": "a", "t2": "a", "t3": "b", "t4": "b"},
         "copy on its own side": {"t1": "t2", "t2": "t1", "t3": "t4", "t4": "t3"},
         "under two labels": {"b": "t3", "t3": "t4", "t4": "t3"},
         "file near-blank": {"t4": "values hardly vary"},

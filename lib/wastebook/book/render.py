@@ -252,7 +252,7 @@ def _download(file: Path) -> str:
 
 
 def markdown_table(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
-    """The lines of a table in Markdown, its columns the keys of the first of `rows`; hashes are cut short."""
+    """The lines of a table in Markdown, its columns the keys of all `rows`; hashes are cut short."""
 
     def told(value: Any) -> str:
         if isinstance(value, bool) or value is None:
@@ -261,6 +261,7 @@ def markdown_table(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
             return f"{value:,}"
         return f"`{value[:16]}`" if re.fullmatch("[0-9a-f]{64}", str(value)) else as_written(value)
 
+    rows = [{**dict.fromkeys(name for each in rows for name in each), **row} for row in rows]
     lines = [[name.replace("_", " ") for name in rows[0]], *([*map(told, row.values())] for row in rows)]
     lines.insert(1, ["---" + ":" * isinstance(value, int | float) for value in rows[0].values()])
     return [f"| {' | '.join(line)} |" for line in lines]
@@ -269,8 +270,7 @@ def markdown_table(rows: Sequence[Mapping[Any, Any]]) -> list[str]:
 def render_with_quarto(program: str, project: Path, stage: Path, to: str, log: Path) -> None:
     """Have Quarto render a project into the folder `stage`; WastebookError where it does not, and what it
     said in `log`."""
-    command = [program, "render", str(project), "--to", to]
-    command += ["--output-dir", os.path.relpath(stage, project)]
+    command = [program, "render", str(project), "--to", to, "--output-dir", os.path.relpath(stage, project)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace")
     write_text(log, done.stdout + done.stderr)
     if done.returncode or not (stage / "index.html").exists():

@@ -24,9 +24,9 @@ from wastebook.photos.duplicates import group_photos, pairs_among
 Learn = Callable[[Deals], pd.DataFrame]  # the predictions of a head that learns under every deal
 
 COPIES = {
-    "exact": "also in training: the same file",
-    "near": "also in training: the same shot",
-    "object": "also in training: the same thing",
+    "exact": "also outside test: the same file",
+    "near": "also outside test: the same shot",
+    "object": "also outside test: the same thing",
 }
 SIGNS = {"overlay": "watermark or text", "drawn": "drawing or chart", "discarded": "thrown away"}
 LOOKED = "looked at"
@@ -73,7 +73,7 @@ def list_oddities(data: Collection, photos: pd.DataFrame) -> pd.DataFrame:
     in_test = (photos["split"] == "test").set_axis(photos["path"])
     own_side = both["path_a"].map(in_test) == both["path_b"].map(in_test)
     found = {name: twins_in_train(photos, pairs[pairs["kind"] == kind]) for kind, name in COPIES.items()}
-    found["also in training: any of these"] = twins_in_train(photos, pairs)
+    found["also outside test: any of these"] = twins_in_train(photos, pairs)
     copies = {"copy on its own side": both[own_side], "under two labels": both[~both["same_label"]]}
     for finding, rows in copies.items():
         found[finding] = photos["path"].map(rows.drop_duplicates("path_a").set_index("path_a")["path_b"])

@@ -112,7 +112,7 @@ def _reference() -> dict[str, Any]:
     cards = [(name, findings.findings()[name]) for name in findings.CARDS]
     tested = f"{format_count(best['n'])} test photos, {best['seeds']} splits"
     apart = rows[rows["n"] != best["n"]].itertuples()
-    tested += "".join(f"; apart, on {format_count(row.n)}: {row.change}" for row in apart)
+    tested += "".join(f"; {row.change}: apart, in another run, on {format_count(row.n)}" for row in apart)
     told: dict[str, Any] = {"lead": findings.lead(), "verdict": findings.verdict(), "tested": tested}
     drawn = {"rows": rows.to_dict("records"), "ticks": np.arange(low, high + TICK / 2, TICK)}
     return told | drawn | {"cards": cards, "low": low, "high": high}
