@@ -68,7 +68,7 @@ def lead() -> tuple[str, ...]:
     return (
         "A network that learned to see from other pictures, with one new layer for waste, names the material "
         f"in {10 * best_model()['value']:.0f} of 10 photos of objects new to it, as far as copies are found.",
-        f"On new objects the newer of two gives {network} by one recipe, a search of its training {search}; "
+        f"On new objects the newer network gives {network} by one recipe, a search of its training {search}; "
         f"of {len(ways)} ways to vary or reweigh photos for the older {count_clear(ways)} beyond luck.",
         f"In a much-used data set {double} of the photos show, as found, a thing or print that others show.",
     )
