@@ -219,14 +219,14 @@ def _comparison() -> Finding:
     asked = [each.apply(judge_difference, axis=1).ne("undecided") for each in answers]
     clear = [f"{each.sum()} of {len(each)}" for each in (*asked, pd.concat(asked))]
     left, right = format_percent(1 - CAUTIOUS), format_percent(cautious["accuracy"], 1)
-    alike = pd.read_csv(paths.CARDS / "audit" / "trashnet-lookalikes-unmet.csv").iloc[0]
+    met = select_row(pd.read_csv(paths.CARDS / "audit" / "trashnet-lookalikes-unmet.csv"), asked="lookalikes")
     return Finding(
         TITLES["07-comparison"].format(model="frozen model", share=format_percent(best["value"], 1)),
         (
             f"On unseen objects {name_model(best)}, chosen by validation of two frozen networks, is right "
             f"for {format_share(best)}; without the {left} of them it is least sure of, for {right}.",
-            f"Of such photos {format_percent(alike['share'])} have a lookalike in train that was not linked; "
-            f"on these, a head that met it is {describe_difference(alike, 'one that did not')}.",
+            f"Of such photos {format_percent(met['share'])} have a lookalike in train that was not linked; "
+            f"on these, a head that met it is {describe_difference(met, 'one that did not')}.",
             f"Questions about two models with an answer beyond luck: {clear[2]}; on TrashNet {clear[0]}, on "
             f"the Waste Classification data, by single photos and one training each, {clear[1]}.",
         ),
