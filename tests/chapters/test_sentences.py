@@ -467,9 +467,9 @@ def test_chapter_9_tells_what_mends(rows, told):
 @pytest.mark.parametrize(
     ("came", "told"),
     [
-        (-1.0, "had promised 0.3: what came lies outside that interval, but the two overlap."),
+        (-1.0, "had promised 0.3: what came lies outside that interval; the two overlap."),
         (0.3, "had promised 0.3: what came lies within that."),
-        (9.0, "had promised 0.3: what came lies outside that interval, apart."),
+        (9.0, "had promised 0.3: what came lies outside that interval; the two do not meet."),
     ],
 )
 def test_chapter_10_tells_whether_the_forecast_held(came, told):

@@ -30,6 +30,12 @@ def test_numbers_are_set_right_and_rounded_and_the_missing_is_a_dash() -> None:
     assert sides == [False, True, True, True, False]
 
 
+def test_a_small_number_is_not_told_as_none() -> None:
+    page = table(pd.DataFrame({"p": [0.0, 0.0001, 0.0005, 0.2]}), decimals=3).as_raw_html()
+    cells = BeautifulSoup(page, "html.parser").select("td")
+    assert [cell.get_text() for cell in cells] == ["0.000", "<0.001", "<0.001", "0.200"]
+
+
 def test_the_average_over_classes_is_weighted_by_their_photos_and_passes_over_what_is_missing() -> None:
     rows = [("a", "f1", 1.0, 30), ("b", "f1", 0.5, 10), ("a", "recall", 0.2, 30), ("b", "recall", None, 10)]
     by_class = pd.DataFrame(rows, columns=["label", "metric", "value", "support"])
