@@ -9,8 +9,9 @@ import stat
 import zipfile
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import filterfalse
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
@@ -31,6 +32,8 @@ SYSTEMS = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Info
 UNZIPPABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 SEARCH_DEPTH = 6  # folders below one named in WASTEBOOK_DATA
 MOST_BYTES = 4 * 1024**3  # a zip that unpacks to more than this is not unpacked
+
+Row = tuple[str, str, str | None]  # of a photo: its path, its label, and its split if it has one
 
 
 def why_no_photo(path: str) -> str:
@@ -104,9 +107,18 @@ def find_copy(card: Card, places: list[Path]) -> tuple[Copy | None, list[str]]:
     """A copy of the card's set in these folders and zips, or somewhere below them, or None; and a line on
     each thing seen that is not quite one."""
     doubts: list[str] = []
+    classes = {entry["name"] for entry in card["classes"]}
     for holder, sizes in (each for place in places for each in _holders(place, doubts)):
-        if copy := _copy_among(sizes, card, holder, doubts):
-            return copy, doubts
+        found = photos_of_card(card, sizes)
+        for root in sorted(found, key=lambda root: (root.count("/"), root)):  # nearest to the top first
+            rows = found[root]
+            if {label for _, label, _ in rows} != classes:
+                continue
+            whole = len(rows) == card["photos"] and sum(sizes[path] for path, *_ in rows) == card.get("bytes")
+            if whole or (card.get("partial") and len(rows) <= card["photos"]):
+                return Copy(holder, root, len(rows)), doubts
+            wanted = f"{card['title']}'s {card['photos']:,}"
+            doubts.append(f"{holder / root} has {len(rows):,} photos, not {wanted}")
     return None, doubts
 
 
@@ -151,25 +163,19 @@ def _path_of(entry: zipfile.ZipInfo) -> str:
     return str(PurePosixPath(name))
 
 
-def _copy_among(sizes: dict[str, int], card: Card, place: Path, doubts: list[str]) -> Copy | None:
-    """The copy nearest to the top among files (of these sizes), laid out as the set's authors did."""
-    classes = class_folders(card)
-    splits = {name.casefold() for name in card.get("split_folders", {})}
+def photos_of_card(card: Card, files: Iterable[str]) -> dict[str, list[Row]]:
+    """The photos among files (POSIX paths) that lie as the set's authors laid them, in class folders, or in
+    class folders in split folders; by the folder around these, `""` if none is."""
+    classes, found = class_folders(card), defaultdict[str, list[Row]](list)
+    splits = {plain_name(name): split for name, split in card.get("split_folders", {}).items()}
     tail = 3 if splits else 2
-    found: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for path in (path for path in sizes if not why_no_photo(path)):
+    for path in filterfalse(why_no_photo, files):
         parts = PurePosixPath(path).parts
         folders = [*map(plain_name, parts[-tail:-1])]
-        if len(parts) >= tail and folders[-1] in classes and {*folders[:-1]} <= splits:
-            found["/".join(parts[:-tail])].append((folders[-1], sizes[path]))
-    for root, photos in sorted(found.items(), key=lambda entry: (entry[0].count("/"), entry[0])):
-        if {folder for folder, _ in photos} != set(classes):
-            continue
-        whole = len(photos) == card["photos"] and sum(size for _, size in photos) == card.get("bytes")
-        if whole or (card.get("partial") and len(photos) <= card["photos"]):
-            return Copy(place, root, len(photos))
-        doubts.append(f"{place / root} has {len(photos):,} photos, not {card['title']}'s {card['photos']:,}")
-    return None
+        if len(parts) >= tail and folders[-1] in classes and {*folders[:-1]} <= splits.keys():
+            row = (path, classes[folders[-1]], splits.get(folders[0]))
+            found["/".join(parts[:-tail])].append(row)
+    return found
 
 
 def unpack_zip(archive: Path, root: str = "") -> tuple[Path, dict[str, str]]:

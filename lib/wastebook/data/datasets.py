@@ -5,7 +5,6 @@ import hashlib
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from itertools import filterfalse
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -16,8 +15,8 @@ import pandas as pd
 from wastebook.cache import cached_table
 from wastebook.data import download
 from wastebook.data.cards import CARD, TEXTS, Card, class_folders, load_cards, plain_name, read_card
-from wastebook.data.copies import HIDDEN, unpack_zip, walk_files, why_no_photo
-from wastebook.data.layout import Row, read_layout
+from wastebook.data.copies import HIDDEN, Row, photos_of_card, unpack_zip, walk_files, why_no_photo
+from wastebook.data.layout import read_layout
 from wastebook.data.pictures import open_picture, read_orientation, readable_formats
 from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import expand
@@ -123,21 +122,13 @@ def fingerprint(photos: pd.DataFrame) -> str:
 
 def _carded_photos(card: Card, root: Path, files: Files) -> list[Row]:
     """Path, label and split of the photos of a set with a card."""
-    folders = class_folders(card)
-    split_folders = {name.casefold(): split for name, split in card.get("split_folders", {}).items()}
     if card.get("drawn"):
         listed = dict(pd.read_csv(root / "splits.csv").itertuples(index=False, name=None))
     else:  # by the authors' lists
         lists = ((split, file.read_text("utf-8")) for split, file in download.split_lists(card).items())
         listed = {one.split()[0]: split for split, text in lists for one in text.splitlines() if one.strip()}
-    rows = []
-    for path in filterfalse(why_no_photo, files):
-        parts = PurePosixPath(path).parts
-        label = folders.get(plain_name(parts[-2])) if len(parts) == (3 if split_folders else 2) else None
-        split = split_folders.get(parts[0].casefold()) if split_folders else listed.get(parts[-1])
-        if label and (split or not split_folders):
-            rows.append((path, label, split))
-    return rows
+    rows = photos_of_card(card, files)[""]
+    return [(path, label, split or listed.get(PurePosixPath(path).name)) for path, label, split in rows]
 
 
 def _file_facts(root: Path, files: Files) -> pd.DataFrame:

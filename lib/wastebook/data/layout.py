@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from posixpath import commonpath
 
 from wastebook.data.cards import plain_name
-from wastebook.data.copies import HIDDEN, NO_PHOTO, PACKED, why_no_photo
+from wastebook.data.copies import HIDDEN, NO_PHOTO, PACKED, Row, why_no_photo
 from wastebook.errors import WastebookError
 
 SPLITS = {  # in English, Spanish, French, German, Italian, Portuguese and Chinese, without accents
@@ -25,7 +25,6 @@ SHAPE = "it should hold one folder of photos per class, or train and test folder
 
 Folders = tuple[str, ...]
 Placed = dict[str, Folders]  # a file's folders, by its path
-Row = tuple[str, str, str | None]
 
 
 def read_layout(root: Path, files: Iterable[str]) -> tuple[str, list[Row], dict[str, str], list[str]]:
