@@ -46,7 +46,8 @@ def readable_photos(photos: pd.DataFrame, problems: pd.DataFrame) -> pd.DataFram
 
 def _problems(file: Path) -> list[tuple[str, str, bool]]:
     try:
-        (_, picture), photo = open_photo(file), read_photo(file)
+        content, picture = open_photo(file)
+        photo = read_photo(file, content=content)
     except PhotoError as error:
         return [(error.problem, error.detail, False)]
     problems = []

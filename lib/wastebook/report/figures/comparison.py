@@ -92,10 +92,10 @@ def curves(
 
 
 def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
-    """The `value` of models over each of the `costs` (column: what to call it; logarithmic), a panel per
+    """The `accuracy` of models over each of the `costs` (column: what to call it; logarithmic), a panel per
     cost: numbered and joined those that no other beats in both, small and grey the others.
 
-    `models` has the model's columns, `value`, and for each cost a bool column `<cost>_front`."""
+    `models` has the model's columns, `accuracy`, and for each cost a bool column `<cost>_front`."""
     fronts = [f"{cost}_front" for cost in costs]
     best = models[models[fronts].any(axis=1).astype(bool)]
     if best.empty:
