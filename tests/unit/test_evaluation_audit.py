@@ -55,7 +55,7 @@ def test_twins_of_every_deal():
 
 
 def collection(pairs=PAIRS, problems=PROBLEMS, name="no-such-set"):
-    return Collection(name, "", None, CLASSES, {}, PHOTOS, pairs, PHOTOS, problems)
+    return Collection(name, "", None, CLASSES, {}, PHOTOS, pairs, PHOTOS, problems, {})
 
 
 def test_oddities_are_listed_with_their_reason(monkeypatch):

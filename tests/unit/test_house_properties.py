@@ -90,7 +90,7 @@ def test_a_split_has_every_class_on_every_side_and_no_group_on_two(photos, schem
 def test_what_is_left_for_learning_can_be_dealt_out(photos):
     pairs = pd.DataFrame(columns=["path_a", "path_b"])
     classes = sorted({*photos["label"]})
-    data = Collection("mine", "Mine", None, classes, {}, photos, pairs, photos, pd.DataFrame())
+    data = Collection("mine", "Mine", None, classes, {}, photos, pairs, photos, pd.DataFrame(), {})
     kept = data.for_learning("grouped")
     if len(kept.classes) > 1:
         split_photos(kept.photos, "grouped", 0)

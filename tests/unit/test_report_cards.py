@@ -71,7 +71,7 @@ def collection(sample):
         "files": sample.photos,
         "problems": pd.DataFrame(),
     }
-    return Collection(**sample._asdict() | shown, title=sample.card["title"])
+    return Collection(**sample._asdict() | shown, title=sample.card["title"], drawn={})
 
 
 def test_a_data_set_card_says_what_was_found(tmp_path, collection):

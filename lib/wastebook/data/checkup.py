@@ -8,11 +8,11 @@ import pandas as pd
 
 from wastebook import paths
 from wastebook.data.cards import load_cards
-from wastebook.data.copies import NO_PHOTO, PACKED
+from wastebook.data.copies import HIDDEN, NO_PHOTO, PACKED
 from wastebook.data.splits import FEWEST, count_things
 from wastebook.errors import WastebookError
 
-HARMLESS = ("hidden", "the card", NO_PHOTO, PACKED)  # reasons to leave a file out that nobody need hear of
+HARMLESS = (HIDDEN, "the card", NO_PHOTO, PACKED)  # reasons to leave a file out that nobody need hear of
 
 
 def examine(data: Any) -> dict[str, Any]:

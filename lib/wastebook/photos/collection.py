@@ -1,8 +1,6 @@
 """The photos of a chapter: opened, checked, drawn and grouped in one call."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -29,7 +27,7 @@ class Collection(NamedTuple):
     pairs: pd.DataFrame
     files: pd.DataFrame
     problems: pd.DataFrame
-    drawn: Mapping[str, Any] = MappingProxyType({})
+    drawn: dict[str, Any]
     scheme: str = ""
     remarks: tuple[str, ...] = ()
 

@@ -117,9 +117,8 @@ def thread_count() -> int:
     return int(named) if named.isdecimal() and int(named) else joblib.cpu_count()
 
 
-def progress(description: str, total: int, photos: Iterable | None = None) -> tqdm:
-    """A progress bar, silent where notebooks are executed for the book; it gives the `photos` one by one, or
-    is told of them by `update`."""
+def progress(description: str, total: int, photos: Iterable) -> tqdm:
+    """The photos one by one, with a progress bar, silent where notebooks are executed for the book."""
     watched = sys.stderr.isatty() or "JPY_SESSION_NAME" in os.environ
     return tqdm(photos, desc=description, total=total, unit="photo", disable=not watched)
 

@@ -24,27 +24,25 @@ def photo_grid(
 ) -> Figure:
     """Pictures, `across` in a row, with a caption above each; or, from a mapping, a row per name, which
     stands at its left, at least `across` places wide."""
-    rows: list[list[np.ndarray]]
     if isinstance(pictures, Mapping):
-        rows, names = [list(row) for row in pictures.values()], [style.wrap(name, 20) for name in pictures]
+        rows, names = [*pictures.values()], [style.wrap(name, 20) for name in pictures]
         across = max([across, *map(len, rows)])
     else:
-        rows = [list(pictures[at : at + across]) for at in range(0, len(pictures), across)]
+        rows = [pictures[at : at + across] for at in range(0, len(pictures), across)]
         names = [""] * len(rows)
-    shapes = [picture.shape for row in rows for picture in row]
-    if not shapes:
+    placed = [(row, column, picture) for row, some in enumerate(rows) for column, picture in enumerate(some)]
+    if not placed:
         return style.nothing()
     cell = style.WIDE / across  # inches; below, a cell's width is the unit
     texts = [style.wrap(caption, int(LETTERS * cell)) for caption in captions]
     room = LINE * max((text.count("\n") + 1 for text in texts), default=0) / cell + 0.05
-    height = min(1.0, max(shape[0] / shape[1] for shape in shapes))
+    height = min(1.0, max(picture.shape[0] / picture.shape[1] for *_, picture in placed))
     size = (style.WIDE, cell * len(rows) * (height + room))
     figure, axes = plt.subplots(figsize=size, layout="constrained")
-    places = [(row, column) for row in range(len(rows)) for column in range(len(rows[row]))]
-    for at, (row, column) in enumerate(places):
-        scale, top = min(0.96 / shapes[at][1], height / shapes[at][0]), row * (height + room) + room
-        right, bottom = column + scale * shapes[at][1], top + scale * shapes[at][0]
-        axes.imshow(rows[row][column], extent=(column, right, bottom, top))
+    for at, (row, column, picture) in enumerate(placed):
+        high, wide, _ = picture.shape
+        scale, top = min(0.96 / wide, height / high), row * (height + room) + room
+        axes.imshow(picture, extent=(column, column + scale * wide, top + scale * high, top))
         if texts:
             axes.text(column, top - 0.03, texts[at], va="bottom", fontsize=10, linespacing=1.0)
     axes.set(xlim=(0, across), ylim=(len(rows) * (height + room), 0), xticks=[])

@@ -60,9 +60,8 @@ def class_styles(classes: Sequence[str]) -> tuple[dict[str, str], dict[str, str]
     """The colours and the markers of classes, by name, the same wherever a class is drawn."""
     find_letters("".join(classes))
     order = CLASS_ORDER if set(classes) & set(CLASS_ORDER) else BINARY_ORDER
-    places = {name: place for place, name in enumerate(dict.fromkeys([*order, *classes]))}
-    markers = {name: CLASS_MARKERS[(places[name] + places[name] // 12) % 12] for name in classes}
-    return in_turn(classes, CLASS_COLOURS, order), markers
+    markers = [CLASS_MARKERS[(place + place // 12) % 12] for place in range(144)]  # each dozen begins one on
+    return in_turn(classes, CLASS_COLOURS, order), in_turn(classes, markers, order)
 
 
 def in_turn(names: Iterable, looks: Sequence[str] = COLOURS, known: Iterable = ()) -> dict[str, str]:
