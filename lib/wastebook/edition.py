@@ -157,7 +157,7 @@ def describe(run: Path) -> str:
     record = paths.read_record(run)
     made = f" of {record['written'][:10]}" if "written" in record else ""
     sets = " and ".join(as_written(facts["title"]) for facts in record.get("data", {}).values())
-    told, informative = describe_copy(record, read_values(run))
+    told, informative = describe_copy(read_values(run))
     return f"The run {as_written(run.name)}{made}{', on ' * bool(sets)}{sets}. {'' if informative else told}"
 
 

@@ -34,6 +34,7 @@ def write_results(run: Path, sample: Dataset, informative: bool = False) -> Path
     """A run with made-up results of two chapters, on the photos of the small sample, said to be real where
     it is to be informative."""
     weights = "imagenet" if informative else "random"
+    lacking = [] if informative else ["on drawn pictures", "with networks that never learned to see"]
     photos = sample.photos.assign(group=range(len(sample.photos)))
     first = {"title": "Drawn sample", "photos": len(photos), "imbalance": 4.25, "pairs": {"object": 2}}
     seen = {"dataset": str(sample.root), "photos_per_class": None, "seed": 0, "photos": len(photos)}
@@ -47,6 +48,8 @@ def write_results(run: Path, sample: Dataset, informative: bool = False) -> Path
         "scheme": "grouped",
         "photos": len(photos),
         "weights": weights,
+        "lacking": lacking,
+        "drawn": first["drawn"],
     }
     predictions = pd.concat([answers(photos, model) for model in MODELS], ignore_index=True)
     recipe, *others = (model.id for model in MODELS)

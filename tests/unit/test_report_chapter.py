@@ -147,13 +147,13 @@ def _introduced(monkeypatch, chapter, drawn, weights):
     monkeypatch.setattr(
         chapters, "display", lambda data, raw, display_id=None, update=False: shown.update({display_id: data})
     )
-    card = {"drawn": drawn, "photos": 6}
+    card = {"drawn": drawn, "title": "Six", "photos": 6}
     data = SimpleNamespace(card=card, photos=range(6), files=range(6))
     chapter.introduce([data], SimpleNamespace(name="resnet18", weights=weights, note=""))
     verdict = BeautifulSoup(chapter.conclude("Glass is best.").data, "html.parser").text
-    before = shown["in-short-02-baseline"]["text/plain"]
+    before = shown[f"in-short-{chapter.name}"]["text/plain"]
     chapter.record(headline="Right for 1 of 6 photos.")
-    return before, verdict, shown["in-short-02-baseline"]["text/plain"]
+    return before, verdict, shown[f"in-short-{chapter.name}"]["text/plain"]
 
 
 @pytest.mark.parametrize(("drawn", "weights"), [(True, "imagenet"), (False, "random"), (True, "random")])
@@ -165,6 +165,19 @@ def test_a_run_that_is_not_informative_draws_no_conclusion(tmp_path, monkeypatch
     later = [chapter.conclude("Glass is best.", instead=told).data for told in ("", "So much is known.", "")]
     later = [BeautifulSoup(each, "html.parser").text.strip() for each in later]
     assert later == ["No verdict here either.", "So much is known.", "No verdict here either."]
+
+
+def test_a_chapter_that_reads_what_lacks_something_lacks_it_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("WASTEBOOK_RUN", str(tmp_path))
+    earlier = chapters.open_chapter("02-baseline")
+    _introduced(monkeypatch, earlier, False, "random")
+    notes = []
+    monkeypatch.setattr(chapters, "note", notes.append)
+    later = chapters.open_chapter("04-efficientnet", ["02-baseline"])
+    _introduced(monkeypatch, later, False, "imagenet")
+    assert notes[-1] == "A chapter that this one reads was run with networks that never learned to see."
+    assert not later.informative
+    assert json.loads((tmp_path / "results" / "04-efficientnet.json").read_text())["lacking"]
 
 
 def test_an_informative_run_speaks_for_itself_once_it_knows(tmp_path, monkeypatch):

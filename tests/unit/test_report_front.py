@@ -57,7 +57,7 @@ def test_the_figure_shows_the_kept_scores():
 
 
 def test_a_copy_of_drawn_pictures_says_so_and_claims_nothing(run):
-    values = {"01-exploration": {"headline": "Glass leads."}}
+    values = {"01-exploration": {"headline": "Glass leads.", "lacking": ["on drawn pictures"]}}
     page = page_of(run, values, data={"sample": FACTS | {"photos": 360, "drawn": True}})
     assert "built on drawn pictures. It shows that every step runs; its own scores" in told(page)
     assert "Glass leads" not in told(page)
@@ -66,7 +66,7 @@ def test_a_copy_of_drawn_pictures_says_so_and_claims_nothing(run):
 
 
 def test_random_weights_are_named(run):
-    values = {"02-baseline": {"weights": "random"}}
+    values = {"02-baseline": {"lacking": ["with networks that never learned to see"]}}
     page = page_of(run, values, data={"mine": FACTS | {"photos": 90, "drawn": False}})
     assert "built with networks that never learned to see." in told(page)
 

@@ -105,6 +105,8 @@ def test_differences_are_told_by_their_interval():
     told = sentences.describe_difference(difference(0.03, -0.01, 0.05, p_holm=0.3), "none")
     assert told.startswith("not clearly different") and "corrected" not in told
     assert sentences.describe_difference(difference(0, 0, 0), "none") == "exactly as good as none"
+    tie = sentences.describe_difference(difference(0, -0.2, 0.2), "none")
+    assert tie == "not clearly different from none (+0.0 points [−20.0,\u202f+20.0])"
 
 
 def test_models_have_names_for_people():
@@ -142,7 +144,9 @@ def test_the_commonest_mistake():
     one_of_three = pd.DataFrame({"label": list("aaabbb"), "predicted": list("aabbba")})
     both = "a taken for b (33\u202f% of a) and b taken for a (33\u202f% of b)"
     assert sentences.commonest_mistake(one_of_three) == both
-    assert sentences.commonest_mistake(pairs.head(3)) == "nothing taken for anything else"
+    assert sentences.commonest_mistake(pairs.head(3)) == "none"
+    four = pd.DataFrame({"label": list("abcd"), "predicted": list("bcda")})
+    assert sentences.commonest_mistake(four) == "none stands out (4 are equally common)"
 
 
 def test_caveats_name_the_sample_random_weights_and_notes(sample):
@@ -153,12 +157,12 @@ def test_caveats_name_the_sample_random_weights_and_notes(sample):
         name, weights, note = "resnet18", "imagenet", "weaker than the official weights"
 
     drawn = sample._replace(card=sample.card | {"drawn": True})
-    assert sentences.caveats(drawn).startswith("The library drew these photos itself")
-    card = {"name": "trashnet", "photos": len(sample.photos)}
+    assert sentences.caveats(drawn).startswith("The library drew the photos of ")
+    card = {"name": "trashnet", "title": "TrashNet", "photos": len(sample.photos)}
     real = Dataset("trashnet", sample.root, sample.classes, card, sample.photos)
     assert sentences.caveats(real) == ""
     part = real._replace(photos=sample.photos[:50])
-    assert sentences.caveats(part).startswith("Only 50 of 72 photos of this collection are looked at")
+    assert sentences.caveats(part).startswith("Only 50 of TrashNet's 72 photos are looked at")
     assert "A note on ResNet18: random weights" in sentences.caveats(real, Network)
     assert "A note on ResNet18: weaker than the official weights" in sentences.caveats(real, Noted)
 

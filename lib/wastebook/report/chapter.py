@@ -27,6 +27,8 @@ from wastebook.report.figures import style
 from wastebook.report.findings import findings
 from wastebook.report.sentences import caveats
 
+IN_SHORT, DRAWN = "In short", "on drawn pictures"
+RANDOM = "with networks that never learned to see"
 NO_VERDICT = "No verdict from these photos and networks: what real photos showed stands at the top."
 
 
@@ -38,21 +40,28 @@ class Chapter:
         self.models, self._results = stage / "models" / name, stage / "results" / name
         self._results.mkdir(parents=True, exist_ok=True)
         self._values: dict[str, Any] = {}
-        self.informative, self._neutral = True, chain([NO_VERDICT], repeat("No verdict here either."))
+        self.lacking: set[str] = set()
+        self._neutral = chain([NO_VERDICT], repeat("No verdict here either."))
+
+    @property
+    def informative(self) -> bool:
+        """Whether conclusions may be drawn: from photos, not drawings, by networks that learned to see."""
+        return not self.lacking
 
     def introduce(self, data: Collection | Iterable[Collection], *backbones: Any) -> None:
         """Show the chapter in short, and what to know before its numbers are believed (see `caveats`).
 
-        In short stands what the reference found on the real photos. Where the run is *informative* (photos,
-        not drawings, and networks that have learned to see), its own `headline` takes that place once it is
-        recorded."""
+        In short stands what the reference found on the real photos. Where the chapter is `informative`, and
+        those that it reads, its own `headline` takes that place once it is recorded."""
         collections = [data] if isinstance(data, Collection) else [*data]
-        drawn = any(each.card.get("drawn") for each in collections)
-        self.informative = not drawn and all(each.weights != "random" for each in backbones)
-        if found := findings().get(self.name):
-            self._tell_in_short("In short, from the full run on the real photos", found.sentences)
-        remarks = [caveats(each, *backbones).split("\n\n") for each in collections]
-        note("\n\n".join(dict.fromkeys(remark for part in remarks for remark in part)))
+        own = {DRAWN for each in collections if each.card.get("drawn")}
+        own |= {RANDOM for each in backbones if each.weights == "random"}
+        found = findings().get(self.name)
+        self._tell_in_short(IN_SHORT + ", from the full run on the real photos", found.sentences if found else ())
+        remarks = [remark for each in collections for remark in caveats(each, *backbones).split("\n\n")]
+        remarks += [f"A chapter that this one reads was run {why}." for why in sorted(self.lacking - own)]
+        self.lacking |= own
+        note("\n\n".join(dict.fromkeys(filter(None, remarks))))
 
     def conclude(self, *sentences: str, instead: str = "") -> HTML:
         """Sentences that judge, rank or compare with others, as `text` takes them; where the run is not
@@ -61,7 +70,7 @@ class Chapter:
 
     def _tell_in_short(self, title: str, sentences: Iterable[str], update: bool = False) -> None:
         told = "\n".join(f"- {sentence}" for sentence in sentences)
-        shown = {"text/html": callout(told, "tip", title), "text/plain": told}
+        shown = {"text/html": callout(told, "tip", title) if told else "", "text/plain": told}
         display(shown, raw=True, display_id=f"in-short-{self.name}", update=update)
 
     def save(self, name: str, table: pd.DataFrame) -> None:
@@ -71,10 +80,11 @@ class Chapter:
     def record(self, **values: Any) -> None:
         """Keep single values (numbers, texts, lists, dictionaries) in `results/<chapter>.json`."""
         self._values |= values
-        if self.informative and "headline" in values and self.name in findings():
+        if self.informative and "headline" in values:
             told = values["headline"]
-            self._tell_in_short("In short", [told] if isinstance(told, str) else told, update=True)
-        text = json.dumps(self._values, indent=2, sort_keys=True, ensure_ascii=False, default=_plain)
+            self._tell_in_short(IN_SHORT, [told] if isinstance(told, str) else told, update=True)
+        content = self._values | ({"lacking": sorted(self.lacking)} if self.lacking else {})
+        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, default=_plain)
         self._results.with_name(f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
 
     def read(self, chapter: str, name: str) -> pd.DataFrame:
@@ -99,7 +109,7 @@ class Chapter:
             then, now = (f"{one['photos']} photos of {one['dataset']}" for one in (drawn, data.drawn))
             raise WastebookError(
                 f"{chapter} in {self.run} was run on {then}, {self.name} now is on {now}.\nRun {chapter} "
-                "there again, with the same dataset, photos_per_class and seed."
+                "there again, with the same dataset, photos_per_class and seed (or first of its seeds)."
             )
 
     def _kept(self, chapter: str, file: Path) -> Path:
@@ -136,7 +146,7 @@ def open_chapter(name: str, needs: Iterable[str] = ()) -> Chapter:
     stage = os.environ.get("WASTEBOOK_STAGE")
     chapter = Chapter(name, run, Path(stage or run))
     for need in needs:
-        chapter.values(need)
+        chapter.lacking |= {*chapter.values(need).get("lacking", [])}
     if not stage:
         shutil.rmtree(chapter.models, ignore_errors=True)
     return chapter

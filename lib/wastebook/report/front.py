@@ -28,7 +28,7 @@ def write_front_page(run: Path) -> str:
     record, values = paths.read_record(run), read_values(run)
     gone = {file.stem for file in (run / "chapters").glob("*.qmd")}  # a page that says why
     files = sorted(file for file in run.glob("chapters/[!._]*.ipynb") if file.stem not in gone)
-    written, (status, informative) = record.get("written", "")[:10], describe_copy(record, values)
+    written, (status, informative) = record.get("written", "")[:10], describe_copy(values)
     told = [(file.stem, _title(file), values.get(file.stem, {}).get("headline", "")) for file in files]
     page = {
         "version": __version__,
@@ -87,15 +87,11 @@ def results() -> pd.DataFrame:
     return rows.assign(published=theirs.fillna(0), colour=colours, network=rows["network"].map(name_network))
 
 
-def describe_copy(record: dict[str, Any], values: dict[str, Any]) -> tuple[str, bool]:
-    """What a run was built from, in a line, and whether it is informative: photos, not drawings, and networks
-    that have learned to see."""
-    drawn = any(facts["drawn"] for facts in record.get("data", {}).values())
-    random = any(chapter.get("weights") == "random" for chapter in values.values())
-    if not (drawn or random):
+def describe_copy(values: dict[str, Any]) -> tuple[str, bool]:
+    """What the chapters with these `values` were built from, in a line, and whether that is informative."""
+    if not (lacking := sorted({why for chapter in values.values() for why in chapter.get("lacking", ())})):
         return "This copy was built from photos:", True
-    parts = ["on drawn pictures"] * drawn + ["with networks that never learned to see"] * random
-    told = f"This copy was built {', '.join(parts)}. It shows that every step runs"
+    told = f"This copy was built {', '.join(lacking)}. It shows that every step runs"
     return f"{told}; its own scores say nothing about waste.", False
 
 

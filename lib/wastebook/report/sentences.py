@@ -160,7 +160,7 @@ def describe_difference(row: pd.Series, other: str) -> str:
     >>> describe_difference(row, "the recipe")
     'not clearly different from the recipe (+3.1 points [+1.0,\u202f+5.2]; corrected p 0.200)'
     """
-    if row["difference"] == 0:
+    if not row[["difference", "low", "high"]].any():
         return f"exactly as good as {other}"
     why = f"; {doubt}" if (doubt := _doubt(row)) else ""
     return f"{JUDGED[judge_difference(row)]} {other} ({format_points(row)}{why})"
@@ -212,8 +212,10 @@ def commonest_mistake(predictions: pd.DataFrame) -> str:
     shares = counts.div(sizes, level="label")  # of equally many photos the larger share is named
     mistakes = pd.DataFrame({"count": counts, "share": shares}).query("label != predicted")
     if mistakes.empty:
-        return "nothing taken for anything else"
+        return "none"
     most = mistakes.nlargest(1, ["count", "share"], keep="all").sort_index()["share"].map(format_percent)
+    if len(most) > 3:
+        return f"none stands out ({len(most)} are equally common)"
     return join_names(f"{a} taken for {b} ({share} of {a})" for a, b, share in most.reset_index().to_numpy())
 
 
@@ -236,13 +238,13 @@ def caveats(data: Any, *backbones: Any) -> str:
     texts = []
     if data.card.get("drawn"):
         texts.append(
-            "The library drew these photos itself: this page shows that the chapter works, not how good a "
-            "model is on real waste."
+            f"The library drew the photos of {data.card['title']} itself: this page shows that the chapter works, not "
+            "how good a model is on real waste."
         )
     here, whole = len(data.photos), data.card["photos"]
     if here < whole:
         texts.append(
-            f"Only {format_count(here)} of {format_count(whole)} photos of this collection are looked at. "
+            f"Only {format_count(here)} of {data.card['title']}'s {format_count(whole)} photos are looked at. "
             "Counts are of those, and copies of the others go unseen."
         )
     random = "random weights: it has never learned to see, and nothing here says what it could do"
