@@ -148,7 +148,8 @@ def _introduced(monkeypatch, chapter, drawn, weights):
         chapters, "display", lambda data, raw, display_id=None, update=False: shown.update({display_id: data})
     )
     card = {"drawn": drawn, "title": "Six", "photos": 6}
-    data = SimpleNamespace(card=card, photos=range(6), files=range(6))
+    problems = pd.DataFrame({"path": [], "readable": []}, dtype=bool)
+    data = SimpleNamespace(card=card, drawn={"photos": 6}, problems=problems, remarks=())
     chapter.introduce([data], SimpleNamespace(name="resnet18", weights=weights, note=""))
     verdict = BeautifulSoup(chapter.conclude("Glass is best.").data, "html.parser").text
     before = shown[f"in-short-{chapter.name}"]["text/plain"]

@@ -1,10 +1,11 @@
 """Numbers and names in sentences say what the tables say."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from wastebook.data.datasets import Dataset
 from wastebook.errors import WastebookError
 from wastebook.learning.predictions import Model
 from wastebook.report import sentences
@@ -156,12 +157,16 @@ def test_caveats_name_the_sample_random_weights_and_notes(sample):
     class Noted:
         name, weights, note = "resnet18", "imagenet", "weaker than the official weights"
 
-    drawn = sample._replace(card=sample.card | {"drawn": True})
+    problems = pd.DataFrame({"path": ["a", "a", "b"], "readable": [False, False, True]})
+    drawn = SimpleNamespace(card=sample.card | {"drawn": True}, drawn={"photos": 72}, problems=problems[2:])
+    drawn.remarks = ()
     assert sentences.caveats(drawn).startswith("The library drew the photos of ")
-    card = {"name": "trashnet", "title": "TrashNet", "photos": len(sample.photos)}
-    real = Dataset("trashnet", sample.root, sample.classes, card, sample.photos)
+    facts = vars(drawn) | {"card": {"title": "TrashNet", "photos": 72}}
+    real = SimpleNamespace(**facts)
     assert sentences.caveats(real) == ""
-    part = real._replace(photos=sample.photos[:50])
+    broken = SimpleNamespace(**facts | {"drawn": {"photos": 71}, "problems": problems})
+    assert sentences.caveats(broken) == "", "what cannot be read was not left out by choice"
+    part = SimpleNamespace(**facts | {"drawn": {"photos": 50}})
     assert sentences.caveats(part).startswith("Only 50 of TrashNet's 72 photos are looked at")
     assert "A note on ResNet18: random weights" in sentences.caveats(real, Network)
     assert "A note on ResNet18: weaker than the official weights" in sentences.caveats(real, Noted)

@@ -41,7 +41,8 @@ class Chapter:
         self._results.mkdir(parents=True, exist_ok=True)
         self._values: dict[str, Any] = {}
         self.lacking: set[str] = set()
-        self._neutral = chain([NO_VERDICT], repeat("No verdict here either."))
+        first = NO_VERDICT if name in findings() else NO_VERDICT.partition(":")[0] + "."
+        self._neutral = chain([first], repeat("No verdict here either."))
 
     @property
     def informative(self) -> bool:
@@ -57,7 +58,9 @@ class Chapter:
         own = {DRAWN for each in collections if each.card.get("drawn")}
         own |= {RANDOM for each in backbones if each.weights == "random"}
         found = findings().get(self.name)
-        self._tell_in_short(IN_SHORT + ", from the full run on the real photos", found.sentences if found else ())
+        self._tell_in_short(
+            IN_SHORT + ", from the full run on the real photos", found.sentences if found else ()
+        )
         remarks = [remark for each in collections for remark in caveats(each, *backbones).split("\n\n")]
         remarks += [f"A chapter that this one reads was run {why}." for why in sorted(self.lacking - own)]
         self.lacking |= own

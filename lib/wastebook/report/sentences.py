@@ -241,14 +241,14 @@ def caveats(data: Any, *backbones: Any) -> str:
             f"The library drew the photos of {data.card['title']} itself: this page shows that the chapter works, not "
             "how good a model is on real waste."
         )
-    here, whole = len(data.photos), data.card["photos"]
-    if here < whole:
+    here, unread = data.drawn["photos"], data.problems.loc[~data.problems["readable"], "path"].nunique()
+    if here < (whole := data.card["photos"] - unread):
         texts.append(
             f"Only {format_count(here)} of {data.card['title']}'s {format_count(whole)} photos are looked at. "
             "Counts are of those, and copies of the others go unseen."
         )
     random = "random weights: it has never learned to see, and nothing here says what it could do"
-    texts += getattr(data, "remarks", ())
+    texts += data.remarks
     for backbone in backbones:
         if remark := random if backbone.weights == "random" else backbone.note:
             texts.append(f"A note on {name_network(backbone.name)}: {remark}.")
