@@ -167,7 +167,7 @@ def test_caveats_name_the_sample_random_weights_and_notes(sample):
     broken = SimpleNamespace(**facts | {"drawn": {"photos": 71}, "problems": problems})
     assert sentences.caveats(broken) == "", "what cannot be read was not left out by choice"
     part = SimpleNamespace(**facts | {"drawn": {"photos": 50}})
-    assert sentences.caveats(part).startswith("Only 50 of TrashNet's 72 photos are looked at")
+    assert sentences.caveats(part).startswith("Only 50 of 72 photos of TrashNet are looked at")
     assert "A note on ResNet18: random weights" in sentences.caveats(real, Network)
     assert "A note on ResNet18: weaker than the official weights" in sentences.caveats(real, Noted)
 

@@ -24,7 +24,7 @@ from wastebook.errors import WastebookError
 from wastebook.files import as_html
 from wastebook.photos.collection import Collection, load_photos
 from wastebook.report.figures import style
-from wastebook.report.findings import findings
+from wastebook.report.findings import Finding, findings
 from wastebook.report.sentences import caveats
 
 IN_SHORT, DRAWN = "In short", "on drawn pictures"
@@ -57,10 +57,8 @@ class Chapter:
         collections = [data] if isinstance(data, Collection) else [*data]
         own = {DRAWN for each in collections if each.card.get("drawn")}
         own |= {RANDOM for each in backbones if each.weights == "random"}
-        found = findings().get(self.name)
-        self._tell_in_short(
-            IN_SHORT + ", from the full run on the real photos", found.sentences if found else ()
-        )
+        found = findings().get(self.name, Finding("", ()))
+        self._tell_in_short(f"{IN_SHORT}, from the full run on the real photos", found.sentences)
         remarks = [remark for each in collections for remark in caveats(each, *backbones).split("\n\n")]
         remarks += [f"A chapter that this one reads was run {why}." for why in sorted(self.lacking - own)]
         self.lacking |= own

@@ -235,16 +235,16 @@ def caveats(data: Any, *backbones: Any) -> str:
     --------
     >>> note(caveats(data, backbone))  # doctest: +SKIP
     """
-    texts = []
+    texts, title = [], data.card["title"]
     if data.card.get("drawn"):
         texts.append(
-            f"The library drew the photos of {data.card['title']} itself: this page shows that the chapter works, not "
-            "how good a model is on real waste."
+            f"The library drew the photos of {title} itself: this page shows that the chapter works, not how "
+            "good a model is on real waste."
         )
     here, unread = data.drawn["photos"], data.problems.loc[~data.problems["readable"], "path"].nunique()
     if here < (whole := data.card["photos"] - unread):
         texts.append(
-            f"Only {format_count(here)} of {data.card['title']}'s {format_count(whole)} photos are looked at. "
+            f"Only {format_count(here)} of {format_count(whole)} photos of {title} are looked at. "
             "Counts are of those, and copies of the others go unseen."
         )
     random = "random weights: it has never learned to see, and nothing here says what it could do"
