@@ -6,6 +6,7 @@ import html
 import re
 from functools import partial
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import nbformat
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 import wastebook as wb
 from wastebook import paths
+from wastebook.photos import quality
 
 CHAPTER = SimpleNamespace(informative=True, conclude=wb.text)
 OLD, NEW, LOW, HIGH = "a", "b", {"low": -0.06, "high": -0.02}, {"low": 0.02, "high": 0.06}
@@ -28,6 +30,22 @@ def say(chapter, cell, **names):
     told = names | {"wb": wb, "pd": pd, "chapter": CHAPTER}
     exec(f"{before[0]}told = {before[1]}{last}", told)
     return html.unescape(told["told"].data), told
+
+
+def run(chapter, cell, patch, **names):
+    """What a cell of a chapter leaves, and the alt text of its figure, run with these names; pictures are
+    neither read nor drawn, and tables are shown as they are."""
+    notebook = nbformat.read(paths.CHAPTERS / f"{chapter}.ipynb", as_version=4)
+    names = {"wb": wb, "np": np, "pd": pd, "chapter": CHAPTER, **names}
+    for name in ("photo_grid", "photo_pairs", "draw_box"):
+        patch.setattr(wb.figures, name, lambda *given, **options: given[0], raising=False)
+    patch.setattr(wb, "read_photo", lambda path: path, raising=False)
+    patch.setattr(
+        wb, "table", lambda frame, **options: names.update(table=frame) or MagicMock(), raising=False
+    )
+    patch.setattr(wb, "show", lambda figure, alt: names.update(figure=figure, alt=alt), raising=False)
+    exec(next(each.source for each in notebook.cells if each.id == cell), names)
+    return names
 
 
 def photos_of(known):
@@ -64,6 +82,68 @@ def test_chapter_1_tells_how_much_of_test_one_group_is(split, told):
 def test_chapter_1_tells_whether_published_figures_come_back(published, told):
     compared = pd.DataFrame({"published": published, "value": [0.5, 0.5], "error": [0.1, 0.1]})
     assert told in say("01-exploration", "01-published-sentence", compared=compared)[0]
+
+
+def test_chapter_1_shows_columns_of_the_official_split_only_where_there_is_one(monkeypatch):
+    photos = pd.DataFrame({"label": ["glass", "metal"], "split": pd.Series([pd.NA, pd.NA], dtype="str")})
+    own = run("01-exploration", "tbl-exploration-classes", monkeypatch, photos=photos)["table"]
+    assert list(own) == ["class", "photos", "share (%)"]
+    photos["split"] = ["train", "test"]
+    dealt = run("01-exploration", "tbl-exploration-classes", monkeypatch, photos=photos)["table"]
+    assert list(dealt) == ["class", "photos", "share (%)", "train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("photos", "told"),
+    [
+        ([40, 12, 1], "highest for paper (3), lowest for glass (2)"),
+        ([40, 9, 1], "not ranked: no two classes have ten photos"),
+        ([40], "not ranked: no two classes have ten photos"),
+    ],
+)
+def test_chapter_1_ranks_no_class_of_a_few_photos(photos, told, monkeypatch):
+    counts = pd.Series(photos, index=["paper", "glass", "metal"][: len(photos)]).sort_index()
+    values = pd.Series({"glass": 2, "metal": 9, "paper": 3})[counts.index]
+    names = run("01-exploration", "01-rank", monkeypatch, counts=counts)
+    assert names["rank_classes"](values) == told
+    measures = pd.DataFrame({"label": ["paper", "glass"], "brightness": [1, 2], "contrast": [1, 2]})
+    text, _ = say(
+        "01-exploration", "01-light-sentence", measures=measures, counts=counts, lightness="", quality=quality
+    )
+    assert ("The class explains 100" in text) == ("highest" in told)
+
+
+@pytest.mark.parametrize("photos", [1, 5, 8, 15, 100])
+def test_chapter_1_shows_boxes_from_the_smallest_to_the_largest(photos, monkeypatch):
+    table = pd.DataFrame({"path": map(str, range(photos)), "label": "glass"})
+    table["bb_coverage"] = np.linspace(0.1, 0.9, photos)
+    rooms = {"quality": SimpleNamespace(match_true_boxes=lambda measures, true: measures)}
+    rooms["data"] = SimpleNamespace(root=paths.CHAPTERS)
+    shown = run("01-exploration", "fig-exploration-boxes", monkeypatch, measures=table, **rooms)["shown"]
+    assert len(shown) == min(photos, 8) and {shown.index[0], shown.index[-1]} == {0, photos - 1}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_chapter_1_shows_a_pair_whose_photo_has_others_across_the_split(seed, monkeypatch):
+    pairs = pd.DataFrame({"path_a": "a", "path_b": [*"bcdefghi"], "kind": "object", "same_label": True})
+    pairs["same_split"] = pd.Series([False] * 7 + [True], dtype=object)
+    names = {"pairs": pairs, "seed": seed, "data": SimpleNamespace(root=paths.CHAPTERS)}
+    after = run("01-exploration", "fig-exploration-duplicates", monkeypatch, **names)
+    assert list(after["figure"]["path_b"]) == ["i"] and after["alt"].endswith("same: 8; shown: 1.")
+
+
+@pytest.mark.parametrize(("drawn", "wider"), [(40, 1), (20, (1 + 0.5 * 50 / 20) ** 0.5)])
+def test_chapter_1_knows_that_its_photos_may_be_a_draw_too(drawn, wider, monkeypatch):
+    """Of 40 photos of a class, all or half: the error of the published draw, or of both."""
+    random = np.random.default_rng(0)
+    measured = ["bb_width", "bb_height", "bb_area", "bb_coverage", "brightness", "contrast"]
+    measures = pd.DataFrame({name: random.normal(100, 10, drawn) for name in measured}).assign(label="glass")
+    data = SimpleNamespace(name="trashnet", files=range(40))
+    names = {"published": wb.published, "data": data, "seed": 0, "measures": measures, "photos": measures}
+    names |= {"quality": quality, "counts": pd.Series([drawn])}
+    plain = quality.spread_of_draws(measures, measured, per_class=50, seed=0)["error"]
+    found = run("01-exploration", "tbl-exploration-published", monkeypatch, **names)["compared"]["error"]
+    assert found.tolist() == pytest.approx((wider * plain).tolist())
 
 
 @pytest.mark.parametrize(
