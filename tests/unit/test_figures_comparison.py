@@ -110,6 +110,9 @@ def test_recall_by_number_keeps_test_apart():
         max(train) < 45 and min(test) > 40 and len(train) + len(test) == 13
     )  # the twelfth with the 40th has both
     assert {y for line in axes.lines for y in line.get_ydata()} == {1}
+    table["label"] = "a name that is far too long for a panel"
+    axes = figures.recall_by_number(table.assign(predicted="")).axes[0]
+    assert axes.get_title("left") == "a name tha…or a panel"
 
 
 def test_colours_and_markers_are_the_same_in_every_figure():
