@@ -285,7 +285,7 @@ def test_figures_and_tables_are_told(notebook):
 def test_figures_with_a_part_for_each_class_show_the_largest():
     """Of four hundred classes their panels were endless."""
     figures = [cell.source for cell in code_cells(read("01-exploration")) if "label: fig-" in cell.source]
-    by_class = re.compile(r"""(y|col)="label"|summarise_colours|groupby\("label"\)\.head""")
+    by_class = re.compile(r"""y="label"|col="panel"|summarise_colours|groupby\("label"\)\.head""")
     parts = [source for source in figures if by_class.search(source)]
     assert len(parts) == 6 and all("label in @largest" in source for source in parts)
 

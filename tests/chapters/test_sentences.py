@@ -5,7 +5,9 @@ these tables in place of its own."""
 import html
 import re
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import nbformat
 import numpy as np
@@ -14,6 +16,10 @@ import pytest
 
 import wastebook as wb
 from wastebook import paths
+from wastebook.answers import predictor
+from wastebook.errors import WastebookError
+from wastebook.evaluation import metrics
+from wastebook.photos import quality
 
 CHAPTER = SimpleNamespace(informative=True, conclude=wb.text)
 OLD, NEW, LOW, HIGH = "a", "b", {"low": -0.06, "high": -0.02}, {"low": 0.02, "high": 0.06}
@@ -28,6 +34,22 @@ def say(chapter, cell, **names):
     told = names | {"wb": wb, "pd": pd, "chapter": CHAPTER}
     exec(f"{before[0]}told = {before[1]}{last}", told)
     return html.unescape(told["told"].data), told
+
+
+def run(chapter, cell, patch, **names):
+    """What a cell of a chapter leaves, and the alt text of its figure, run with these names; pictures are
+    neither read nor drawn, and tables are shown as they are."""
+    notebook = nbformat.read(paths.CHAPTERS / f"{chapter}.ipynb", as_version=4)
+    names = {"wb": wb, "np": np, "pd": pd, "chapter": CHAPTER, **names}
+    for name in ("photo_grid", "photo_pairs", "draw_box"):
+        patch.setattr(wb.figures, name, lambda *given, **options: given[0], raising=False)
+    patch.setattr(wb, "read_photo", lambda path: path, raising=False)
+    patch.setattr(
+        wb, "table", lambda frame, **options: names.update(table=frame) or MagicMock(), raising=False
+    )
+    patch.setattr(wb, "show", lambda figure, alt: names.update(figure=figure, alt=alt), raising=False)
+    exec(next(each.source for each in notebook.cells if each.id == cell), names)
+    return names
 
 
 def photos_of(known):
@@ -64,6 +86,68 @@ def test_chapter_1_tells_how_much_of_test_one_group_is(split, told):
 def test_chapter_1_tells_whether_published_figures_come_back(published, told):
     compared = pd.DataFrame({"published": published, "value": [0.5, 0.5], "error": [0.1, 0.1]})
     assert told in say("01-exploration", "01-published-sentence", compared=compared)[0]
+
+
+def test_chapter_1_shows_columns_of_the_official_split_only_where_there_is_one(monkeypatch):
+    photos = pd.DataFrame({"label": ["glass", "metal"], "split": pd.Series([pd.NA, pd.NA], dtype="str")})
+    own = run("01-exploration", "tbl-exploration-classes", monkeypatch, photos=photos)["table"]
+    assert list(own) == ["class", "photos", "share (%)"]
+    photos["split"] = ["train", "test"]
+    dealt = run("01-exploration", "tbl-exploration-classes", monkeypatch, photos=photos)["table"]
+    assert list(dealt) == ["class", "photos", "share (%)", "train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("photos", "told"),
+    [
+        ([40, 12, 1], "highest for paper (3), lowest for glass (2)"),
+        ([40, 9, 1], "not ranked: no two classes have ten photos"),
+        ([40], "not ranked: no two classes have ten photos"),
+    ],
+)
+def test_chapter_1_ranks_no_class_of_a_few_photos(photos, told, monkeypatch):
+    counts = pd.Series(photos, index=["paper", "glass", "metal"][: len(photos)]).sort_index()
+    values = pd.Series({"glass": 2, "metal": 9, "paper": 3})[counts.index]
+    names = run("01-exploration", "01-rank", monkeypatch, counts=counts)
+    assert names["rank_classes"](values) == told
+    measures = pd.DataFrame({"label": ["paper", "glass"], "brightness": [1, 2], "contrast": [1, 2]})
+    text, _ = say(
+        "01-exploration", "01-light-sentence", measures=measures, counts=counts, lightness="", quality=quality
+    )
+    assert ("The class explains 100" in text) == ("highest" in told)
+
+
+@pytest.mark.parametrize("photos", [1, 5, 8, 15, 100])
+def test_chapter_1_shows_boxes_from_the_smallest_to_the_largest(photos, monkeypatch):
+    table = pd.DataFrame({"path": map(str, range(photos)), "label": "glass"})
+    table["bb_coverage"] = np.linspace(0.1, 0.9, photos)
+    rooms = {"quality": SimpleNamespace(match_true_boxes=lambda measures, true: measures)}
+    rooms["data"] = SimpleNamespace(root=paths.CHAPTERS)
+    shown = run("01-exploration", "fig-exploration-boxes", monkeypatch, measures=table, **rooms)["shown"]
+    assert len(shown) == min(photos, 8) and {shown.index[0], shown.index[-1]} == {0, photos - 1}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_chapter_1_shows_a_pair_whose_photo_has_others_across_the_split(seed, monkeypatch):
+    pairs = pd.DataFrame({"path_a": "a", "path_b": [*"bcdefghi"], "kind": "object", "same_label": True})
+    pairs["same_split"] = pd.Series([False] * 7 + [True], dtype=object)
+    names = {"pairs": pairs, "seed": seed, "data": SimpleNamespace(root=paths.CHAPTERS)}
+    after = run("01-exploration", "fig-exploration-duplicates", monkeypatch, **names)
+    assert list(after["figure"]["path_b"]) == ["i"] and after["alt"].endswith("same: 8; shown: 1.")
+
+
+@pytest.mark.parametrize(("drawn", "wider"), [(40, 1), (20, (1 + 0.5 * 50 / 20) ** 0.5)])
+def test_chapter_1_knows_that_its_photos_may_be_a_draw_too(drawn, wider, monkeypatch):
+    """Of 40 photos of a class, all or half: the error of the published draw, or of both."""
+    random = np.random.default_rng(0)
+    measured = ["bb_width", "bb_height", "bb_area", "bb_coverage", "brightness", "contrast"]
+    measures = pd.DataFrame({name: random.normal(100, 10, drawn) for name in measured}).assign(label="glass")
+    data = SimpleNamespace(name="trashnet", files=range(40))
+    names = {"published": wb.published, "data": data, "seed": 0, "measures": measures, "photos": measures}
+    names |= {"quality": quality, "counts": pd.Series([drawn])}
+    plain = quality.spread_of_draws(measures, measured, per_class=50, seed=0)["error"]
+    found = run("01-exploration", "tbl-exploration-published", monkeypatch, **names)["compared"]["error"]
+    assert found.tolist() == pytest.approx((wider * plain).tolist())
 
 
 @pytest.mark.parametrize(
@@ -113,6 +197,63 @@ def test_chapter_3_adds_only_what_leads_beyond_chance(value, interval, chosen, t
     names |= {"names": {OLD: "no augmentation", NEW: "rotation"}, "transforms": ["rotation"]}
     text, after = say("03-augmentation", "03-choice-made", **names)
     assert told in text and after["chosen"] == chosen
+
+
+@pytest.mark.parametrize(
+    ("transforms", "told"),
+    [
+        (
+            ["rotation", "filled_rotation"],
+            "a rotation whose corners are filled is better than one with black",
+        ),
+        (["rotation", "mixup"], ""),
+        (["filled_rotation"], ""),
+    ],
+)
+def test_chapter_3_speaks_of_corners_only_where_both_rotations_were_tried(transforms, told, monkeypatch):
+    compared = pd.DataFrame([{"difference": 0.04, **HIGH}])
+    monkeypatch.setattr(wb, "compare_models", lambda *given: compared, raising=False)
+    names = {"none": wb.Model("resnet18", "64x64"), "under_scheme": None, "transforms": transforms}
+    text, after = say("03-augmentation", "03-corners-said", **names)
+    assert told in text and bool(after["corners"]) == bool(told)
+
+
+@pytest.mark.parametrize("seed_accuracy", [0.9, 0.4])
+def test_chapter_3_tells_how_far_train_lies_from_validation_either_way(seed_accuracy, monkeypatch):
+    rows = [("train", seed_accuracy), ("validation", 0.5)]
+    history = pd.DataFrame(rows, columns=["split", "accuracy"]).assign(scheme="grouped", epoch=1)
+    names = {"studies": [SimpleNamespace(history=history.assign(transform="none"))], "scheme": "grouped"}
+    monkeypatch.setattr(wb.figures, "training_curves", lambda shown: shown, raising=False)
+    after = run(
+        "03-augmentation", "fig-augmentation-curves", monkeypatch, **names, best_transform="none", epochs=1
+    )
+    points = "40.0" if seed_accuracy > 0.5 else "−10.0"
+    assert f"train accuracy less validation accuracy is {points} points with no augmentation." in after["alt"]
+
+
+def test_chapter_2_tells_no_digit_that_the_intervals_beside_it_do_not_carry(monkeypatch):
+    rows = [("glass", 0.5, 0.4, 0.61), ("metal", 0.789, 0.74, 0.81), ("trash", 0.0, 0.0, 0.0)]
+    by_class = pd.DataFrame(rows, columns=["label", "value", "low", "high"])
+    by_class = by_class.assign(metric="f1", support=[1, 1, 2])
+    monkeypatch.setattr(wb, "score_classes", lambda test: by_class, raising=False)
+    names = {"published": pd.DataFrame(columns=["network", "head", "statistic", "value"]), "test": None}
+    table = run("02-baseline", "tbl-baseline-report", monkeypatch, model=wb.Model("a", "b"), **names)["table"]
+    last = "0.50 [0.40,\u202f0.61]", "0.789 [0.740,\u202f0.810]", "0.00", "0.32"
+    assert tuple(table["f1"]) == last
+
+
+@pytest.mark.parametrize("mistakes", [0, 1, 2])
+def test_chapter_2_counts_its_mistakes(mistakes, monkeypatch):
+    test = pd.DataFrame({"label": ["a", "b"], "predicted": "c", "path": ["1", "2"], "p_c": 0.95})
+    test.loc[mistakes:, "predicted"] = test["label"]
+    monkeypatch.setattr(wb.figures, "mistakes", lambda *given: None, raising=False)
+    names = {"test": test, "mistake": "x", "data": SimpleNamespace(root=paths.CHAPTERS)}
+    after = run("02-baseline", "fig-baseline-mistakes", monkeypatch, **names)
+    assert after["alt"].startswith(f"Photos that were got wrong: {mistakes}; shown are the surest.")
+    monkeypatch.setattr(wb.gallery, "link_mistakes", lambda *given: None)
+    names |= {name: after[name] for name in ("wrong", "sure")}
+    text, _ = say("02-baseline", "02-mistakes-said", **names)
+    assert f"on test: 2; wrong: {mistakes}; wrong with a probability above nine tenths: {mistakes}." in text
 
 
 @pytest.mark.parametrize(
@@ -369,8 +510,51 @@ def test_chapter_8_tells_what_photos_are_where_that_is_known(truths, told):
 )
 def test_chapter_8_tells_under_what_the_model_fools_itself(sure, told):
     ends = pd.DataFrame({"accuracy": [0.5, 0.5], "sure": sure}, index=["blur", "noise"])
-    names = {"corrupted": pd.DataFrame({"strength": [0], "accuracy": [0.8]}), "kept": [1], "ends": ends}
-    assert told in say("08-new-photos", "07-robustness-said", extremes=["blur", "noise"], **names)[0]
+    names = {"shares": pd.DataFrame({"strength": [0], "percent": ["80"]}), "kept": [1], "ends": ends}
+    assert told in say("08-new-photos", "07-robustness-said", extremes="", **names)[0]
+
+
+@pytest.mark.parametrize(
+    ("photos", "right", "told"),
+    [
+        (
+            150,
+            [0.27, 0.8],
+            "highest for noise (80\u202f% [73,\u202f86]), lowest for blur (27\u202f% [21,\u202f35]), so",
+        ),
+        (
+            12,
+            [7 / 12, 1.0],
+            "highest for noise (100\u202f% [76,\u202f100]), lowest for blur (58\u202f% [32,\u202f81]).",
+        ),
+        (12, [0.5, 0.5], "the share right is 50\u202f% [25,\u202f75] for all."),
+    ],
+)
+def test_chapter_8_calls_no_damage_the_worst_whose_interval_meets_the_next(photos, right, told, monkeypatch):
+    low, high = metrics.share_interval(photos * np.array(right), np.array(photos))
+    table = pd.DataFrame({"kind": ["blur", "noise"], "unit": "%", "strength": 1, "sure": 0.5})
+    table = table.assign(accuracy=right, low=low, high=high)
+    monkeypatch.setattr(wb.trust, "score_corrupted", lambda *given: table)
+    model = SimpleNamespace(classes=["glass"], threshold=0.5)
+    tested = pd.DataFrame({"path": ["a"], "label": ["glass"]})
+    names = {"materials": model, "tested": tested, "data": SimpleNamespace(root=paths.CHAPTERS)}
+    names = run("08-new-photos", "07-spoil", monkeypatch, corrupted_photos=0, **names)
+    assert len(names["kept"]) == 1
+    after = run("08-new-photos", "07-robustness", monkeypatch, corrupted=table, shares=names["shares"])
+    assert told in after["alt"] and ("blur is worst for it" in after["alt"]) == (photos > 12)
+
+
+def test_chapter_8_says_what_is_wrong_with_a_folder_that_is_not_there():
+    def ask_about(paths, truths):
+        return [], pd.DataFrame({"heading": []})
+
+    own = {"photos_dir": "no such folder", "predictor": predictor, "Path": Path, "ask_about": ask_about}
+    own |= {"tested": pd.DataFrame({"path": ["a"], "label": ["glass"]}), "data": SimpleNamespace(root=Path())}
+    own |= {"materials": SimpleNamespace(classes=["glass"]), "wb": wb}
+    notebook = nbformat.read(paths.CHAPTERS / "08-new-photos.ipynb", as_version=4)
+    (source,) = [each.source for each in notebook.cells if each.id == "07-grid"]
+    with pytest.raises(WastebookError, match=r"no such folder: unreadable: .*\(No such file or directory\)"):
+        exec(source, own)
 
 
 @pytest.mark.parametrize(

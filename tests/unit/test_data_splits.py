@@ -88,6 +88,9 @@ def test_official_validation_keeps_groups_whole():
 def test_split_says_what_is_wrong():
     with pytest.raises(WastebookError, match=r"'offical'.*official, random, grouped"):
         split_photos(table({"a": 9, "b": 9}), "offical", 0)
+    for scheme in ("random", "grouped"):
+        with pytest.raises(WastebookError, match="No class has the 3 photos"):
+            split_photos(table({"a": 9})[:0], scheme, 0)
     with pytest.raises(WastebookError, match=r"no official split.*`random` or `grouped`"):
         split_photos(table({"a": 9, "b": 9}), "official", 0)
     with pytest.raises(WastebookError, match=r"not grouped yet.*`group_photos`"):

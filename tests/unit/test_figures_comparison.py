@@ -110,6 +110,9 @@ def test_recall_by_number_keeps_test_apart():
         max(train) < 45 and min(test) > 40 and len(train) + len(test) == 13
     )  # the twelfth with the 40th has both
     assert {y for line in axes.lines for y in line.get_ydata()} == {1}
+    table["label"] = "a class of 12345678901234567890 things"
+    axes = figures.recall_by_number(table.assign(predicted="")).axes[0]
+    assert axes.get_title("left") == "a class of…890 things"
 
 
 def test_colours_and_markers_are_the_same_in_every_figure():

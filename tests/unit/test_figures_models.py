@@ -9,6 +9,7 @@ from optuna.visualization import matplotlib as plots
 
 from wastebook.learning.predictions import Model
 from wastebook.report import figures
+from wastebook.report.figures import style
 
 CLASSES = ["glass", "metal", "a name that is far too long for a cell"]
 PLAIN, MIXED = Model("resnet18", "64x64"), Model("resnet18", "64x64", "mixup")
@@ -52,6 +53,15 @@ def test_one_confusion_matrix_shows_shares_and_counts():
         *2 * ["100 %\n1"],
     ]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["glass", "metal", "a name t…r a cell"]
+
+
+def test_a_confusion_matrix_names_every_class_however_long_the_names_are():
+    classes = [f"{at} has a name of thirty letters" for at in range(12)]
+    rows = pd.DataFrame({"label": classes, "predicted": classes}).assign(**PLAIN.columns)
+    for table in (rows, pd.concat([rows, rows.assign(**MIXED.columns)])):
+        axes = figures.confusion_matrices(table, classes).axes[-1]
+        shown = [[label.get_text() for label in axis.get_ticklabels()] for axis in (axes.xaxis, axes.yaxis)]
+        assert shown == 2 * [style.shorten(classes, 16)]
 
 
 def test_many_confusion_matrices_are_named_and_grow_with_the_classes():

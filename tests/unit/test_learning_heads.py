@@ -1,6 +1,8 @@
 """Heads and the search over them: FIUBA's recipe as PyTorch has it, its exact solution, nothing lost when
 killed."""
 
+from functools import partial
+
 import numpy as np
 import optuna
 import pandas as pd
@@ -111,6 +113,9 @@ def test_bad_arguments():
         train_head(views, plain, photos, CLASSES, MODEL, batch_size=500)
     with pytest.raises(WastebookError, match="epochs=0"):
         train_head(views, plain, photos, CLASSES, MODEL, epochs=0)
+    for learn in (partial(train_head, model=MODEL), solve_head):
+        with pytest.raises(WastebookError, match="views=0"):
+            learn(views[:0], plain, photos, CLASSES)
     with pytest.raises(WastebookError, match="class_weights"):
         train_head(views, plain, photos, CLASSES, MODEL, balance="weights")
     with pytest.raises(WastebookError, match="No photo of cardboard is in train"):

@@ -25,15 +25,16 @@ def split_photos(photos: pd.DataFrame, scheme: str, seed: int) -> pd.DataFrame:
     """
     if scheme not in SCHEMES:
         raise WastebookError(f"No split scheme is called {scheme!r}: choose {', '.join(SCHEMES)}.")
+    if photos.empty:
+        raise WastebookError(f"No class has the {FEWEST} photos (or groups) that a split takes. Add some.")
     photos = photos.sort_values("path", ignore_index=True)
     if scheme == "official":
         if not {"train", "test"} <= {*photos["split"]} or photos["split"].isna().any():
             lacking = "no official split into train and test (TrashNet's is in lists, not beside the photos)"
             raise WastebookError(f"These photos have {lacking}: use the scheme `random` or `grouped`.")
         if not (photos["split"] == "validation").any():
-            train = photos[photos["split"] == "train"]
-            dealt = _deal(train, ("train", "validation"), group_numbers(train), seed)
-            photos.loc[train.index, "split"] = dealt
+            rows = photos[photos["split"] == "train"]
+            photos.loc[rows.index, "split"] = _deal(rows, ("train", "validation"), group_numbers(rows), seed)
         return photos
     if scheme == "grouped" and photos["group"].isna().any():
         raise WastebookError("The photos are not grouped yet: `group_photos` comes before a `grouped` split.")
@@ -77,8 +78,7 @@ def _deal(photos: pd.DataFrame, splits: tuple[str, ...], groups: np.ndarray, see
     targets = wanted[:, None] * counts.sum(axis=0)
     order = np.random.default_rng(seed).permutation(len(counts))
     order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]
-    dealt = np.full(len(counts), -1)
-    served = np.zeros_like(targets)
+    dealt, served = np.full(len(counts), -1), np.zeros_like(targets)
     for label in np.argsort((counts > 0).sum(axis=0), kind="stable"):  # the rarest class chooses first
         for split in np.flatnonzero(served[:, label] == 0):
             free = [group for group in order[::-1] if dealt[group] < 0 and counts[group, label]]

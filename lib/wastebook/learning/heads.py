@@ -67,7 +67,7 @@ def train_head(
     WastebookError for options that do not suit the photos, and where the training diverges."""
     recipe, started = Recipe(**predictions.usual_batch(photos) | options), time.perf_counter()
     random = np.random.default_rng(seed)
-    check_trainable(photos, classes, recipe.batch_size, recipe.epochs)
+    check_trainable(photos, classes, recipe.batch_size, recipe.epochs, len(features))
     if recipe.balance not in BALANCES:
         raise WastebookError(f"There is no balance={recipe.balance!r}: name one of {', '.join(BALANCES)}.")
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
@@ -101,7 +101,7 @@ def solve_head(
     Arguments as `train_head`'s; all views are learned from at once. Gives the head, for features as they are,
     and the path: a row per penalty, `l2, train_loss, validation_loss, validation_accuracy`.
     """
-    check_trainable(photos, classes, batch_size=1)
+    check_trainable(photos, classes, batch_size=1, views=len(features))
     started = time.perf_counter()
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
     targets = class_numbers(photos["label"], classes)

@@ -102,16 +102,16 @@ def usual_batch(photos: pd.DataFrame) -> dict[str, int]:
     return {"batch_size": min(32, int((photos["split"] == "train").sum()))}
 
 
-def check_trainable(photos: pd.DataFrame, classes: list[str], batch_size: int, epochs: int = 1) -> None:
-    """WastebookError where a class has no photo in train or validation, a batch too many, or no epochs."""
-    if epochs < 1:
-        raise WastebookError(f"epochs={epochs} trains nothing: ask for one or more.")
+def check_trainable(
+    photos: pd.DataFrame, classes: list[str], batch_size: int, epochs: int = 1, views: int = 1
+) -> None:
+    """WastebookError where a class is not in train or validation, a batch too large, no epoch or no view."""
+    if min(epochs, views) < 1:
+        raise WastebookError(f"epochs={epochs}, views={views} trains nothing: ask for one or more.")
     for split in ("train", "validation"):
         present = set(photos.loc[photos["split"] == split, "label"])
         if absent := ", ".join(name for name in classes if name not in present):
-            told = f"No photo of {absent} is in {split}: too few photos for the split.\n"
-            raise WastebookError(told + "Add some, or leave the class out.")
-    count = int((photos["split"] == "train").sum())
-    if not 1 <= batch_size <= count:
+            raise WastebookError(f"No photo of {absent} is in {split}: add some, or leave the class out.")
+    if not 1 <= batch_size <= (count := int((photos["split"] == "train").sum())):
         told = f"batch_size={batch_size} does not suit {count} train photos"
         raise WastebookError(f"{told}: choose 1 to {count}.")

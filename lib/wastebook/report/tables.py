@@ -53,7 +53,7 @@ def table(
     shown = GT(frame, id=name).cols_label(cases={column: labels[column] for column in frame.columns})
     shown = shown.cols_align("left").cols_align("right", integers + floats)
     shown = shown.fmt_integer(integers).fmt_number(floats, decimals=decimals)
-    numbers = [column for column in floats if column not in shares]
+    numbers = [column for column in floats if column not in {*shares}]
     shown = shown.sub_small_vals(numbers, threshold=10**-decimals)  # no p is 0.000
     shown = shown.fmt(partial(format_percent, decimals=max(0, decimals - 2)), list(shares))
     return shown.sub_missing(missing_text="—").tab_options(table_additional_css=LOOK.format(name), **OPTIONS)

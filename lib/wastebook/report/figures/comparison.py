@@ -96,8 +96,7 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
     cost: numbered and joined those that no other beats in both, small and grey the others.
 
     `models` has the model's columns, `accuracy`, and for each cost a bool column `<cost>_front`."""
-    fronts = [f"{cost}_front" for cost in costs]
-    best = models[models[fronts].any(axis=1).astype(bool)]
+    best = models[models[[f"{cost}_front" for cost in costs]].any(axis=1).astype(bool)]
     if best.empty:
         return style.nothing()
     best = best.sort_values("accuracy", ascending=False, kind="stable")
@@ -133,6 +132,7 @@ def recall_by_number(predictions: pd.DataFrame) -> Figure:
     right, spans = predictions["label"] == predictions["predicted"], pd.cut(file_numbers(predictions), 12)
     table = predictions.assign(right=right, number=[span.mid for span in spans])
     table["photos"] = np.where(table["split"] == "test", "test", "train, left out")
+    table["label"] = style.shorten(table["label"])  # whole names would squeeze the panels
     look: Any = {"hue": "photos", "style": "photos", "markers": True, "dashes": False, "height": 2.6}
     look["col_wrap"] = min(3, table["label"].nunique())
     grid = sns.relplot(table, x="number", y="right", col="label", kind="line", seed=0, **look)

@@ -76,9 +76,10 @@ def confusion_matrices(predictions: pd.DataFrame, classes: list[str]) -> Figure:
             texts += counts.map(" %\n{}".format)
         look: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 100, "cbar": False, "square": True}
         look["annot_kws"] = {"fontsize": 9 if counted or len(classes) < 5 else 7}
+        look |= {"xticklabels": labels, "yticklabels": labels}  # of whole names it might leave some out
         sns.heatmap(shares, annot=texts.where(counts > 0, ""), fmt="", ax=axes, **look)
-        axes.set_yticklabels(labels, fontsize=9, rotation=0)
-        axes.set_xticklabels(labels, fontsize=9, rotation=45, ha="right", rotation_mode="anchor")
+        axes.tick_params(labelsize=9, rotation=0)
+        plt.setp(axes.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
         axes.set(xlabel="", ylabel="")
         axes.set_title("" if len(names) == 1 else style.wrap(names[model], int(12 * side)), fontsize=9)
     figure.supxlabel("predicted", fontsize=10)
@@ -100,11 +101,10 @@ def recall_changes(recalls: pd.DataFrame, classes: list[str]) -> Figure:
     changes = 100 * cells["change"].to_numpy(float).reshape(len(names), len(classes))
     texts = np.reshape([_change(cell) for cell in cells.to_dict("records")], changes.shape)
     reach = max(5.0, np.nanmax(np.abs(changes), initial=0))
-    told = [style.wrap(name, 32) for name in names.values()], style.shorten(classes, 12)
+    down, across = [style.wrap(name, 32) for name in names.values()], style.shorten(classes, 12)
     if len(classes) > 8:  # across a page they would have no room
-        told = style.shorten(classes, 32), [style.wrap(name, 12) for name in names.values()]
+        down, across = style.shorten(classes, 32), [style.wrap(name, 12) for name in names.values()]
         changes, texts = changes.T, texts.T
-    down, across = told
     size = (max(style.WIDE, 2.4 + 1.02 * len(across)), 1.6 + 0.45 * len(down))
     figure, axes = plt.subplots(figsize=size, layout="constrained")
     look: dict[str, Any] = {"cmap": CHANGES, "vmin": -reach, "vmax": reach, "annot_kws": {"fontsize": 9}}
