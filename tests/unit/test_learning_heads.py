@@ -183,7 +183,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_been(tmp_path, monkeypatch):
     assert len(calls) == 15  # eleven, the one cut off, and three more: no trial lost
     assert told(resumed) == told(whole)
     assert list(resumed.best_params) == PARAMETERS
-    assert all(trial.user_attrs["seconds"] > 0 for trial in resumed.trials)
+    assert all(trial.duration.total_seconds() > 0 for trial in resumed.trials)
 
 
 @pytest.mark.fault("weights and caches", "the journal of a search cut short or overwritten", "searched anew")
