@@ -14,7 +14,7 @@ from wastebook.learning.anatomy import list_modules
 from wastebook.learning.features import Backbone
 from wastebook.learning.finetune import finetune_heads
 from wastebook.learning.predictions import MODEL, Model
-from wastebook.learning.search import search_heads
+from wastebook.learning.search import parameter_importance, search_heads
 
 CLASSES = ["glass", "metal", "paper"]
 RECIPE = Model("resnet18", "224x224")
@@ -114,12 +114,12 @@ def searched(value, trials=40):
 
 def test_importance_finds_the_parameter_that_matters_and_claims_nothing_of_few_trials():
     clear, flat = searched(np.log10), searched(lambda rate: 0.5)
-    importance = study.parameter_importance({("grouped", 0): clear, ("grouped", 1): clear})
+    importance = parameter_importance({("grouped", 0): clear, ("grouped", 1): clear})
     assert importance.idxmax() == "learning_rate"
     assert importance.sum() == pytest.approx(1)
     few = searched(np.log10, trials=9)
     for other in (few, flat):
-        assert study.parameter_importance({("grouped", 0): clear, ("grouped", 1): other}).empty
+        assert parameter_importance({("grouped", 0): clear, ("grouped", 1): other}).empty
 
 
 def test_fine_tuning_under_a_split_that_is_not_there_is_refused(photos, features, tmp_path):

@@ -38,7 +38,7 @@ def score(
     predictions : a row per photo and seed, see `predictions_table`.
     dataset : the name of the photos' data set, for the column of that name.
     draws : how many bootstrap draws the intervals are made of.
-    metrics : which of `METRICS`.
+    metrics : which of `METRICS`, or `recall:<class>` and so on.
 
     Returns
     -------
@@ -58,7 +58,13 @@ def score(
     for keys, part in predictions.groupby(KEYS, sort=False):
         facts = {"dataset": dataset, **dict(zip(KEYS, keys, strict=True))}
         facts |= {"n": part["path"].nunique(), "seeds": part["seed"].nunique()}
-        rows += [facts | found for found in _summary(part, draws, metrics)]
+        for metric, values in draw_metrics(part, metrics, draws).items():
+            value = values[0]
+            low, high = np.nanpercentile(values[1:], LEVEL) if metric != "ece" else (np.nan, np.nan)
+            if low == high and metric != "log_loss":  # no draw differs, where all are right or none is
+                number = count_groups(part, metric)
+                low, high = share_interval(value * number, number)
+            rows.append(facts | {"metric": metric, "value": value, "low": low, "high": high})
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
@@ -82,14 +88,11 @@ def score_classes(predictions: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame
     [1.0, 0.5]
     """
     names = [f"{metric}:{label}" for label in classes_of(predictions) for metric in CLASS_METRICS]
-    rows = []
-    for keys, part in predictions.groupby(KEYS, sort=False):
-        support = part.drop_duplicates("path")["label"].value_counts()
-        for found in _summary(part, draws, names):
-            metric, _, label = found.pop("metric").partition(":")
-            facts = dict(zip(KEYS, keys, strict=True)) | {"label": label, "metric": metric}
-            rows.append(facts | found | {"support": int(support.get(label, 0))})
-    return pd.DataFrame(rows)
+    scores = score(predictions, "", draws, names)
+    scores[["metric", "label"]] = scores["metric"].str.split(":", n=1, expand=True)
+    support = predictions.drop_duplicates([*KEYS, "path"]).value_counts([*KEYS, "label"]).rename("support")
+    scores = scores.join(support, on=[*KEYS, "label"]).fillna({"support": 0}).astype({"support": int})
+    return scores[[*KEYS, "label", "metric", "value", "low", "high", "support"]]
 
 
 def metric_values(predictions: pd.DataFrame, metrics: Sequence[str]) -> Callable[[np.ndarray], Values]:
@@ -175,17 +178,6 @@ def describe_draws(drawn: np.ndarray, groups: float) -> dict[str, float]:
         low, high = value + share_interval(0, groups)[1] * np.array([-1, 1])
     p = min(1.0, 2 * (min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1) / (len(drawn) + 1))
     return {"difference": value, "low": low, "high": high, "p": p}
-
-
-def _summary(predictions: pd.DataFrame, draws: int, metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """`metric, value, low, high` for each metric, of one model on one split."""
-    for metric, values in draw_metrics(predictions, metrics, draws).items():
-        value = values[0]
-        low, high = np.nanpercentile(values[1:], LEVEL) if metric != "ece" else (np.nan, np.nan)
-        if low == high and metric != "log_loss":  # no draw differs, where all are right or none is
-            number = count_groups(predictions, metric)
-            low, high = map(float, share_interval(value * number, number))
-        yield {"metric": metric, "value": float(value), "low": float(low), "high": float(high)}
 
 
 def count_groups(predictions: pd.DataFrame, metric: str) -> float:

@@ -29,7 +29,6 @@ from wastebook.photos.decode import parallel_map
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)  # of the photos, that a cautious model answers
 FITTED = ["model", "scheme", "seed"]  # what has a temperature, and a threshold of sets, of its own
 SURE = 0.9
-COUNTED = {"accuracy": "mean", "photos": "nunique", "groups": "nunique"}  # of answers
 DOUBT = 0.5  # below which no answer is sure: another is as likely
 
 
@@ -66,10 +65,14 @@ def calibrate(predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
     """How often each model is right (`accuracy, low, high`, by Wilson) where it is so and so sure (mean
     `confidence` of ten equal bins, empty ones left out). For the interval a group's photos count once."""
-    answers = _answers(predictions)
-    answers["bin"] = np.minimum((answers["confidence"] * 10).astype(int), 9)
-    table = answers.groupby([*KEYS, "bin"], sort=False).agg({"confidence": "mean", **COUNTED})
-    return _with_interval(table.sort_index().reset_index().drop(columns="bin"))
+    table = predictions[KEYS].assign(photos=predictions["path"], groups=group_numbers(predictions))
+    table["accuracy"] = predictions["label"] == predictions["predicted"]
+    table["confidence"] = probabilities_of(predictions).max(axis=1)
+    table["bin"] = np.minimum((table["confidence"] * 10).astype(int), 9)
+    counted = {"confidence": "mean", "accuracy": "mean", "photos": "nunique", "groups": "nunique"}
+    table = table.groupby([*KEYS, "bin"]).agg(counted).reset_index().drop(columns="bin")
+    low, high = share_interval(table["accuracy"] * table["groups"], table["groups"])
+    return table.assign(low=low, high=high).drop(columns="groups")
 
 
 def decision_costs(
@@ -223,9 +226,10 @@ def score_corrupted(
     answers = np.stack(list(parallel_map(lambda task: ask(corrupt(*task)), tasks)))
     answers = answers.reshape(len(cases), len(photos), len(classes))
     right = np.asarray(classes)[answers.argmax(axis=2)] == np.asarray(labels)
+    accuracy, sure = right.mean(axis=1), (answers.max(axis=2) >= threshold).mean(axis=1)
+    low, high = share_interval(accuracy * len(photos), len(photos))
     table = pd.DataFrame(cases, columns=["kind", "unit", "strength"])
-    table = table.assign(accuracy=right.mean(axis=1), photos=len(photos), groups=len(photos))
-    return _with_interval(table).assign(sure=(answers.max(axis=2) >= threshold).mean(axis=1))
+    return table.assign(accuracy=accuracy, photos=len(photos), low=low, high=high, sure=sure)
 
 
 def describe_model(data: Any, predictions: pd.DataFrame) -> dict[str, Any]:
@@ -233,32 +237,19 @@ def describe_model(data: Any, predictions: pd.DataFrame) -> dict[str, Any]:
     its `temperature`, and the `threshold`: the median confidence of its mistakes, at least `DOUBT`."""
     validation, test = (predictions[predictions["split"] == split] for split in ("validation", "test"))
     temperature = fit_temperature(validation)
-    answers = _answers(apply_temperature(validation, temperature))
-    wrong = answers.loc[~answers["accuracy"], "confidence"]
+    wrong = validation[validation["label"] != validation["predicted"]]
+    doubtful = probabilities_of(apply_temperature(wrong, temperature)).max(axis=1)
     facts = {"name": data.name, "title": data.card["title"], "photos": len(data.photos)}
     facts |= {"fingerprint": fingerprint(data.photos), "drawn": bool(data.card.get("drawn", False))}
     facts |= {name: data.card[name] for name in ("task", "source", "licence", "classes")}
     scores = score(test, data.name).set_index("metric")["value"].to_dict()
-    threshold = max(DOUBT, float(wrong.median()) if len(wrong) else 0.0)
+    threshold = max(DOUBT, float(np.median(doubtful)) if len(wrong) else 0.0)
     return {"data": facts, "scores": scores, "temperature": temperature, "threshold": threshold}
 
 
 def _logits(predictions: pd.DataFrame) -> np.ndarray:
     """(N, K) logits up to a constant per row, which no temperature depends on."""
     return np.log(np.clip(probabilities_of(predictions), 1e-300, None))
-
-
-def _answers(predictions: pd.DataFrame) -> pd.DataFrame:
-    """A row per prediction: `KEYS`, its `confidence` and `accuracy` (whether right), and `photos, groups`."""
-    table = predictions[KEYS].assign(photos=predictions["path"], groups=group_numbers(predictions))
-    table["accuracy"] = predictions["label"] == predictions["predicted"]
-    return table.assign(confidence=probabilities_of(predictions).max(axis=1))
-
-
-def _with_interval(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the 95 % interval `low, high` of its `accuracy` on so many `groups`."""
-    low, high = share_interval(table["accuracy"] * table["groups"], table["groups"])
-    return table.assign(low=low, high=high).drop(columns="groups")
 
 
 def _signs(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ import hashlib
 import timeit
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,10 +104,9 @@ def _see(
         missing = photos[~photos["sha256"].isin(kept[draw])].drop_duplicates("sha256")
         if missing.empty:
             continue
-        parts = [missing.iloc[at : at + BATCH_SIZE] for at in range(0, len(missing), BATCH_SIZE)]
-        shown = parallel_map(partial(_show, decode, transform, draw), parts)
-        watched = progress(f"{key}, {draw}", len(missing), chain.from_iterable(shown))
-        kept[draw] |= _compute(watched, forward, known)
+        files = zip(missing["path"], missing["sha256"], strict=True)
+        shown = parallel_map(partial(_show, decode, transform, draw), files)
+        kept[draw] |= _compute(progress(f"{key}, {draw}", len(missing), shown), forward, known)
         _write(folder / f"{draw}.npz", kept[draw], width)
     found = [[kept[draw][sha256][1] for sha256 in photos["sha256"]] for draw in draws]
     return np.array(found, dtype=np.float32).reshape(len(draws), len(photos), width)
@@ -124,12 +123,11 @@ def time_forward(forward: Forward, pixels: np.ndarray) -> float:
     return 1000 * float(np.median(seconds)) / len(pixels)
 
 
-def _show(decode: Callable[[str], np.ndarray], transform: str, draw: str, rows: pd.DataFrame) -> list[Shown]:
-    """Some photos as they are drawn."""
-    keys = zip(rows["path"], rows["sha256"], strict=True)
-    drawn = [transform_photo(decode(path), transform, f"{sha256} {draw}") for path, sha256 in keys]
-    hashes = [hashlib.sha256(pixels.tobytes()).digest()[:16] for pixels in drawn]
-    return list(zip(rows["sha256"], hashes, drawn, strict=True))
+def _show(decode: Callable[[str], np.ndarray], transform: str, draw: str, file: tuple[str, str]) -> Shown:
+    """A photo, of this path and SHA-256, as it is drawn."""
+    path, sha256 = file
+    pixels = transform_photo(decode(path), transform, f"{sha256} {draw}")
+    return sha256, hashlib.sha256(pixels.tobytes()).digest()[:16], pixels
 
 
 def _compute(photos: Iterable[Shown], forward: Forward, known: dict[bytes, np.ndarray]) -> Kept:

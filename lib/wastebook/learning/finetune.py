@@ -118,8 +118,9 @@ def _finetune(given: tuple[Any, ...], model: Model, processes: int) -> tuple[nn.
     tuned.load_state_dict(chosen)
     layer = tuned["head"].requires_grad_(False)
     seconds = head.seconds + sum(epoch[4] for epoch in epochs)
-    facts = [head.classes, settings._asdict(), seconds, history_table(epochs, model, learner.seed)]
-    return tuned["network"].requires_grad_(True), Head(layer.weight.numpy(), layer.bias.numpy(), *facts)
+    history = history_table(epochs, model, learner.seed)
+    head = Head(layer.weight.numpy(), layer.bias.numpy(), head.classes, seconds, history)
+    return tuned["network"].requires_grad_(True), head
 
 
 def _launch(count: int, file: Path, given: tuple[Any, ...]) -> None:

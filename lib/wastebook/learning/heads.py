@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,12 +27,11 @@ L2_PATH = tuple(np.logspace(0, -4, 13))  # strongest first: each solution starts
 
 class Head(NamedTuple):
     """A linear layer on features: logits = features @ weight.T + bias. `weight` is (K, D) float32 for the K
-    `classes`, `parameters` and `seconds` tell of its training, `history` has a row per epoch and split."""
+    `classes`, `seconds` is what its training took, `history` has a row per epoch and split."""
 
     weight: np.ndarray
     bias: np.ndarray
     classes: list[str]
-    parameters: Mapping[str, Any] = {}
     seconds: float = 0.0
     history: pd.DataFrame = pd.DataFrame(columns=predictions.HISTORY)
 
@@ -88,8 +87,7 @@ def train_head(
     if not np.isfinite(matrix).all():
         raise WastebookError(f"Training diverged at learning_rate={recipe.learning_rate}: lower it.")
     history, seconds = predictions.history_table(epochs, model, seed), time.perf_counter() - started
-    parameters = recipe._asdict() | {"views": len(features)}
-    return Head(matrix[:, :-1].copy(), matrix[:, -1].copy(), classes, parameters, seconds, history)
+    return Head(matrix[:, :-1].copy(), matrix[:, -1].copy(), classes, seconds, history)
 
 
 def solve_head(
@@ -123,9 +121,8 @@ def solve_head(
     _, l2, weight, bias = best
     weight = weight / scale
     folded = weight.astype(np.float32), (bias - weight @ mean).astype(np.float32)
-    parameters, seconds = {"l2": l2, "views": len(features)}, time.perf_counter() - started
     path = pd.DataFrame(rows, columns=["l2", "train_loss", "validation_loss", "validation_accuracy"])
-    return Head(*folded, classes, parameters, seconds), path
+    return Head(*folded, classes, time.perf_counter() - started), path
 
 
 def _solutions(features: np.ndarray, wanted: np.ndarray) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:

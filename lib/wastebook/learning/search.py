@@ -1,14 +1,12 @@
 """Optuna's search over the five parameters of FIUBA's recipe, on cached features: seconds, not hours."""
 
-import hashlib
 import json
 import os
-import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import joblib
 import numpy as np
 import optuna
 import pandas as pd
@@ -71,10 +69,10 @@ def search_heads(
         given = (features, plain, photos, classes, model)
         file = folder / f"{model.id}-{scheme}-{seed}.journal"
         search = searches[scheme, seed] = search_head(*given, file, trials, seed, epochs)
-        table = search.trials_dataframe(attrs=("number", "state", "value", "user_attrs", "params"))
-        table.columns = table.columns.str.replace(r"^(user_attrs|params)_", "", regex=True)
-        head = train_head(*given, seed, epochs=epochs, **search.best_params)
-        return head, table.assign(state=table["state"].str.lower())
+        table = search.trials_dataframe(attrs=("number", "state", "value", "duration", "params"))
+        table = table.assign(state=table["state"].str.lower(), duration=table["duration"].dt.total_seconds())
+        table.columns = table.columns.str.removeprefix("params_").str.replace("duration", "seconds")
+        return train_head(*given, seed, epochs=epochs, **search.best_params), table
 
     study, found = study_deals(model, plain, deals, learn)
     return study._replace(searches=searches), found
@@ -95,21 +93,21 @@ def search_head(
     arguments are that function's. The journal `file` keeps the search: called again it goes on from the
     trials completed there, and being killed changes nothing of what is found. Where `OPTUNA_STORAGE` names a
     database, it is kept there instead, and whoever asks the same at the same time shares the work. Gives
-    the `trials` completed first, with the user attribute `seconds`. WastebookError for fewer than one."""
+    the `trials` completed first. WastebookError for fewer than one."""
     if trials < 1:
         raise WastebookError(f"trials={trials} searches nothing: ask for one or more.")
     train, validation = ((photos["split"] == split).to_numpy() for split in ("train", "validation"))
     wanted, largest = class_numbers(photos.loc[validation, "label"], classes), int(train.sum())
     sizes = [size for size in BATCH_SIZES if size <= largest] or [largest]
-    name = _name_study(model, seed, (epochs, classes), photos, features[:, train], plain[validation])
+    learned = photos.loc[train | validation, ["sha256", "label", "split"]].to_csv(index=False)
+    given = joblib.hash((epochs, classes, learned, features[:, train], plain[validation]))
     shared = os.environ.get("OPTUNA_STORAGE", "")
-    study = _open_study(shared or file, name)
+    study = _open_study(shared or file, f"{model.id}, seed {seed}, {given}")  # another of other data
 
     def score(trial: optuna.Trial) -> float:
-        values, started = suggest_parameters(trial, sizes), time.perf_counter()
+        values = suggest_parameters(trial, sizes)
         head = train_head(features, plain, photos, classes, model, seed, epochs=epochs, **values)
         guessed = head_probabilities(head, plain[validation]).argmax(axis=1)
-        trial.set_user_attr("seconds", time.perf_counter() - started)
         return float(f1_score(wanted, guessed, average="macro"))
 
     while len(done := study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < trials:
@@ -122,18 +120,20 @@ def search_head(
     return first
 
 
-def _name_study(model: Model, seed: int, facts: Any, photos: pd.DataFrame, *given: np.ndarray) -> str:
-    """A name for a study: other data, or other `facts`, are another one."""
-    learned = photos.loc[photos["split"].isin(["train", "validation"]), ["sha256", "label", "split"]]
-    told = hashlib.sha256(f"{facts!r}{learned.to_csv(index=False)}".encode())
-    for array in given:
-        told.update(array.tobytes())
-    return f"{model.id}, seed {seed}, {told.hexdigest()[:16]}"
+def parameter_importance(searches: Mapping[tuple[str, int], optuna.Study]) -> pd.Series:
+    """The share of the objective's variation that each parameter accounts for (functional ANOVA, Hutter et
+    al. 2014), on average over some searches; empty where one cannot say: under 10 trials, or all alike."""
+    fanova, found = optuna.importance.FanovaImportanceEvaluator(seed=0), []
+    for search in searches.values():
+        if len(search.trials) < 10 or len({trial.value for trial in search.trials}) < 2:
+            return pd.Series(dtype=float)
+        found.append(optuna.importance.get_param_importances(search, evaluator=fanova))
+    return pd.DataFrame(found).mean().sort_values(ascending=False)
 
 
 def _open_study(place: str | Path, name: str) -> optuna.Study:
     """The study of that name in a journal, or in the database at an address; made where it is not there or is
-    not whole. Trials cut off have failed; in a database, others try again what a silent worker has begun."""
+    not whole. In a database, others try again what a silent worker has begun."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage: RDBStorage | JournalStorage
     if isinstance(place, str):
@@ -145,11 +145,7 @@ def _open_study(place: str | Path, name: str) -> optuna.Study:
         if place.exists() and not _is_whole(place):
             place.unlink()
         storage = JournalStorage(JournalFileBackend(str(place)))
-    study = optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
-    if isinstance(place, Path):  # nobody else is at work on it
-        for stale in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            study.tell(stale.number, state=TrialState.FAIL)
-    return study
+    return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
 
 
 def _is_whole(journal: Path) -> bool:

@@ -104,8 +104,7 @@ def solve_session_head(
     weight = slope * solver.coef_[0].astype(np.float64) / scale
     bias = slope * solver.intercept_[0] + offset - weight @ mean
     both = np.array([[-0.5], [0.5]])  # a logit per class, as every head has
-    facts = ({"l2": PENALTIES[best]}, time.perf_counter() - started)
-    head = Head(both * weight, both[:, 0] * bias, classes, *facts)
+    head = Head(both * weight, both[:, 0] * bias, classes, time.perf_counter() - started)
     return head, path, platt.predict_proba(logits[best][:, None])
 
 

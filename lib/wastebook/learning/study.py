@@ -1,7 +1,7 @@
 """A model studied: trained alike under every split scheme and seed, so that scores come with their spread."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,6 @@ import pandas as pd
 from wastebook.data.splits import has_official_split, split_photos
 from wastebook.learning.heads import Head, predict_head, solve_head, train_head
 from wastebook.learning.predictions import MODEL, Model
-
-if TYPE_CHECKING:  # slow to import, and only for who searches
-    import optuna
 
 Deals = dict[tuple[str, int], pd.DataFrame]  # the photos with `split` filled, by scheme and seed
 # From the photos of a deal, its scheme and seed: the head, and a table of how it was found.
@@ -26,7 +23,7 @@ class Study(NamedTuple):
     predictions: pd.DataFrame
     history: pd.DataFrame
     heads: dict[tuple[str, int], Head]
-    searches: Mapping[tuple[str, int], "optuna.Study"] = {}
+    searches: Mapping[tuple[str, int], Any] = {}
 
 
 def deal_photos(photos: pd.DataFrame, scheme: str, seeds: Sequence[int]) -> Deals:
@@ -125,19 +122,6 @@ def training_seconds(studies: Sequence[Study]) -> pd.DataFrame:
         for (scheme, seed), head in study.heads.items()
     ]
     return pd.DataFrame(rows)
-
-
-def parameter_importance(searches: Mapping[tuple[str, int], "optuna.Study"]) -> pd.Series:
-    """The share of the objective's variation that each parameter accounts for (functional ANOVA, Hutter et
-    al. 2014), on average over some searches; empty where one cannot say: under 10 trials, or all alike."""
-    import optuna
-
-    fanova, found = optuna.importance.FanovaImportanceEvaluator(seed=0), []
-    for search in searches.values():
-        if len(search.trials) < 10 or len({trial.value for trial in search.trials}) < 2:
-            return pd.Series(dtype=float)
-        found.append(optuna.importance.get_param_importances(search, evaluator=fanova))
-    return pd.DataFrame(found).mean().sort_values(ascending=False)
 
 
 def study_deals(model: Model, plain: np.ndarray, deals: Deals, learn: Learn) -> tuple[Study, pd.DataFrame]:
