@@ -49,6 +49,8 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     for at, (page, soup) in enumerate(zip(pages, soups, strict=True)):
         for link in soup.select("a.reference"):
             _refer(link, page, targets)
+        for figure in soup.select("figure.tbl"):
+            figure.insert(0, *figure.select("figcaption"))  # a table has its caption above it
         facts = {"page": page, "at": at, "contents": list(_contents(soup)), "body": str(soup)}
         facts |= {"pages": list(zip(pages, titles, strict=True)), "style": style}
         text = TEMPLATES.get_template("template.html").render(config | facts)
@@ -94,6 +96,8 @@ def _body(page: Page, run: Path, stage: Path, config: dict[str, Any], pandoc: st
     options = ["--to=html5", "--section-divs", *(f"--lua-filter={name}" for name in filters), "--citeproc"]
     options += [f"--bibliography={run / config['bibliography']}", "--metadata=link-citations"]
     options += [f"--metadata=lang:{config.get('lang', 'en')}", f"--metadata=chapter:{page.number}"]
+    if page.number:
+        options += ["--number-sections", f"--number-offset={int(page.number) - 1}"]
     return run_pandoc(pandoc, options, INCLUDE.sub(included, text), file)
 
 
@@ -175,8 +179,8 @@ def _targets(pages: list[Page], soups: list[BeautifulSoup]) -> dict[str, Any]:
     """The figures, tables and sections of all pages by label: their page, number and title."""
     targets: dict[str, Any] = {}
     for page, soup in zip(pages, soups, strict=True):
-        for element in soup.select("section[data-label], figure[data-label]"):
-            label, number = str(element["data-label"]), str(element.get("data-number", ""))
+        for element in soup.select("section[id], figure[id]"):
+            label, number = str(element["id"]), str(element.get("data-number", ""))
             if label in targets:
                 first = targets[label][0].source
                 raise WastebookError(f"{page.source}: the label {label} is also in {first}.")

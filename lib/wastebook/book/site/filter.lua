@@ -1,55 +1,25 @@
--- What Quarto's Markdown has beyond Pandoc's: callouts, numbered figures, tables and sections, references.
+-- What Quarto's Markdown has beyond Pandoc's: callouts, numbered figures and tables, references.
 -- References stay open (`<a class="reference">`): only the whole book knows what they name.
 
 local chapter = "" -- the chapter's number, empty on an unnumbered page
-local counts = { fig = 0, tbl = 0, [1] = 0, [2] = 0, [3] = 0, [4] = 0, [5] = 0, [6] = 0 }
+local counts = { fig = 0, tbl = 0 }
 local names = { fig = "Figure", tbl = "Table" }
 
 local function kind_of(identifier)
   return identifier:match("^(%l+)%-")
 end
 
--- The blocks as HTML within a tag of ours, its attributes as text.
-local function within(tag, attributes, blocks)
-  local out = pandoc.Blocks({ pandoc.RawBlock("html", "<" .. tag .. attributes .. ">") })
-  out:extend(blocks)
-  out:insert(pandoc.RawBlock("html", "</" .. tag .. ">"))
-  return out
-end
-
--- A figure or table with its number and caption, the caption of a table above it.
+-- A figure or table with its number and caption.
 local function float(div, kind)
   counts[kind] = counts[kind] + 1
   local number = (chapter ~= "" and chapter .. "." or "") .. counts[kind]
-  local label, last = pandoc.Inlines(names[kind] .. "\u{a0}" .. number), div.content[#div.content]
+  local caption, last = pandoc.Inlines(names[kind] .. "\u{a0}" .. number), div.content[#div.content]
   if last and last.t == "Para" then
-    label:insert(pandoc.Str(": "))
-    label:extend(div.content:remove().content)
+    caption:insert(pandoc.Str(": "))
+    caption:extend(div.content:remove().content)
   end
-  local head = within("figcaption", "", { pandoc.Plain(label) })
-  local all = kind == "tbl" and head or div.content
-  all:extend(kind == "tbl" and div.content or head)
-  local attributes = ' class="float %s" id="%s" data-label="%s" data-number="%s"'
-  return within("figure", attributes:format(kind, div.identifier, div.identifier, number), all)
-end
-
-local function numbered(header)
-  header.attributes.label = header.identifier
-  if chapter == "" or header.classes:includes("unnumbered") then
-    return header
-  end
-  local number = chapter
-  counts[header.level] = counts[header.level] + 1
-  for level = 2, header.level do
-    number = number .. "." .. counts[level]
-  end
-  for level = header.level + 1, 6 do
-    counts[level] = 0
-  end
-  header.attributes.number = number
-  header.content:insert(1, pandoc.Space())
-  header.content:insert(1, pandoc.Span({ pandoc.Str(number) }, { class = "header-section-number" }))
-  return header
+  local attributes = pandoc.Attr(div.identifier, { "float", kind }, { number = number })
+  return pandoc.Figure(div.content, { pandoc.Plain(caption) }, attributes)
 end
 
 local function reference(cite)
@@ -74,7 +44,6 @@ return {
       end
     end },
   { traverse = "topdown",
-    Header = numbered,
     Div = function(div)
       local kind = kind_of(div.identifier)
       if names[kind] then
@@ -82,7 +51,7 @@ return {
       end
     end,
     Table = function(content)
-      return within("div", ' class="scroll"', { content }), false
+      return pandoc.Div({ content }, { class = "scroll" }), false
     end },
   { Cite = reference,
     Link = function(link)
