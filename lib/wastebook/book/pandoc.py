@@ -10,7 +10,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from wastebook.book.execute import ANSI
 from wastebook.book.plan import cell_options
 from wastebook.errors import WastebookError
 
-PARTS = Path(str(files("wastebook.book"))) / "site"
+PARTS = Path(__file__).with_name("site")
 PICTURES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 INCLUDE = re.compile(r"\{\{< include (\S+) >\}\}")
 HEADING = re.compile("^h[1-6]$")
@@ -60,12 +59,9 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     assets.mkdir()
     for name in ("style.css", "book.js", "theme.js"):
         shutil.copyfile(PARTS / name, assets / name)
-    shutil.copyfile(run / config["book"]["favicon"], assets / "favicon.svg")
-    if style:
-        shutil.copyfile(run / style, assets / "book.css")
-    if picture := config.get("image", "").lstrip("/"):  # that a link to the site shows elsewhere
-        (stage / picture).parent.mkdir(exist_ok=True)
-        shutil.copyfile(run / picture, stage / picture)
+    for own in filter(None, [config["book"]["favicon"], style, config.get("image", "").lstrip("/")]):
+        (stage / own).parent.mkdir(exist_ok=True)
+        shutil.copyfile(run / own, stage / own)
     (assets / "search.js").write_text(f"window.searchIndex = {json.dumps(index)};\n", encoding="utf-8")
 
 
@@ -95,7 +91,7 @@ def _body(page: Page, run: Path, stage: Path, config: dict[str, Any], pandoc: st
     filters = [PARTS / "filter.lua", *(run / name for name in config.get("filters", []))]
     options = ["--to=html5", "--section-divs", *(f"--lua-filter={name}" for name in filters), "--citeproc"]
     options += [f"--bibliography={run / config['bibliography']}", "--metadata=link-citations"]
-    options += [f"--metadata=lang:{config.get('lang', 'en')}", f"--metadata=chapter:{page.number}"]
+    options += [f"--metadata=lang:{config.get('lang', 'en')}"]
     if page.number:
         options += ["--number-sections", f"--number-offset={int(page.number) - 1}"]
     return run_pandoc(pandoc, options, INCLUDE.sub(included, text), file)
@@ -116,9 +112,9 @@ def cells_as_markdown(file: Path, address: Path, defaults: dict[str, Any]) -> st
     `defaults` are the project's options for every cell."""
     parts: list[str] = []
     for number, cell in enumerate(nbformat.read(file, as_version=4).cells, 1):
-        if cell.cell_type == "markdown":
+        if cell.cell_type != "code":
             parts.append(cell.source)
-        elif cell.cell_type == "code":
+        else:
             options, code = cell_options(cell.source)
             options = defaults | options
             name = options.get("label") or f"cell-{number}"
@@ -204,10 +200,8 @@ def _refer(link: Tag, page: Page, targets: dict[str, Any]) -> None:
 def _heading(section: Tag) -> str:
     """The text of a section's heading without its number."""
     heading = section.find(HEADING)
-    if not isinstance(heading, Tag):
-        return ""
-    numbers = [number.get_text() for number in heading.select(".header-section-number")]
-    return " ".join(heading.get_text().removeprefix("".join(numbers)).split())
+    text = " ".join(heading.get_text().split()) if heading else ""
+    return text.removeprefix(str(section.get("data-number", ""))).lstrip()
 
 
 def _title(page: Page, soup: BeautifulSoup) -> str:
@@ -228,7 +222,7 @@ def _entries(page: Page, title: str, soup: BeautifulSoup) -> Iterator[dict[str, 
         hidden.extract()
     for section in reversed(soup.select("section[class^=level]")):
         heading = " ".join(filter(None, [str(section.get("data-number", "")), _heading(section)]))
-        if isinstance(top := section.find(HEADING), Tag):
+        if top := section.find(HEADING):
             top.extract()
         text = re.sub(r" (?=[.,;:)])|(?<=\() ", "", " ".join(section.extract().get_text(" ").split()))
         where = {"page": f"{page.number} {title}".strip(), "address": f"{page.address}#{section['id']}"}

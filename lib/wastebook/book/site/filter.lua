@@ -1,7 +1,8 @@
 -- What Quarto's Markdown has beyond Pandoc's: callouts, numbered figures and tables, references.
 -- References stay open (`<a class="reference">`): only the whole book knows what they name.
 
-local chapter = "" -- the chapter's number, empty on an unnumbered page
+local offset = PANDOC_WRITER_OPTIONS.number_sections and PANDOC_WRITER_OPTIONS.number_offset[1]
+local chapter = offset and offset + 1 .. "." or "" -- its number, before those of its figures and tables
 local counts = { fig = 0, tbl = 0 }
 local names = { fig = "Figure", tbl = "Table" }
 
@@ -12,7 +13,7 @@ end
 -- A figure or table with its number and caption.
 local function float(div, kind)
   counts[kind] = counts[kind] + 1
-  local number = (chapter ~= "" and chapter .. "." or "") .. counts[kind]
+  local number = chapter .. counts[kind]
   local caption, last = pandoc.Inlines(names[kind] .. "\u{a0}" .. number), div.content[#div.content]
   if last and last.t == "Para" then
     caption:insert(pandoc.Str(": "))
@@ -35,7 +36,6 @@ local function reference(cite)
 end
 
 return {
-  { Meta = function(meta) chapter = pandoc.utils.stringify(meta.chapter or "") end },
   { Div = function(div) -- a callout: its heading is no section
       if table.concat(div.classes):match("callout") then
         div.classes:insert("callout")
