@@ -17,7 +17,6 @@ import nbformat
 from bs4 import BeautifulSoup, Tag
 from jinja2 import Environment, FileSystemLoader
 
-from wastebook.book.execute import ANSI
 from wastebook.book.plan import cell_options
 from wastebook.errors import WastebookError
 
@@ -44,22 +43,19 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     titles = [_title(page, soup) for page, soup in zip(pages, soups, strict=True)]
     targets = _targets(pages, soups)
     index: list[dict[str, str]] = []
-    style = config["format"]["html"].get("css")  # the book's own
     for at, (page, soup) in enumerate(zip(pages, soups, strict=True)):
         for link in soup.select("a.reference"):
             _refer(link, page, targets)
         for figure in soup.select("figure.tbl"):
             figure.insert(0, *figure.select("figcaption"))  # a table has its caption above it
-        facts = {"page": page, "at": at, "contents": list(_contents(soup)), "body": str(soup)}
-        facts |= {"pages": list(zip(pages, titles, strict=True)), "style": style}
+        facts = {"page": page, "at": at, "pages": list(zip(pages, titles, strict=True)), "body": str(soup)}
+        facts |= {"sections": soup.select("section.level2[id], section.level3[id]"), "heading": _heading}
         text = TEMPLATES.get_template("template.html").render(config | facts)
         (stage / page.address).write_text(text, encoding="utf-8")
         index += _entries(page, titles[at], soup)
-    assets = stage / "assets"
-    assets.mkdir()
-    for name in ("style.css", "book.js", "theme.js"):
-        shutil.copyfile(PARTS / name, assets / name)
-    for own in filter(None, [config["book"]["favicon"], style, config.get("image", "").lstrip("/")]):
+    assets = shutil.copytree(PARTS, stage / "assets", ignore=shutil.ignore_patterns("*.html", "*.lua"))
+    style, picture = config["format"]["html"].get("css"), config.get("image", "").lstrip("/")
+    for own in filter(None, [config["book"]["favicon"], style, picture]):
         (stage / own).parent.mkdir(exist_ok=True)
         shutil.copyfile(run / own, stage / own)
     (assets / "search.js").write_text(f"window.searchIndex = {json.dumps(index)};\n", encoding="utf-8")
@@ -130,7 +126,7 @@ def _code_cell(cell: nbformat.NotebookNode, options: dict[str, Any], code: str, 
         yield opening + _fence(code, ".python") + (_fence("</details>") if folded else "")
     for output in cell.outputs:
         if output.get("name") == "stdout":
-            yield _fence(ANSI.sub("", output.text), ".output")
+            yield _fence(output.text, ".output")
     displayed = [output for output in cell.outputs if output.output_type != "stream"]
     label = str(options.get("label", ""))
     shown = [_output(output, options, at, file) for at, output in enumerate(displayed)]
@@ -149,7 +145,7 @@ def _output(output: nbformat.NotebookNode, options: dict[str, Any], at: int, fil
         return str(data["text/markdown"])
     for kind in PICTURES.keys() & data.keys():
         return _fence(_picture(data[kind], kind, output.metadata.get(kind, {}), options, at, file))
-    return _fence(ANSI.sub("", data.get("text/plain", "")), ".output")
+    return _fence(data.get("text/plain", ""), ".output")
 
 
 def _picture(content: str, kind: str, about: dict, options: dict[str, Any], at: int, file: Path) -> str:
@@ -158,7 +154,7 @@ def _picture(content: str, kind: str, about: dict, options: dict[str, Any], at: 
     file = file.with_name(f"{file.name}-{at + 1}.{PICTURES[kind]}")
     file.write_bytes(content.encode() if kind.endswith("xml") else base64.b64decode(content))
     given = options.get("fig-alt") or options.get("fig-cap") or ""
-    alt = " ".join((about.get("alt") or (given[at] if isinstance(given, list) else given)).split())
+    alt = " ".join((given[at] if isinstance(given, list) else given).split())
     size = "".join(f' {side}="{about[side]}"' for side in ("width", "height") if side in about)
     source = html.escape(f"{file.parent.name}/{file.name}")
     image = f'<img src="{source}" alt="{html.escape(alt)}"{size}>'
@@ -208,12 +204,6 @@ def _title(page: Page, soup: BeautifulSoup) -> str:
     if first := soup.select_one("section.level1"):
         return _heading(first)
     raise WastebookError(f"{page.source} has no title: it must open with `# Title {{#sec-name}}`.")
-
-
-def _contents(soup: BeautifulSoup) -> Iterator[tuple[int, str, str]]:
-    """The page's sections: level (2 or 3), title, identifier."""
-    for section in soup.select("section.level2[id], section.level3[id]"):
-        yield 2 if "level2" in section["class"] else 3, _heading(section), str(section["id"])
 
 
 def _entries(page: Page, title: str, soup: BeautifulSoup) -> Iterator[dict[str, str]]:
