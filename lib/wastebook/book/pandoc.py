@@ -32,27 +32,25 @@ class Page(NamedTuple):
     address: str  # within the site
     number: str  # of the chapter, empty for other pages
     root: str  # the way from the page to the site's own folder: "" or "../"
+    title: str
+    soup: BeautifulSoup  # its content, in which references are open at first
 
 
 def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> None:
     """Make the site of the project `run` in the folder `stage`, two pages at a time."""
-    pages = list(_pages(config))
     with ThreadPoolExecutor(2) as pool:
-        bodies = list(pool.map(lambda page: _body(page, run, stage, config, pandoc), pages))
-    soups = [BeautifulSoup(body, "html.parser") for body in bodies]
-    titles = [_title(page, soup) for page, soup in zip(pages, soups, strict=True)]
-    targets = _targets(pages, soups)
+        sources = config["book"]["chapters"]
+        pages = list(pool.map(lambda source: _page(source, run, stage, config, pandoc), sources))
+    targets = _targets(pages)
     index: list[dict[str, str]] = []
-    for at, (page, soup) in enumerate(zip(pages, soups, strict=True)):
-        for link in soup.select("a.reference"):
+    for at, page in enumerate(pages):
+        for link in page.soup.select("a.reference"):
             _refer(link, page, targets)
-        for figure in soup.select("figure.tbl"):
-            figure.insert(0, *figure.select("figcaption"))  # a table has its caption above it
-        facts = {"page": page, "at": at, "pages": list(zip(pages, titles, strict=True)), "body": str(soup)}
-        facts |= {"sections": soup.select("section.level2[id], section.level3[id]"), "heading": _heading}
+        sections = page.soup.select("section.level2[id], section.level3[id]")
+        facts = {"pages": pages, "page": page, "at": at, "sections": sections, "heading": _heading}
         text = TEMPLATES.get_template("template.html").render(config | facts)
         (stage / page.address).write_text(text, encoding="utf-8")
-        index += _entries(page, titles[at], soup)
+        index += _entries(page)
     assets = shutil.copytree(PARTS, stage / "assets", ignore=shutil.ignore_patterns("*.html", "*.lua"))
     style, picture = config["format"]["html"].get("css"), config.get("image", "").lstrip("/")
     for own in filter(None, [config["book"]["favicon"], style, picture]):
@@ -61,21 +59,13 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     (assets / "search.js").write_text(f"window.searchIndex = {json.dumps(index)};\n", encoding="utf-8")
 
 
-def _pages(config: dict[str, Any]) -> Iterator[Page]:
-    number = 0
-    for source in config["book"]["chapters"]:
-        chapter = source.startswith("chapters/")
-        number += chapter
-        address = Path(source).with_suffix(".html").as_posix()
-        yield Page(source, address, str(number) if chapter else "", "../" * source.count("/"))
-
-
-def _body(page: Page, run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> str:
-    """The page's HTML, its references to other places still open."""
-    file = run / page.source
-    (stage / page.address).parent.mkdir(parents=True, exist_ok=True)
+def _page(source: str, run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> Page:
+    file, address = run / source, Path(source).with_suffix(".html").as_posix()
+    chapters = [each for each in config["book"]["chapters"] if each.startswith("chapters/")]
+    number = str(chapters.index(source) + 1) if source in chapters else ""
+    (stage / address).parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".ipynb":
-        text = cells_as_markdown(file, stage / page.address, config["execute"] | config["format"]["html"])
+        text = cells_as_markdown(file, stage / address, config["execute"] | config["format"]["html"])
     else:
         text = file.read_text(encoding="utf-8")
 
@@ -87,10 +77,16 @@ def _body(page: Page, run: Path, stage: Path, config: dict[str, Any], pandoc: st
     filters = [PARTS / "filter.lua", *(run / name for name in config.get("filters", []))]
     options = ["--to=html5", "--section-divs", *(f"--lua-filter={name}" for name in filters), "--citeproc"]
     options += [f"--bibliography={run / config['bibliography']}", "--metadata=link-citations"]
-    options += [f"--metadata=lang:{config.get('lang', 'en')}"]
-    if page.number:
-        options += ["--number-sections", f"--number-offset={int(page.number) - 1}"]
-    return run_pandoc(pandoc, options, INCLUDE.sub(included, text), file)
+    options.append(f"--metadata=lang:{config.get('lang', 'en')}")
+    if number:
+        options += ["--number-sections", f"--number-offset={int(number) - 1}"]
+    soup = BeautifulSoup(run_pandoc(pandoc, options, INCLUDE.sub(included, text), file), "html.parser")
+    for figure in soup.select("figure.tbl"):
+        figure.insert(0, *figure.select("figcaption"))  # a table has its caption above it
+    first = soup.select_one("section.level1")
+    if first is None:
+        raise WastebookError(f"{source} has no title: it must open with `# Title {{#sec-name}}`.")
+    return Page(source, address, number, "../" * source.count("/"), _heading(first), soup)
 
 
 def run_pandoc(program: str, options: list[str], text: str, file: Path) -> str:
@@ -167,11 +163,11 @@ def _fence(text: str, kind: str = "=html") -> str:
     return f"\n{ticks} {{{kind}}}\n{text.rstrip()}\n{ticks}\n"
 
 
-def _targets(pages: list[Page], soups: list[BeautifulSoup]) -> dict[str, Any]:
+def _targets(pages: list[Page]) -> dict[str, Any]:
     """The figures, tables and sections of all pages by label: their page, number and title."""
     targets: dict[str, Any] = {}
-    for page, soup in zip(pages, soups, strict=True):
-        for element in soup.select("section[id], figure[id]"):
+    for page in pages:
+        for element in page.soup.select("section[id], figure[id]"):
             label, number = str(element["id"]), str(element.get("data-number", ""))
             if label in targets:
                 first = targets[label][0].source
@@ -190,7 +186,7 @@ def _refer(link: Tag, page: Page, targets: dict[str, Any]) -> None:
     there, number, title = targets[label]
     kind = {"fig": "Figure", "tbl": "Table"}.get(label[:3], "Section" if "." in number else "Chapter")
     link.string = f"{kind}\u00a0{number}" if number else title
-    link["href"] = f"{'' if there == page else page.root + there.address}#{label}"
+    link["href"] = f"{'' if there is page else page.root + there.address}#{label}"
 
 
 def _heading(section: Tag) -> str:
@@ -200,20 +196,14 @@ def _heading(section: Tag) -> str:
     return text.removeprefix(str(section.get("data-number", ""))).lstrip()
 
 
-def _title(page: Page, soup: BeautifulSoup) -> str:
-    if first := soup.select_one("section.level1"):
-        return _heading(first)
-    raise WastebookError(f"{page.source} has no title: it must open with `# Title {{#sec-name}}`.")
-
-
-def _entries(page: Page, title: str, soup: BeautifulSoup) -> Iterator[dict[str, str]]:
+def _entries(page: Page) -> Iterator[dict[str, str]]:
     """What the search knows: an entry per section, its text without code or that of the sections within."""
-    for hidden in soup.select(".sourceCode, .code > summary, style, script, annotation"):
+    for hidden in page.soup.select(".sourceCode, .code > summary, style, script, annotation"):
         hidden.extract()
-    for section in reversed(soup.select("section[class^=level]")):
+    for section in reversed(page.soup.select("section[class^=level]")):
         heading = " ".join(filter(None, [str(section.get("data-number", "")), _heading(section)]))
         if top := section.find(HEADING):
             top.extract()
         text = re.sub(r" (?=[.,;:)])|(?<=\() ", "", " ".join(section.extract().get_text(" ").split()))
-        where = {"page": f"{page.number} {title}".strip(), "address": f"{page.address}#{section['id']}"}
+        where = {"page": f"{page.number} {page.title}".strip(), "address": f"{page.address}#{section['id']}"}
         yield where | {"title": heading, "text": text}
