@@ -23,6 +23,7 @@ from wastebook.errors import WastebookError
 PARTS = Path(__file__).with_name("site")
 PICTURES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 INCLUDE = re.compile(r"\{\{< include (\S+) >\}\}")
+REFERRED = ("fig-", "tbl-", "sec-")  # how the labels begin of what is referred to across pages
 HEADING = re.compile("^h[1-6]$")
 TEMPLATES = Environment(loader=FileSystemLoader(PARTS), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
@@ -44,8 +45,8 @@ def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> 
     targets = _targets(pages)
     index: list[dict[str, str]] = []
     for at, page in enumerate(pages):
-        for link in page.soup.select("a.reference"):
-            _refer(link, page, targets)
+        for cite in page.soup.select("[data-cites]"):
+            _refer(cite, page, targets)
         sections = page.soup.select("section.level2[id], section.level3[id]")
         facts = {"pages": pages, "page": page, "at": at, "sections": sections, "heading": _heading}
         text = TEMPLATES.get_template("template.html").render(config | facts)
@@ -172,21 +173,27 @@ def _targets(pages: list[Page]) -> dict[str, Any]:
             if label in targets:
                 first = targets[label][0].source
                 raise WastebookError(f"{page.source}: the label {label} is also in {first}.")
-            if label.startswith(("fig-", "tbl-", "sec-")):
+            if label.startswith(REFERRED):
                 targets[label] = page, number, _heading(element)
     return targets
 
 
-def _refer(link: Tag, page: Page, targets: dict[str, Any]) -> None:
-    """Have a reference, which holds only a label, name its place and lead there."""
-    label = link.get_text()
-    if label not in targets:
-        link.replace_with(f"?@{label}")  # as Quarto has it; the check of the site finds both
+def _refer(cite: Tag, page: Page, targets: dict[str, Any]) -> None:
+    """Have a reference, to Pandoc a citation, name its places and lead there; one to literature stays."""
+    labels = str(cite["data-cites"]).split()
+    if not all(label.startswith(REFERRED) for label in labels):
         return
-    there, number, title = targets[label]
-    kind = {"fig": "Figure", "tbl": "Table"}.get(label[:3], "Section" if "." in number else "Chapter")
-    link.string = f"{kind}\u00a0{number}" if number else title
-    link["href"] = f"{'' if there is page else page.root + there.address}#{label}"
+    shown = []
+    for label in labels:
+        if label in targets:
+            there, number, title = targets[label]
+            kind = {"fig": "Figure", "tbl": "Table"}.get(label[:3], "Section" if "." in number else "Chapter")
+            told = html.escape(f"{kind}\u00a0{number}" if number else title)
+            address = f"{'' if there is page else page.root + there.address}#{label}"
+            shown.append(f'<a href="{html.escape(address)}">{told}</a>')
+        else:
+            shown.append(f"?@{html.escape(label)}")  # as Quarto has it; the check of the site finds both
+    cite.replace_with(BeautifulSoup(", ".join(shown), "html.parser"))
 
 
 def _heading(section: Tag) -> str:

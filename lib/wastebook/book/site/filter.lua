@@ -1,14 +1,9 @@
--- What Quarto's Markdown has beyond Pandoc's: callouts, numbered figures and tables, references.
--- References stay open (`<a class="reference">`): only the whole book knows what they name.
+-- What Quarto's Markdown has beyond Pandoc's: callouts, numbered figures and tables, links between sources.
 
 local offset = PANDOC_WRITER_OPTIONS.number_sections and PANDOC_WRITER_OPTIONS.number_offset[1]
 local chapter = offset and offset + 1 .. "." or "" -- its number, before those of its figures and tables
 local counts = { fig = 0, tbl = 0 }
 local names = { fig = "Figure", tbl = "Table" }
-
-local function kind_of(identifier)
-  return identifier:match("^(%l+)%-")
-end
 
 -- A figure or table with its number and caption.
 local function float(div, kind)
@@ -23,18 +18,6 @@ local function float(div, kind)
   return pandoc.Figure(div.content, { pandoc.Plain(caption) }, attributes)
 end
 
-local function reference(cite)
-  local out = pandoc.Inlines({})
-  for _, citation in ipairs(cite.citations) do
-    if not ({ fig = true, tbl = true, sec = true })[kind_of(citation.id)] then
-      return nil
-    end
-    out:extend(#out > 0 and { pandoc.Str(", ") } or {})
-    out:insert(pandoc.RawInline("html", '<a class="reference">' .. citation.id:gsub("[<&]", "") .. "</a>"))
-  end
-  return out
-end
-
 return {
   { Div = function(div) -- a callout: its heading is no section
       if table.concat(div.classes):match("callout") then
@@ -45,7 +28,7 @@ return {
     end },
   { traverse = "topdown",
     Div = function(div)
-      local kind = kind_of(div.identifier)
+      local kind = div.identifier:match("^(%l+)%-")
       if names[kind] then
         return float(div, kind), false
       end
@@ -53,8 +36,7 @@ return {
     Table = function(content)
       return pandoc.Div({ content }, { class = "scroll" }), false
     end },
-  { Cite = reference,
-    Link = function(link)
+  { Link = function(link)
       if not link.target:match("^%a+:") then
         link.target = link.target:gsub("%.ipynb%f[#\0]", ".html"):gsub("%.qmd%f[#\0]", ".html")
         return link
