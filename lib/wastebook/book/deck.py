@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
 from nbformat import NotebookNode
 
 from wastebook.book.execute import run_chapter
@@ -43,7 +42,7 @@ def make_slides(book: Book, run: Path, renderer: str) -> Path:
     notebook = _for_results(book, run)
     record = {"parameters": check_parameters(book, DECK, {})}
     executed = run_chapter(notebook, DECK, record, run, folder)
-    config = yaml.safe_load((folder / "_quarto.yml").read_text(encoding="utf-8"))
+    config = read_yaml(folder / "_quarto.yml")
     config["subtitle"] = book.describe(run)
     write_config(config, executed.parent)
     shutil.copy(folder / STYLE, executed.parent)

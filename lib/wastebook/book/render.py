@@ -19,7 +19,6 @@ from urllib.parse import quote
 
 import nbformat
 import pypandoc
-import yaml
 from nbformat.v4 import new_markdown_cell
 
 from wastebook.book import pandoc
@@ -140,7 +139,7 @@ def write_project(book: Book, run: Path) -> dict[str, Any]:
     chapters = sorted((run / "chapters").glob("[!._]*.ipynb"))
     if not chapters:
         raise WastebookError(f"{run} holds no executed chapters: run one there first.")
-    config = yaml.safe_load((book.root / "_quarto.yml").read_text(encoding="utf-8"))
+    config = read_yaml(book.root / "_quarto.yml")
     first, *pages = [page for page in config["book"]["chapters"] if not page.endswith(".ipynb")]
     named = sorted(f"chapters/{file.name}" for file in [*chapters, *not_made])
     config["book"]["chapters"] = [first, *named, *pages, PAGE]
