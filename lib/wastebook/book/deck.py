@@ -16,10 +16,10 @@ from nbformat import NotebookNode
 from wastebook.book.execute import run_chapter
 from wastebook.book.pandoc import PARTS, cells_as_markdown, run_pandoc
 from wastebook.book.plan import Book, chapter_names, check_parameters, read_chapter, without
-from wastebook.book.render import copy_deck, find_renderer, render_with_quarto, replace_site, write_config
+from wastebook.book.render import copy_deck, find_renderer, render_with_quarto, replace_site
 from wastebook.book.work import BUILD, NOT_MADE, at_work
 from wastebook.errors import WastebookError
-from wastebook.files import write_text
+from wastebook.files import write_text, write_yaml
 from wastebook.paths import read_yaml
 
 DECK = "slides/index"  # the deck's notebook, named as chapters are
@@ -44,7 +44,8 @@ def make_slides(book: Book, run: Path, renderer: str) -> Path:
     executed = run_chapter(notebook, DECK, record, run, folder)
     config = read_yaml(folder / "_quarto.yml")
     config["subtitle"] = book.describe(run)
-    write_config(config, executed.parent)
+    config["execute"]["enabled"] = False  # its notebooks are executed already
+    write_yaml(executed.with_name("_quarto.yml"), config)
     shutil.copy(folder / STYLE, executed.parent)
     shutil.copytree(book.root / "theme", run / "theme", dirs_exist_ok=True)
 

@@ -146,7 +146,8 @@ def write_project(book: Book, run: Path) -> dict[str, Any]:
     config["project"]["resources"] = [f"/{DOWNLOADS}/**"]
     if "site-url" in config["book"]:  # without one the picture has no address that others could load
         config["book"] |= {"open-graph": True, "twitter-card": True}
-    write_config(config, run)
+    config["execute"]["enabled"] = False  # its notebooks are executed already
+    write_yaml(run / "_quarto.yml", config)
     for name in [first, *pages, config["bibliography"], *book.root.glob("_*.md")]:
         shutil.copy(book.root / name, run)
     theme = Path(config["book"]["favicon"]).parts[0]
@@ -155,12 +156,6 @@ def write_project(book: Book, run: Path) -> dict[str, Any]:
     write_text(run / PAGE, _run_page(read_record(run), run / DOWNLOADS))
     book.decorate(run)
     return config
-
-
-def write_config(config: dict[str, Any], project: Path) -> None:
-    """Write a project's `_quarto.yml`, under which nothing is executed again."""
-    config["execute"]["enabled"] = False
-    write_yaml(project / "_quarto.yml", config)
 
 
 def _tell_not_made(book: Book, run: Path) -> list[Path]:
