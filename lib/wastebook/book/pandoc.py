@@ -84,6 +84,8 @@ def _page(source: str, run: Path, stage: Path, config: dict[str, Any], pandoc: s
     soup = BeautifulSoup(run_pandoc(pandoc, options, INCLUDE.sub(included, text), file), "html.parser")
     for figure in soup.select("figure.tbl"):
         figure.insert(0, *figure.select("figcaption"))  # a table has its caption above it
+    for table in soup.select("table"):
+        table.wrap(soup.new_tag("div", attrs={"class": "scroll"}))
     first = soup.select_one("section.level1")
     if first is None:
         raise WastebookError(f"{source} has no title: it must open with `# Title {{#sec-name}}`.")
@@ -136,8 +138,7 @@ def _output(output: nbformat.NotebookNode, options: dict[str, Any], at: int, fil
     """The output in the form that Quarto would choose: HTML before Markdown before a picture before text."""
     data = output.get("data", {})
     if "text/html" in data:
-        shown = _fence(data["text/html"].replace("<th></th>", "<td></td>"))  # pandas' corner heads nothing
-        return f"::: {{.scroll}}\n{shown}\n:::" if "<table" in shown else shown
+        return _fence(data["text/html"].replace("<th></th>", "<td></td>"))  # pandas' corner heads nothing
     if "text/markdown" in data:
         return str(data["text/markdown"])
     for kind in PICTURES.keys() & data.keys():

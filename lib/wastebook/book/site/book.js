@@ -53,7 +53,7 @@ if (folded.length > 1) {
   });
   find("main h1").after(button);
 }
-for (const box of findAll("main :is(.scroll, .scroll > div, pre, math[display=block]), .picture .scroll")) box.tabIndex = 0;
+for (const box of findAll("main :is(.scroll, pre, math[display=block]), .picture .scroll")) box.tabIndex = 0;
 for (const table of findAll("main figure table")) {
   const figure = table.closest("figure"), box = table.closest("[tabindex]");
   find("figcaption", figure).id = `${figure.id}-caption`;

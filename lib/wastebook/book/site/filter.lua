@@ -19,24 +19,17 @@ local function float(div, kind)
 end
 
 return {
-  { Div = function(div) -- a callout: its heading is no section
-      if table.concat(div.classes):match("callout") then
+  { Div = function(div)
+      local kind = div.identifier:match("^(%l+)%-")
+      if names[kind] then
+        return float(div, kind)
+      elseif table.concat(div.classes):match("callout") then -- its heading is no section
         div.classes:insert("callout")
         div.content = div.content:walk({ Header = function(h) return pandoc.Para({ pandoc.Strong(h.content) }) end })
         return div
       end
-    end },
-  { traverse = "topdown",
-    Div = function(div)
-      local kind = div.identifier:match("^(%l+)%-")
-      if names[kind] then
-        return float(div, kind), false
-      end
     end,
-    Table = function(content)
-      return pandoc.Div({ content }, { class = "scroll" }), false
-    end },
-  { Link = function(link)
+    Link = function(link)
       if not link.target:match("^%a+:") then
         link.target = link.target:gsub("%.ipynb%f[#\0]", ".html"):gsub("%.qmd%f[#\0]", ".html")
         return link
