@@ -11,17 +11,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import yaml
 from nbformat import NotebookNode
 
 from wastebook.book.execute import run_chapter
-from wastebook.book.pandoc import TEMPLATES, cells_as_markdown, run_pandoc
+from wastebook.book.pandoc import PARTS, cells_as_markdown, run_pandoc
 from wastebook.book.plan import Book, chapter_names, check_parameters, read_chapter, without
-from wastebook.book.render import copy_deck, find_renderer, render_with_quarto, replace_site, write_config
+from wastebook.book.render import copy_deck, find_renderer, render_with_quarto, replace_site
 from wastebook.book.work import BUILD, NOT_MADE, at_work
 from wastebook.errors import WastebookError
-from wastebook.files import write_text
+from wastebook.files import write_text, write_yaml
 from wastebook.paths import read_yaml
 
 DECK = "slides/index"  # the deck's notebook, named as chapters are
@@ -44,9 +42,10 @@ def make_slides(book: Book, run: Path, renderer: str) -> Path:
     notebook = _for_results(book, run)
     record = {"parameters": check_parameters(book, DECK, {})}
     executed = run_chapter(notebook, DECK, record, run, folder)
-    config = yaml.safe_load((folder / "_quarto.yml").read_text(encoding="utf-8"))
+    config = read_yaml(folder / "_quarto.yml")
     config["subtitle"] = book.describe(run)
-    write_config(config, executed.parent)
+    config["execute"]["enabled"] = False  # its notebooks are executed already
+    write_yaml(executed.with_name("_quarto.yml"), config)
     shutil.copy(folder / STYLE, executed.parent)
     shutil.copytree(book.root / "theme", run / "theme", dirs_exist_ok=True)
 
@@ -78,11 +77,10 @@ def _render_with_pandoc(program: str, executed: Path, stage: Path, config: dict[
     assets.mkdir(parents=True)
     options = config["format"]["revealjs"]
     text = cells_as_markdown(executed, stage / "index.html", config["execute"] | options)
-    body = run_pandoc(program, ["--to=revealjs", "--slide-level=2"], text, executed)
-    front_matter = yaml.safe_load(nbformat.read(executed, as_version=4).cells[0].source.strip("-\n"))
+    page = ["--to=revealjs", "--slide-level=2", f"--template={PARTS / 'slides.html'}"]
+    page.append(f"--metadata-file={executed.with_name('_quarto.yml')}")
+    write_text(stage / "index.html", run_pandoc(program, page, text, executed))
     named = {re.sub("-(.)", lambda match: match[1].upper(), name): value for name, value in options.items()}
-    page = TEMPLATES.get_template("slides.html").render(deck=config | front_matter, body=body)
-    write_text(stage / "index.html", page)
     start = f"Reveal.initialize({{...{json.dumps(named)}, plugins: [RevealNotes]}});\n"
     write_text(assets / "start.js", start)
     dist = Path(str(files("pyreveal"))) / "revealjs" / "dist"

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,13 +17,13 @@ import nbformat
 from bs4 import BeautifulSoup, Tag
 from jinja2 import Environment, FileSystemLoader
 
-from wastebook.book.execute import ANSI
 from wastebook.book.plan import cell_options
 from wastebook.errors import WastebookError
 
-PARTS = Path(str(files("wastebook.book"))) / "site"
+PARTS = Path(__file__).with_name("site")
 PICTURES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 INCLUDE = re.compile(r"\{\{< include (\S+) >\}\}")
+REFERRED = ("fig-", "tbl-", "sec-")  # how the labels begin of what is referred to across pages
 HEADING = re.compile("^h[1-6]$")
 TEMPLATES = Environment(loader=FileSystemLoader(PARTS), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
@@ -34,54 +33,40 @@ class Page(NamedTuple):
     address: str  # within the site
     number: str  # of the chapter, empty for other pages
     root: str  # the way from the page to the site's own folder: "" or "../"
+    title: str
+    soup: BeautifulSoup  # its content, in which references are open at first
 
 
 def render_site(run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> None:
     """Make the site of the project `run` in the folder `stage`, two pages at a time."""
-    pages = list(_pages(config))
     with ThreadPoolExecutor(2) as pool:
-        bodies = list(pool.map(lambda page: _body(page, run, stage, config, pandoc), pages))
-    soups = [BeautifulSoup(body, "html.parser") for body in bodies]
-    titles = [_title(page, soup) for page, soup in zip(pages, soups, strict=True)]
-    targets = _targets(pages, soups)
+        sources = config["book"]["chapters"]
+        pages = list(pool.map(lambda source: _page(source, run, stage, config, pandoc), sources))
+    targets = _targets(pages)
     index: list[dict[str, str]] = []
-    style = config["format"]["html"].get("css")  # the book's own
-    for at, (page, soup) in enumerate(zip(pages, soups, strict=True)):
-        for link in soup.select("a.reference"):
-            _refer(link, page, targets)
-        facts = {"page": page, "at": at, "contents": list(_contents(soup)), "body": str(soup)}
-        facts |= {"pages": list(zip(pages, titles, strict=True)), "style": style}
+    for at, page in enumerate(pages):
+        for cite in page.soup.select("[data-cites]"):
+            _refer(cite, page, targets)
+        sections = page.soup.select("section.level2[id], section.level3[id]")
+        facts = {"pages": pages, "page": page, "at": at, "sections": sections, "heading": _heading}
         text = TEMPLATES.get_template("template.html").render(config | facts)
         (stage / page.address).write_text(text, encoding="utf-8")
-        index += _entries(page, titles[at], soup)
-    assets = stage / "assets"
-    assets.mkdir()
-    for name in ("style.css", "book.js", "theme.js"):
-        shutil.copyfile(PARTS / name, assets / name)
-    shutil.copyfile(run / config["book"]["favicon"], assets / "favicon.svg")
-    if style:
-        shutil.copyfile(run / style, assets / "book.css")
-    if picture := config.get("image", "").lstrip("/"):  # that a link to the site shows elsewhere
-        (stage / picture).parent.mkdir(exist_ok=True)
-        shutil.copyfile(run / picture, stage / picture)
+        index += _entries(page)
+    assets = shutil.copytree(PARTS, stage / "assets", ignore=shutil.ignore_patterns("*.html", "*.lua"))
+    style, picture = config["format"]["html"].get("css"), config.get("image", "").lstrip("/")
+    for own in filter(None, [config["book"]["favicon"], style, picture]):
+        (stage / own).parent.mkdir(exist_ok=True)
+        shutil.copyfile(run / own, stage / own)
     (assets / "search.js").write_text(f"window.searchIndex = {json.dumps(index)};\n", encoding="utf-8")
 
 
-def _pages(config: dict[str, Any]) -> Iterator[Page]:
-    number = 0
-    for source in config["book"]["chapters"]:
-        chapter = source.startswith("chapters/")
-        number += chapter
-        address = Path(source).with_suffix(".html").as_posix()
-        yield Page(source, address, str(number) if chapter else "", "../" * source.count("/"))
-
-
-def _body(page: Page, run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> str:
-    """The page's HTML, its references to other places still open."""
-    file = run / page.source
-    (stage / page.address).parent.mkdir(parents=True, exist_ok=True)
+def _page(source: str, run: Path, stage: Path, config: dict[str, Any], pandoc: str) -> Page:
+    file, address = run / source, Path(source).with_suffix(".html").as_posix()
+    chapters = [each for each in config["book"]["chapters"] if each.startswith("chapters/")]
+    number = str(chapters.index(source) + 1) if source in chapters else ""
+    (stage / address).parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".ipynb":
-        text = cells_as_markdown(file, stage / page.address, config["execute"] | config["format"]["html"])
+        text = cells_as_markdown(file, stage / address, config["execute"] | config["format"]["html"])
     else:
         text = file.read_text(encoding="utf-8")
 
@@ -93,8 +78,18 @@ def _body(page: Page, run: Path, stage: Path, config: dict[str, Any], pandoc: st
     filters = [PARTS / "filter.lua", *(run / name for name in config.get("filters", []))]
     options = ["--to=html5", "--section-divs", *(f"--lua-filter={name}" for name in filters), "--citeproc"]
     options += [f"--bibliography={run / config['bibliography']}", "--metadata=link-citations"]
-    options += [f"--metadata=lang:{config.get('lang', 'en')}", f"--metadata=chapter:{page.number}"]
-    return run_pandoc(pandoc, options, INCLUDE.sub(included, text), file)
+    options.append(f"--metadata=lang:{config.get('lang', 'en')}")
+    if number:
+        options += ["--number-sections", f"--number-offset={int(number) - 1}"]
+    soup = BeautifulSoup(run_pandoc(pandoc, options, INCLUDE.sub(included, text), file), "html.parser")
+    for figure in soup.select("figure.tbl"):
+        figure.insert(0, *figure.select("figcaption"))  # a table has its caption above it
+    for table in soup.select("table"):
+        table.wrap(soup.new_tag("div", attrs={"class": "scroll"}))
+    first = soup.select_one("section.level1")
+    if first is None:
+        raise WastebookError(f"{source} has no title: it must open with `# Title {{#sec-name}}`.")
+    return Page(source, address, number, "../" * source.count("/"), _heading(first), soup)
 
 
 def run_pandoc(program: str, options: list[str], text: str, file: Path) -> str:
@@ -112,9 +107,9 @@ def cells_as_markdown(file: Path, address: Path, defaults: dict[str, Any]) -> st
     `defaults` are the project's options for every cell."""
     parts: list[str] = []
     for number, cell in enumerate(nbformat.read(file, as_version=4).cells, 1):
-        if cell.cell_type == "markdown":
+        if cell.cell_type != "code":
             parts.append(cell.source)
-        elif cell.cell_type == "code":
+        else:
             options, code = cell_options(cell.source)
             options = defaults | options
             name = options.get("label") or f"cell-{number}"
@@ -130,7 +125,7 @@ def _code_cell(cell: nbformat.NotebookNode, options: dict[str, Any], code: str, 
         yield opening + _fence(code, ".python") + (_fence("</details>") if folded else "")
     for output in cell.outputs:
         if output.get("name") == "stdout":
-            yield _fence(ANSI.sub("", output.text), ".output")
+            yield _fence(output.text, ".output")
     displayed = [output for output in cell.outputs if output.output_type != "stream"]
     label = str(options.get("label", ""))
     shown = [_output(output, options, at, file) for at, output in enumerate(displayed)]
@@ -143,13 +138,12 @@ def _output(output: nbformat.NotebookNode, options: dict[str, Any], at: int, fil
     """The output in the form that Quarto would choose: HTML before Markdown before a picture before text."""
     data = output.get("data", {})
     if "text/html" in data:
-        shown = _fence(data["text/html"].replace("<th></th>", "<td></td>"))  # pandas' corner heads nothing
-        return f"::: {{.scroll}}\n{shown}\n:::" if "<table" in shown else shown
+        return _fence(data["text/html"].replace("<th></th>", "<td></td>"))  # pandas' corner heads nothing
     if "text/markdown" in data:
         return str(data["text/markdown"])
     for kind in PICTURES.keys() & data.keys():
         return _fence(_picture(data[kind], kind, output.metadata.get(kind, {}), options, at, file))
-    return _fence(ANSI.sub("", data.get("text/plain", "")), ".output")
+    return _fence(data.get("text/plain", ""), ".output")
 
 
 def _picture(content: str, kind: str, about: dict, options: dict[str, Any], at: int, file: Path) -> str:
@@ -158,7 +152,7 @@ def _picture(content: str, kind: str, about: dict, options: dict[str, Any], at: 
     file = file.with_name(f"{file.name}-{at + 1}.{PICTURES[kind]}")
     file.write_bytes(content.encode() if kind.endswith("xml") else base64.b64decode(content))
     given = options.get("fig-alt") or options.get("fig-cap") or ""
-    alt = " ".join((about.get("alt") or (given[at] if isinstance(given, list) else given)).split())
+    alt = " ".join((given[at] if isinstance(given, list) else given).split())
     size = "".join(f' {side}="{about[side]}"' for side in ("width", "height") if side in about)
     source = html.escape(f"{file.parent.name}/{file.name}")
     image = f'<img src="{source}" alt="{html.escape(alt)}"{size}>'
@@ -171,61 +165,53 @@ def _fence(text: str, kind: str = "=html") -> str:
     return f"\n{ticks} {{{kind}}}\n{text.rstrip()}\n{ticks}\n"
 
 
-def _targets(pages: list[Page], soups: list[BeautifulSoup]) -> dict[str, Any]:
+def _targets(pages: list[Page]) -> dict[str, Any]:
     """The figures, tables and sections of all pages by label: their page, number and title."""
     targets: dict[str, Any] = {}
-    for page, soup in zip(pages, soups, strict=True):
-        for element in soup.select("section[data-label], figure[data-label]"):
-            label, number = str(element["data-label"]), str(element.get("data-number", ""))
+    for page in pages:
+        for element in page.soup.select("section[id], figure[id]"):
+            label, number = str(element["id"]), str(element.get("data-number", ""))
             if label in targets:
                 first = targets[label][0].source
                 raise WastebookError(f"{page.source}: the label {label} is also in {first}.")
-            if label.startswith(("fig-", "tbl-", "sec-")):
+            if label.startswith(REFERRED):
                 targets[label] = page, number, _heading(element)
     return targets
 
 
-def _refer(link: Tag, page: Page, targets: dict[str, Any]) -> None:
-    """Have a reference, which holds only a label, name its place and lead there."""
-    label = link.get_text()
-    if label not in targets:
-        link.replace_with(f"?@{label}")  # as Quarto has it; the check of the site finds both
+def _refer(cite: Tag, page: Page, targets: dict[str, Any]) -> None:
+    """Have a reference, to Pandoc a citation, name its places and lead there; one to literature stays."""
+    labels = str(cite["data-cites"]).split()
+    if not all(label.startswith(REFERRED) for label in labels):
         return
-    there, number, title = targets[label]
-    kind = {"fig": "Figure", "tbl": "Table"}.get(label[:3], "Section" if "." in number else "Chapter")
-    link.string = f"{kind}\u00a0{number}" if number else title
-    link["href"] = f"{'' if there == page else page.root + there.address}#{label}"
+    shown = []
+    for label in labels:
+        if label in targets:
+            there, number, title = targets[label]
+            kind = {"fig": "Figure", "tbl": "Table"}.get(label[:3], "Section" if "." in number else "Chapter")
+            told = html.escape(f"{kind}\u00a0{number}" if number else title)
+            address = f"{'' if there is page else page.root + there.address}#{label}"
+            shown.append(f'<a href="{html.escape(address)}">{told}</a>')
+        else:
+            shown.append(f"?@{html.escape(label)}")  # as Quarto has it; the check of the site finds both
+    cite.replace_with(BeautifulSoup(", ".join(shown), "html.parser"))
 
 
 def _heading(section: Tag) -> str:
     """The text of a section's heading without its number."""
     heading = section.find(HEADING)
-    if not isinstance(heading, Tag):
-        return ""
-    numbers = [number.get_text() for number in heading.select(".header-section-number")]
-    return " ".join(heading.get_text().removeprefix("".join(numbers)).split())
+    text = " ".join(heading.get_text().split()) if heading else ""
+    return text.removeprefix(str(section.get("data-number", ""))).lstrip()
 
 
-def _title(page: Page, soup: BeautifulSoup) -> str:
-    if first := soup.select_one("section.level1"):
-        return _heading(first)
-    raise WastebookError(f"{page.source} has no title: it must open with `# Title {{#sec-name}}`.")
-
-
-def _contents(soup: BeautifulSoup) -> Iterator[tuple[int, str, str]]:
-    """The page's sections: level (2 or 3), title, identifier."""
-    for section in soup.select("section.level2[id], section.level3[id]"):
-        yield 2 if "level2" in section["class"] else 3, _heading(section), str(section["id"])
-
-
-def _entries(page: Page, title: str, soup: BeautifulSoup) -> Iterator[dict[str, str]]:
+def _entries(page: Page) -> Iterator[dict[str, str]]:
     """What the search knows: an entry per section, its text without code or that of the sections within."""
-    for hidden in soup.select(".sourceCode, .code > summary, style, script, annotation"):
+    for hidden in page.soup.select(".sourceCode, .code > summary, style, script, annotation"):
         hidden.extract()
-    for section in reversed(soup.select("section[class^=level]")):
+    for section in reversed(page.soup.select("section[class^=level]")):
         heading = " ".join(filter(None, [str(section.get("data-number", "")), _heading(section)]))
-        if isinstance(top := section.find(HEADING), Tag):
+        if top := section.find(HEADING):
             top.extract()
         text = re.sub(r" (?=[.,;:)])|(?<=\() ", "", " ".join(section.extract().get_text(" ").split()))
-        where = {"page": f"{page.number} {title}".strip(), "address": f"{page.address}#{section['id']}"}
+        where = {"page": f"{page.number} {page.title}".strip(), "address": f"{page.address}#{section['id']}"}
         yield where | {"title": heading, "text": text}

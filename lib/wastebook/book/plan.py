@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import re
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +22,6 @@ from wastebook.errors import WastebookError, did_you_mean
 from wastebook.files import expand, file_hash
 from wastebook.paths import read_record, read_yaml
 
-SETTING = re.compile(r"(?P<chapter>.+?)\.(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.DOTALL)
 PLAIN = (ast.Constant, ast.UnaryOp, ast.List, ast.Tuple, ast.Dict)  # values of parameters
 # Parameters that a notebook states, and nobody sets: the chapters whose results it reads, those that it reads
 # where they have run, and what it asks of its data, each in words and as an expression for `book.unsuited`.
@@ -231,10 +229,11 @@ def plan(book: Book, profile: str, settings: Sequence[str] = (), wanted: Sequenc
         raise WastebookError(f"There is no chapter in {book.chapters}.")
     asked: Parameters = {}
     for text in settings:
-        match = SETTING.fullmatch(text)
-        if match is None:
+        place, equals, value = text.partition("=")
+        chapter, dot, name = place.rpartition(".")
+        if not (dot and equals):
             raise WastebookError(f"--set {text}: expected chapter.parameter=value, as in '*.seed=1'.")
-        asked.setdefault(match["chapter"], {})[match["name"]] = Text(match["value"])
+        asked.setdefault(chapter, {})[name] = Text(value)
     known = {chapter: parameters_of(source).keys() - {*STATED} for chapter, source in sources.items()}
     given: Parameters = {chapter: {} for chapter in sources}
     for layer in (profiled, asked):

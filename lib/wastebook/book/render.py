@@ -19,7 +19,6 @@ from urllib.parse import quote
 
 import nbformat
 import pypandoc
-import yaml
 from nbformat.v4 import new_markdown_cell
 
 from wastebook.book import pandoc
@@ -140,14 +139,15 @@ def write_project(book: Book, run: Path) -> dict[str, Any]:
     chapters = sorted((run / "chapters").glob("[!._]*.ipynb"))
     if not chapters:
         raise WastebookError(f"{run} holds no executed chapters: run one there first.")
-    config = yaml.safe_load((book.root / "_quarto.yml").read_text(encoding="utf-8"))
+    config = read_yaml(book.root / "_quarto.yml")
     first, *pages = [page for page in config["book"]["chapters"] if not page.endswith(".ipynb")]
     named = sorted(f"chapters/{file.name}" for file in [*chapters, *not_made])
     config["book"]["chapters"] = [first, *named, *pages, PAGE]
     config["project"]["resources"] = [f"/{DOWNLOADS}/**"]
     if "site-url" in config["book"]:  # without one the picture has no address that others could load
         config["book"] |= {"open-graph": True, "twitter-card": True}
-    write_config(config, run)
+    config["execute"]["enabled"] = False  # its notebooks are executed already
+    write_yaml(run / "_quarto.yml", config)
     for name in [first, *pages, config["bibliography"], *book.root.glob("_*.md")]:
         shutil.copy(book.root / name, run)
     theme = Path(config["book"]["favicon"]).parts[0]
@@ -156,12 +156,6 @@ def write_project(book: Book, run: Path) -> dict[str, Any]:
     write_text(run / PAGE, _run_page(read_record(run), run / DOWNLOADS))
     book.decorate(run)
     return config
-
-
-def write_config(config: dict[str, Any], project: Path) -> None:
-    """Write a project's `_quarto.yml`, under which nothing is executed again."""
-    config["execute"]["enabled"] = False
-    write_yaml(project / "_quarto.yml", config)
 
 
 def _tell_not_made(book: Book, run: Path) -> list[Path]:

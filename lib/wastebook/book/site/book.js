@@ -10,11 +10,11 @@ const element = (name, properties, ...children) => {
 
 // Light and dark: the system's choice, unless the reader's is another, which is then remembered.
 const system = matchMedia("(prefers-color-scheme: dark)");
-const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+const isDark = () => (root.style.colorScheme ? root.style.colorScheme === "dark" : system.matches);
 const showTheme = () => find(".theme").setAttribute("aria-pressed", isDark());
 find(".theme").addEventListener("click", () => {
-  root.dataset.theme = isDark() ? "light" : "dark";
-  try { localStorage.setItem("theme", root.dataset.theme); } catch { /* not allowed: this page only */ }
+  root.style.colorScheme = isDark() ? "light" : "dark";
+  try { localStorage.setItem("theme", root.style.colorScheme); } catch { /* not allowed: this page only */ }
   showTheme();
 });
 system.addEventListener("change", showTheme);
@@ -53,7 +53,7 @@ if (folded.length > 1) {
   });
   find("main h1").after(button);
 }
-for (const box of findAll("main :is(.scroll, .scroll > div, pre, math[display=block]), .picture .scroll")) box.tabIndex = 0;
+for (const box of findAll("main :is(.scroll, pre, math[display=block]), .picture .scroll")) box.tabIndex = 0;
 for (const table of findAll("main figure table")) {
   const figure = table.closest("figure"), box = table.closest("[tabindex]");
   find("figcaption", figure).id = `${figure.id}-caption`;

@@ -1,1 +1,1 @@
-try { document.documentElement.dataset.theme = localStorage.getItem("theme") || ""; } catch { /* private */ }
+try { document.documentElement.style.colorScheme = localStorage.getItem("theme") || ""; } catch { /* private */ }
