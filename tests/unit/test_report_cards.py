@@ -104,4 +104,7 @@ def test_the_checklist_is_filled_from_the_run(collection):
     assert answers["Test photos of an object known from train"] == "5 under random and 0 under grouped"
     assert "50\u202f%" in answers["How far does it carry?"] and "20.0" in answers["Is luck shown?"]
     assert "unknown, 2 cores, no accelerator" in answers["Which software and machine?"]
+    part = collection._replace(photos=collection.photos.head(7))
+    told = cards.checklist(record, part, models, {}).set_index("question")["answer"]
+    assert f"7 of {collection.card['photos']} photos" in told["Where from, how many?"]
     assert not cards.checklist({}, collection, models, {})["answer"].str.contains("{", regex=False).any()

@@ -72,11 +72,11 @@ def checklist(
     """A row per question of REFORMS (Kapoor et al. 2024) that this book can answer for itself: `module,
     question, answer`, from the run's record, its data and models (`all_models`), and how many test photos
     show an object known from train under each scheme (`known`)."""
-    commit, counts = str(record.get("commit") or "unknown"), data.files["label"].value_counts()
+    commit, counts = str(record.get("commit") or "unknown"), data.photos["label"].value_counts()
     published = pd.read_csv(paths.CARDS / "published.csv").query("data.str.startswith('RealWaste')")["value"]
     facts = {
         "data": data,
-        "here": len(data.files),
+        "here": len(data.photos),
         "commit": f"{commit[:12]}{' with changes' * commit.endswith('+')}",
         "versions": len(record.get("versions", {})),
         "hardware": {"processor": "unknown", "cores": "?"} | record.get("hardware", {}),
