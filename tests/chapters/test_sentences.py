@@ -14,6 +14,7 @@ import pytest
 
 import wastebook as wb
 from wastebook import paths
+from wastebook.photos.collection import Collection
 
 CHAPTER = SimpleNamespace(informative=True, conclude=wb.text)
 OLD, NEW, LOW, HIGH = "a", "b", {"low": -0.06, "high": -0.02}, {"low": 0.02, "high": 0.06}
@@ -442,6 +443,18 @@ def test_chapter_9_corrects_for_all_that_it_asks_together(cell, names, family, m
     assert [len(pairs) for pairs in asked] == [family]
 
 
+@pytest.mark.parametrize(("asked", "taken"), [((10, 8), (10, 8)), ((500, 0), (20, 1)), ((0, -1), (1, 1))])
+def test_chapter_9_learns_from_some_of_the_photos_elsewhere_and_asks_about_others(asked, taken, monkeypatch):
+    away = SimpleNamespace(photos=range(40), for_learning=lambda scheme: away, scheme="grouped")
+    monkeypatch.setattr(wb, "load_photos", lambda *given: away)
+    monkeypatch.setattr(wb, "open_chapter", lambda name: CHAPTER)
+    notebook = nbformat.read(paths.CHAPTERS / "09-elsewhere.ipynb", as_version=4)
+    own = dict.fromkeys(["dataset", "elsewhere", "photos_per_class", "scheme"])
+    own |= {"seeds": [0], "networks": [], "own_shape": [72, 96], "labelled": asked[0], "draws": asked[1]}
+    exec(next(each.source for each in notebook.cells if each.id == "elsewhere-open"), own)
+    assert (own["labelled"], own["draws"]) == taken
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
@@ -495,6 +508,14 @@ def test_chapter_10_counts_the_sets_that_hold_others_photos(held, told):
     assert told in say("10-leaks", "leaks-learned", family=family, learnings=["a leak"])[0]
 
 
+@pytest.mark.parametrize("informative", [True, False])
+def test_chapter_10_ends_with_its_own_finding_too_where_that_may_be_told(informative, monkeypatch):
+    monkeypatch.setattr(CHAPTER, "informative", informative)
+    family = pd.DataFrame({"trashnet": [1], "trashnet_again": 0, "photos": 1})
+    text, _ = say("10-leaks", "leaks-learned", family=family, learnings=["a leak", "a promise"])
+    assert ("a leak" in text) == informative and "a promise" in text and "public set" in text
+
+
 def lines_of(bends, difference=0.4):
     """Slopes of so many lines, named after the alphabet, each worth a tenth more than the one before."""
     rows = []
@@ -510,8 +531,8 @@ def lines_of(bends, difference=0.4):
 def say_of_lines(cell, slopes, **names):
     """What a cell of chapter 10 tells, with the functions that it is told by."""
     notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
-    own = {"wb": wb, "pd": pd, "slopes": slopes, "shares": [0.0, 0.25, 1.0]}
-    own["titles"] = {"first": "First", "second": "Second"}
+    own = {"wb": wb, "pd": pd, "slopes": slopes, "shares": [0.0, 0.25, 1.0], "drawn": ["sample"]}
+    own["titles"] = {"first": "First", "second": "Second", "sample": "Drawn"}
     for each in notebook.cells:
         if each.id in ("leaks-lines-counted", "leaks-lines-judged", "leaks-sets-counted"):
             exec(each.source, own)
@@ -555,12 +576,35 @@ def test_chapter_10_tells_the_least_and_the_most_that_a_leak_is_worth(lines, tol
     ],
 )
 def test_chapter_10_takes_no_drawn_pictures_for_photos(datasets, told):
-    """Lines of the sample beside those of photos are in the figure, and not among the least and the most."""
+    """Lines of the sample beside those of photos are in the figure, and not among the least and the most, nor
+    among those that are judged."""
     slopes = lines_of([ZERO] * 3)
     slopes["dataset"] = slopes["line"].map(dict(zip("abc", datasets.split(), strict=True)))
     _, after = say_of_lines("leaks-leaks-told", slopes, learnings=[])
     ends = after["learnings"][0].partition("so much: ")[2].partition(";")[0].split(" to ")
     assert [each[:6] for each in ends] == told
+    text, _ = say_of_lines("leaks-bends-told", slopes, learnings=["A tenth."])
+    judged = [name for name in datasets.split() if name != "sample"] or datasets.split()
+    assert f"Of {len(judged)} line" in text and ("Drawn" in text) == (judged[0] == "sample")
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_chapter_10_says_at_its_head_that_the_sample_is_asked_instead(able):
+    """Where nothing can leak the run is of drawings, whatever photos it was asked about."""
+    notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
+    source = {each.id: each.source for each in notebook.cells}
+    home = Collection("home", "Home", *[None] * 8)._replace(card={})
+    sample, introduced = home._replace(name="sample", card={"drawn": True}), []
+    chapter = SimpleNamespace(introduce=lambda data, *backbones: introduced.extend(data))
+    own = {"dataset": "home", "others": [], "data": home, "backbones": [], "chapter": chapter}
+    own |= {"can_leak": lambda each: able, "load_leaking": {"home": home, "sample": sample}.get}
+    exec(source["leaks-leaking"].partition("\n\n\n")[2], own)
+    exec(source["leaks-introduce"], own)
+    (shown,) = introduced
+    assert shown.name == ("home" if able else "sample")
+    assert [*shown.remarks] == [
+        "What a leak is worth is asked of the sample: Home shows too little twice for that."
+    ] * (not able)
 
 
 @pytest.mark.parametrize(
@@ -617,7 +661,7 @@ def test_chapter_10_tells_how_many_lines_rise_and_bend_after_correction(
 )
 def test_chapter_10_tells_what_photos_of_the_test_are_worth(number, told):
     notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
-    own = {"wb": wb, "partial": partial, "doses": "70 %"}
+    own = {"wb": wb, "partial": partial, "doses": "70 %", "slopes": lines_of([ZERO]), "drawn": []}
     for each in notebook.cells:
         if each.id in ("leaks-lines-counted", "leaks-claims-worth"):
             exec(each.source, own)
