@@ -242,7 +242,7 @@ def test_chapter_5_tells_what_validations_threshold_bought(half, told):
     [
         (
             [{"difference": 0.04, **HIGH}, {"difference": 0.01, **ZERO}],
-            "move 1 of these 2 scores beyond luck: A on",
+            "move 1 of these 2 scores beyond luck, corrected for all of them: A on",
         ),
         ([{"difference": 0.01, **ZERO}], "Copies move none of these 1 scores"),
         ([], "No score here can be told"),
@@ -266,6 +266,68 @@ def test_chapter_6_weighs_copies_by_the_same_photos(interval, told):
     names = {"differences": pd.DataFrame([names]), "titles": {"mine": "Photos"}, "crossing": "none"}
     names |= {"learnings": [], "able": [], "doubted": "none", "projected": "none", "gains": pd.DataFrame()}
     assert told in say("06-trust", "06-trust-learned-said", **names)[0]
+
+
+def run_cell(name, cell, **names):
+    """What a cell of a chapter leaves behind, run with these names."""
+    notebook = nbformat.read(paths.CHAPTERS / f"{name}.ipynb", as_version=4)
+    (source,) = [each.source for each in notebook.cells if each.id == cell]
+    exec(source, after := {"wb": wb, "pd": pd, "np": np, "chapter": CHAPTER} | names)
+    return after
+
+
+def test_chapter_6_audits_no_more_photos_than_chapter_5_saw():
+    rows = [(f"{label}/{at}.jpg", label, at) for label in "gm" for at in range(9)]
+    photos = pd.DataFrame(rows, columns=["path", "label", "group"]).assign(split="train")
+    pairs = pd.DataFrame(columns=["path_a", "path_b"], dtype=object)
+    data = Collection("none", "", *[None] * 8)._replace(photos=photos, pairs=pairs)
+    tables = {"photos": photos[::2], "predictions": pd.DataFrame({"seed": [0]})}
+    chapter = SimpleNamespace(read=lambda _, name: tables[name], values=lambda _: {"scheme": "grouped"})
+    chapter.load_photos = lambda _: SimpleNamespace(for_learning=lambda scheme: data)
+    names = {"usual": {}, "deals": {}, "collections": {}, "deal": lambda *given: {("grouped", 0): given[0]}}
+    after = run_cell("06-trust", "06-trust-bins-setup", chapter=chapter, **names)
+    for table in (after["collections"]["none"].photos, after["deals"]["none"]["grouped", 0]):
+        assert table["path"].tolist() == photos["path"][::2].tolist() and [*table.index] == [*range(9)]
+
+
+def test_chapter_6_corrects_what_copies_are_worth_for_all_scores(monkeypatch):
+    rows = [{"metric": "accuracy", "p": 0.03, **each} for each in (HIGH, HIGH, {"low": 0, "high": 0})]
+    monkeypatch.setattr(wb.audit, "subset_differences", lambda *given: pd.DataFrame(rows))
+    monkeypatch.setattr(CHAPTER, "informative", False)
+    names = {"test": {"mine": pd.DataFrame({"twin": ["a"]})}, "everyone": {}, "collections": ["mine"]}
+    after = run_cell("06-trust", "06-trust-subset-differences", **names)
+    assert after["differences"]["p_holm"].tolist() == pytest.approx([0.06, 0.06, np.nan], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("test", "told"),
+    [
+        (0.5, "90.0\u202f%, more than the 50.0"),
+        (0.9, "90.0\u202f%, not clearly different from the 90.0"),
+        (1.0, "less"),
+    ],
+)
+def test_chapter_6_tells_which_validation_foresaw_the_score(test, told):
+    rows = [("validation", 0.9), ("test", test)]
+    promises = pd.DataFrame(rows, columns=["split", "value"]).assign(way="shuffled", metric="accuracy")
+    promises = promises.assign(low=promises["value"] - 0.01, high=promises["value"] + 0.01)
+    names = {"promises": promises, "learnings": [], "binary": SimpleNamespace(title="Photos")}
+    text, _ = say("06-trust", "06-trust-foreseen-said", **names)
+    assert told in text and "that test gave (" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([0.7, 0.79, 0.89], "bring +10.0 points ["),
+        ([0.9, 0.3, 0.9], "bring a change that cannot be told on Photos, beyond 400."),
+        ([0.7, 0.9], "No curve has the three points"),
+    ],
+)
+def test_chapter_6_tells_what_more_photos_bring_where_that_can_be_told(values, told):
+    growth = pd.DataFrame({"value": values, "photos": [100, 200, 400][: len(values)]}).assign(dataset="mine")
+    names = {"growth": growth, "more_photos": 400, "titles": {"mine": "Photos"}}
+    assert told in say("06-trust", "06-trust-growth-said", **names)[0]
 
 
 @pytest.mark.parametrize(
@@ -534,7 +596,7 @@ def say_of_lines(cell, slopes, **names):
     own = {"wb": wb, "pd": pd, "slopes": slopes, "shares": [0.0, 0.25, 1.0], "drawn": ["sample"]}
     own["titles"] = {"first": "First", "second": "Second", "sample": "Drawn"}
     for each in notebook.cells:
-        if each.id in ("leaks-lines-counted", "leaks-lines-judged", "leaks-sets-counted"):
+        if each.id in ("leaks-lines-counted", "leaks-lines-told", "leaks-lines-judged", "leaks-sets-counted"):
             exec(each.source, own)
     return say("10-leaks", cell, **own | names)
 
@@ -598,7 +660,7 @@ def test_chapter_10_says_at_its_head_that_the_sample_is_asked_instead(able):
     chapter = SimpleNamespace(introduce=lambda data, *backbones: introduced.extend(data))
     own = {"dataset": "home", "others": [], "data": home, "backbones": [], "chapter": chapter}
     own |= {"can_leak": lambda each: able, "load_leaking": {"home": home, "sample": sample}.get}
-    exec(source["leaks-leaking"].partition("\n\n\n")[2], own)
+    exec(source["leaks-asked"], own)
     exec(source["leaks-introduce"], own)
     (shown,) = introduced
     assert shown.name == ("home" if able else "sample")
@@ -661,9 +723,9 @@ def test_chapter_10_tells_how_many_lines_rise_and_bend_after_correction(
 )
 def test_chapter_10_tells_what_photos_of_the_test_are_worth(number, told):
     notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
-    own = {"wb": wb, "partial": partial, "doses": "70 %", "slopes": lines_of([ZERO]), "drawn": []}
+    own = {"wb": wb, "partial": partial, "doses": "70 %"}
     for each in notebook.cells:
-        if each.id in ("leaks-lines-counted", "leaks-claims-worth"):
+        if each.id in ("leaks-lines-told", "leaks-claims-worth"):
             exec(each.source, own)
     text = own["tell_worth"](pd.DataFrame({"difference": [0.04, 0.05, 0.06][:number]}))
     assert told in text and bool(text) == bool(number)

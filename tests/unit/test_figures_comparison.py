@@ -112,6 +112,18 @@ def test_recall_by_number_keeps_test_apart():
     assert {y for line in axes.lines for y in line.get_ydata()} == {1}
 
 
+@pytest.mark.parametrize("first", ["test", "train"])
+def test_a_split_has_one_look_whichever_comes_first(first):
+    rows = [(f"glass/glass_{at}.jpg", "test" if at > 40 else "train") for at in range(60)]
+    table = pd.DataFrame(rows, columns=["path", "split"]).assign(label="glass", predicted="glass")
+    table = table.sort_values("split", ascending=first == "test", kind="stable")
+    looks = {}
+    for line in figures.recall_by_number(table).axes[0].lines:
+        if len(line.get_xdata()):
+            looks["test" if min(line.get_xdata()) > 35 else "train"] = line.get_color()
+    assert looks == {"test": figures.style.INK, "train": figures.style.GREY}
+
+
 def test_colours_and_markers_are_the_same_in_every_figure():
     assert (
         figures.network_colours(["xception"]).items()

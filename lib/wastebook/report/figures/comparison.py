@@ -132,9 +132,10 @@ def recall_by_number(predictions: pd.DataFrame) -> Figure:
         return style.nothing()
     right, spans = predictions["label"] == predictions["predicted"], pd.cut(file_numbers(predictions), 12)
     table = predictions.assign(right=right, number=[span.mid for span in spans])
-    table["photos"] = np.where(table["split"] == "test", "test", "train, left out")
+    tones = {"test": style.INK, "train, left out": style.GREY}
+    table["photos"] = np.where(table["split"] == "test", *tones)
     look: Any = {"hue": "photos", "style": "photos", "markers": True, "dashes": False, "height": 2.6}
-    look["col_wrap"] = min(3, table["label"].nunique())
+    look |= {"palette": tones, "style_order": [*tones], "col_wrap": min(3, table["label"].nunique())}
     grid = sns.relplot(table, x="number", y="right", col="label", kind="line", seed=0, **look)
     return grid.set_titles("{col_name}").set_axis_labels("number in the file name", "share recognised").figure
 
