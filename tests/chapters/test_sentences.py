@@ -732,17 +732,57 @@ def test_chapter_10_tells_what_photos_of_the_test_are_worth(number, told):
 
 
 def test_chapter_7_asks_of_views_what_changes_photos():
-    notebook = nbformat.read(paths.CHAPTERS / "07-comparison.ipynb", as_version=4)
-    (source,) = [each.source for each in notebook.cells if each.id == "06-questions"]
     rows = {"transform": ["none", "class_weights", "mixup", "rotation", "vertical_flip"]}
     rows |= {"value": [0.5, 0.9, 0.8, 0.6, 0.7], "network": "resnet18", "split": "validation"}
     rows = pd.DataFrame(rows | {"scheme": "grouped", "metric": "macro_f1"})
     overview = SimpleNamespace(read_earlier=lambda *given: rows.assign(model=rows["transform"]))
-    own = {"wb": SimpleNamespace(overview=overview, augment=wb.augment, comparison=wb.comparison), "pd": pd}
-    own |= {"chapter": CHAPTER, "earlier": [], "leading": {"x": "grouped"}, "data": SimpleNamespace(name="x")}
-    exec(source, own)
-    assert own["find_views"]({"network": "resnet18"}) == "vertical_flip"
-    assert own["find_views"]({"network": "another"}) == ""
+    own = {"wb": SimpleNamespace(overview=overview, augment=wb.augment, comparison=wb.comparison)}
+    find_views = run_cell("07-comparison", "06-questions", earlier=[], **own)["find_views"]
+    asked = {"network": "resnet18", "scheme": "grouped"}
+    assert find_views(asked) == "vertical_flip"
+    assert find_views(asked | {"network": "another"}) == find_views(asked | {"scheme": "random"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "epochs", "asked"),
+    [("64x64", 15, ["views", "size"]), ("32x32", 15, ["size"]), ("64x64", 3, ["size"])],
+)
+def test_chapter_7_compares_models_of_one_size_and_as_many_epochs(size, epochs, asked, monkeypatch):
+    """Unless the size is the question: whatever chapters ran with is held against nothing else."""
+    models = {
+        "02-baseline": [wb.Model("resnet18", "64x64")],
+        "03-augmentation": [wb.Model("resnet18", size, "mixup")],
+    }
+    models["04-efficientnet"] = [wb.Model("newer", "64x64"), wb.Model("newer", "96x128")]
+    rows = [each.columns | {"chapter": chapter} for chapter, found in models.items() for each in found]
+    scores = pd.DataFrame(rows).assign(
+        dataset="mine", scheme="grouped", split="test", metric="accuracy", value=0.5
+    )
+    history = scores.assign(epoch=scores["chapter"].map({"03-augmentation": epochs}).fillna(15))
+    tables = {"scores": scores, "history": history}
+    monkeypatch.setattr(wb.overview, "read_earlier", lambda chapter, needs, name: tables[name])
+    monkeypatch.setattr(wb.overview, "test_scores", lambda *given: scores)
+    monkeypatch.setattr(wb.overview, "all_models", lambda *given: scores)
+    monkeypatch.setattr(wb.overview, "chosen_models", lambda *given: scores.head(1))
+    names = {"needs": [], "reads": [], "watts": 1, "collections": {}, "data": SimpleNamespace(name="mine")}
+    for cell in ("06-models-read", "06-questions", "comparison-asked"):
+        names = run_cell("07-comparison", cell, **names)
+        names = {name: value for name, value in names.items() if name not in ("wb", "pd", "np", "chapter")}
+    old, new, find = (names[name] for name in ("old", "new", "find"))
+    pairs = {"views": (find(old | {"transform": "mixup"}), find(old))}
+    pairs["size"] = (find(new | {"image_size": "96x128"}), find(new))
+    assert [question for question, pair in pairs.items() if all(pair)] == asked
+
+
+def test_chapter_7_says_that_a_reference_has_none_of_these_models(monkeypatch):
+    scores = pd.DataFrame({"dataset": ["mine"], "split": "test"})
+    monkeypatch.setattr(wb.reference, "reference_scores", lambda *given: scores)
+    monkeypatch.setattr(wb.reference, "compare_scores", lambda *given: pd.DataFrame({"differs": []}))
+    each = SimpleNamespace(name="mine", title="Photos", facts={"fingerprint": ""})
+    names = {"collections": {"mine": each}, "scores": scores, "beside": pd.DataFrame({"reading": ["above"]})}
+    text, _ = say("07-comparison", "06-published-said", **names)
+    assert "the reference has too: none on Photos" in text and "no reference" not in text
+    assert "Published figures above this run's intervals: 1, within: 0, below: 0." in text
 
 
 def test_chapter_10_tells_of_lookalikes_and_of_what_was_seen_when_some_were_looked_at():

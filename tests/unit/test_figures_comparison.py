@@ -99,6 +99,9 @@ def test_the_front_is_numbered_and_named_from_the_best():
     figure = figures.cost_fronts(models, {"ms": "ms per photo"})
     assert [text.get_text() for text in figure.axes[0].texts] == ["2", "1"]
     assert figure.legends[0].texts[0].get_text().startswith("1  Xception")
+    models = models.assign(accuracy=0.7, ms=5)  # one on the other: one ring, with both numbers
+    (text,) = figures.cost_fronts(models, {"ms": "ms per photo"}).axes[0].texts
+    assert text.get_text() == "1–2"
 
 
 def test_recall_by_number_keeps_test_apart():

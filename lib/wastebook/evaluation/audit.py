@@ -109,9 +109,8 @@ def subset_differences(
 ) -> pd.DataFrame:
     """How much higher each model scores on all its rows than on those `inside` (bool, same index): `scheme`,
     `MODEL`, `metric, whole, part, difference, low, high, p`, of a bootstrap of both at once."""
-    rows, keys = [], ["scheme", *MODEL]
-    columns = [*keys, "metric", "whole", "part", "difference", "low", "high", "p"]
-    for key, table in predictions.groupby(keys, sort=False):
+    rows, columns = [], ["scheme", *MODEL, "metric", "whole", "part", "difference", "low", "high", "p"]
+    for key, table in predictions.groupby(["scheme", *MODEL], sort=False):
         chosen = inside.loc[table.index].to_numpy().astype(np.float32)
         both = (draw_metrics(table, metrics, draws, each).values() for each in (1.0, chosen))
         for metric, whole, part in zip(metrics, *both, strict=True):

@@ -96,8 +96,7 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
     cost: numbered and joined those that no other beats in both, small and grey the others.
 
     `models` has the model's columns, `accuracy`, and for each cost a bool column `<cost>_front`."""
-    fronts = [f"{cost}_front" for cost in costs]
-    best = models[models[fronts].any(axis=1).astype(bool)]
+    best = models[models[[f"{cost}_front" for cost in costs]].any(axis=1).astype(bool)]
     if best.empty:
         return style.nothing()
     best = best.sort_values("accuracy", ascending=False, kind="stable")
@@ -110,10 +109,11 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
         front, others = models[on_front].sort_values(cost), models[~on_front]
         axes.plot(others[cost], others["accuracy"], "o", color="0.7", markersize=4)
         axes.plot(front[cost], front["accuracy"], color=style.GREY, linewidth=1)
-        for row in front.to_dict("records"):
-            place, number = (row[cost], row["accuracy"]), str(numbers[row["model"]])
-            axes.plot(*place, color=colours[row["network"]], **ring)
-            axes.text(*place, number, ha="center", va="center_baseline")
+        for place, part in front.groupby([cost, "accuracy"], sort=False):
+            found = sorted(map(numbers.get, part["model"]))
+            told = "–".join(map(str, dict.fromkeys([found[0], found[-1]])))
+            axes.plot(*place, color=colours[part["network"].iloc[0]], **ring)
+            axes.text(*place, told, ha="center", va="center_baseline", fontsize=min(12, 24 / len(told)))
         axes.set(xscale="log", xlabel=name)
         style.number_logarithms(axes.xaxis)
         axes.margins(x=0.12, y=0.12)
@@ -125,9 +125,8 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
 
 
 def recall_by_number(predictions: pd.DataFrame) -> Figure:
-    """The share of photos recognised over the numbers in their file names, a panel per class, with 95 %
-    intervals; a point stands for a twelfth of all numbers. Rows outside `test` are of models that did not
-    learn them."""
+    """The share of photos recognised over the numbers in their file names, a point per twelfth of these and a
+    panel per class, with 95 % intervals. Rows outside `test` are of models that did not learn them."""
     if predictions.empty:
         return style.nothing()
     right, spans = predictions["label"] == predictions["predicted"], pd.cut(file_numbers(predictions), 12)

@@ -1,5 +1,4 @@
-"""How the book looks: a colour per class and per network, a shape per split, hollow for what others
-published, from this one place; and room, and letters, for whatever names there are."""
+"""How the book looks, from one place: colours, shapes, and room and letters for whatever names there are."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
