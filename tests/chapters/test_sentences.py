@@ -31,6 +31,14 @@ def say(chapter, cell, **names):
     return html.unescape(told["told"].data), told
 
 
+def run_cell(name, cell, **names):
+    """What a cell of a chapter leaves behind, run with these names."""
+    notebook = nbformat.read(paths.CHAPTERS / f"{name}.ipynb", as_version=4)
+    (source,) = [each.source for each in notebook.cells if each.id == cell]
+    exec(source, after := {"wb": wb, "pd": pd, "np": np, "chapter": CHAPTER} | names)
+    return after
+
+
 def photos_of(known):
     rows = [("train", 0), ("train", 1), *[("test", 0 if at < known else 2 + at) for at in range(3)]]
     return pd.DataFrame(rows, columns=["split", "group"])
@@ -186,6 +194,24 @@ def test_chapter_3_calls_no_class_the_rarest_where_several_are():
     assert "is 9 for all. So no one class is the rarest." in told and "cannot be told" not in told
 
 
+@pytest.mark.parametrize(
+    ("network", "remarks"),
+    [
+        ("efficientnet_b0", ()),
+        ("resnet50", ("The newer network of this run is resnet50, where the title and the prose have Eff",)),
+    ],
+)
+def test_chapter_4_says_at_its_head_which_network_is_the_newer(network, remarks):
+    data, introduced = Collection("mine", "", *[None] * 8), []
+    chapter = SimpleNamespace(introduce=lambda data, *backbones: introduced.append(data.remarks))
+    names = {"needs": [], "data": data, "network": network, "chapter": chapter}
+    names |= {"older": SimpleNamespace(name="resnet18"), "newer": SimpleNamespace(name=network)}
+    run_cell("04-efficientnet", "04-caveats", **names)
+    assert [remark[: len(told)] for remark, told in zip(*introduced, remarks, strict=True)] == [*remarks]
+    with pytest.raises(wb.errors.WastebookError, match="network=resnet18 is the older network itself"):
+        run_cell("04-efficientnet", "04-caveats", **names | {"network": "resnet18", "newer": names["older"]})
+
+
 def test_chapter_4_asks_of_no_rarest_class_where_several_are():
     names = {
         "gains": pd.DataFrame([{"metric": "macro_f1", "transform": "rotation", "difference": 0.04, **HIGH}])
@@ -266,14 +292,6 @@ def test_chapter_6_weighs_copies_by_the_same_photos(interval, told):
     names = {"differences": pd.DataFrame([names]), "titles": {"mine": "Photos"}, "crossing": "none"}
     names |= {"learnings": [], "able": [], "doubted": "none", "projected": "none", "gains": pd.DataFrame()}
     assert told in say("06-trust", "06-trust-learned-said", **names)[0]
-
-
-def run_cell(name, cell, **names):
-    """What a cell of a chapter leaves behind, run with these names."""
-    notebook = nbformat.read(paths.CHAPTERS / f"{name}.ipynb", as_version=4)
-    (source,) = [each.source for each in notebook.cells if each.id == cell]
-    exec(source, after := {"wb": wb, "pd": pd, "np": np, "chapter": CHAPTER} | names)
-    return after
 
 
 def test_chapter_6_audits_no_more_photos_than_chapter_5_saw():
