@@ -29,7 +29,7 @@ _MODULES = """paths data.datasets data.sample data.splits photos.augment photos.
 learning.export learning.keras_networks learning.keras_training learning.predictions learning.search
 learning.sessions learning.study evaluation.audit evaluation.comparison evaluation.trust report.cards
 report.figures report.findings report.gallery report.overview report.published report.reference
-report.sentences report.tables"""
+report.sentences report.tables errors"""
 HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 MODULES = {module.rpartition(".")[2]: module for module in _MODULES.split()}
 __all__ = [*HOMES, "figures"]

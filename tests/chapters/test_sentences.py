@@ -20,6 +20,7 @@ from wastebook.answers import predictor
 from wastebook.errors import WastebookError
 from wastebook.evaluation import metrics
 from wastebook.photos import quality
+from wastebook.photos.collection import Collection
 
 CHAPTER = SimpleNamespace(informative=True, conclude=wb.text)
 OLD, NEW, LOW, HIGH = "a", "b", {"low": -0.06, "high": -0.02}, {"low": 0.02, "high": 0.06}
@@ -50,6 +51,14 @@ def run(chapter, cell, patch, **names):
     patch.setattr(wb, "show", lambda figure, alt: names.update(figure=figure, alt=alt), raising=False)
     exec(next(each.source for each in notebook.cells if each.id == cell), names)
     return names
+
+
+def run_cell(name, cell, **names):
+    """What a cell of a chapter leaves behind, run with these names."""
+    notebook = nbformat.read(paths.CHAPTERS / f"{name}.ipynb", as_version=4)
+    (source,) = [each.source for each in notebook.cells if each.id == cell]
+    exec(source, after := {"wb": wb, "pd": pd, "np": np, "chapter": CHAPTER} | names)
+    return after
 
 
 def photos_of(known):
@@ -326,6 +335,24 @@ def test_chapter_3_calls_no_class_the_rarest_where_several_are():
     assert "is 9 for all. So no one class is the rarest." in told and "cannot be told" not in told
 
 
+@pytest.mark.parametrize(
+    ("network", "remarks"),
+    [
+        ("efficientnet_b0", ()),
+        ("resnet50", ("The newer network of this run is resnet50, where the title and the prose have Eff",)),
+    ],
+)
+def test_chapter_4_says_at_its_head_which_network_is_the_newer(network, remarks):
+    data, introduced = Collection("mine", "", *[None] * 8), []
+    chapter = SimpleNamespace(introduce=lambda data, *backbones: introduced.append(data.remarks))
+    names = {"needs": [], "data": data, "network": network, "chapter": chapter}
+    names |= {"older": SimpleNamespace(name="resnet18"), "newer": SimpleNamespace(name=network)}
+    run_cell("04-efficientnet", "04-caveats", **names)
+    assert [remark[: len(told)] for remark, told in zip(*introduced, remarks, strict=True)] == [*remarks]
+    with pytest.raises(wb.errors.WastebookError, match="network=resnet18 is the older network itself"):
+        run_cell("04-efficientnet", "04-caveats", **names | {"network": "resnet18", "newer": names["older"]})
+
+
 def test_chapter_4_asks_of_no_rarest_class_where_several_are():
     names = {
         "gains": pd.DataFrame([{"metric": "macro_f1", "transform": "rotation", "difference": 0.04, **HIGH}])
@@ -382,7 +409,7 @@ def test_chapter_5_tells_what_validations_threshold_bought(half, told):
     [
         (
             [{"difference": 0.04, **HIGH}, {"difference": 0.01, **ZERO}],
-            "move 1 of these 2 scores beyond luck: A on",
+            "move 1 of these 2 scores beyond luck, corrected for all of them: A on",
         ),
         ([{"difference": 0.01, **ZERO}], "Copies move none of these 1 scores"),
         ([], "No score here can be told"),
@@ -406,6 +433,60 @@ def test_chapter_6_weighs_copies_by_the_same_photos(interval, told):
     names = {"differences": pd.DataFrame([names]), "titles": {"mine": "Photos"}, "crossing": "none"}
     names |= {"learnings": [], "able": [], "doubted": "none", "projected": "none", "gains": pd.DataFrame()}
     assert told in say("06-trust", "06-trust-learned-said", **names)[0]
+
+
+def test_chapter_6_audits_no_more_photos_than_chapter_5_saw():
+    rows = [(f"{label}/{at}.jpg", label, at) for label in "gm" for at in range(9)]
+    photos = pd.DataFrame(rows, columns=["path", "label", "group"]).assign(split="train")
+    pairs = pd.DataFrame(columns=["path_a", "path_b"], dtype=object)
+    data = Collection("none", "", *[None] * 8)._replace(photos=photos, pairs=pairs)
+    tables = {"photos": photos[::2], "predictions": pd.DataFrame({"seed": [0]})}
+    chapter = SimpleNamespace(read=lambda _, name: tables[name], values=lambda _: {"scheme": "grouped"})
+    chapter.load_photos = lambda _: SimpleNamespace(for_learning=lambda scheme: data)
+    names = {"usual": {}, "deals": {}, "collections": {}, "deal": lambda *given: {("grouped", 0): given[0]}}
+    after = run_cell("06-trust", "06-trust-bins-setup", chapter=chapter, **names)
+    for table in (after["collections"]["none"].photos, after["deals"]["none"]["grouped", 0]):
+        assert table["path"].tolist() == photos["path"][::2].tolist() and [*table.index] == [*range(9)]
+
+
+def test_chapter_6_corrects_what_copies_are_worth_for_all_scores(monkeypatch):
+    rows = [{"metric": "accuracy", "p": 0.03, **each} for each in (HIGH, HIGH, {"low": 0, "high": 0})]
+    monkeypatch.setattr(wb.audit, "subset_differences", lambda *given: pd.DataFrame(rows))
+    monkeypatch.setattr(CHAPTER, "informative", False)
+    names = {"test": {"mine": pd.DataFrame({"twin": ["a"]})}, "everyone": {}, "collections": ["mine"]}
+    after = run_cell("06-trust", "06-trust-subset-differences", **names)
+    assert after["differences"]["p_holm"].tolist() == pytest.approx([0.06, 0.06, np.nan], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("test", "told"),
+    [
+        (0.5, "90.0\u202f%, more than the 50.0"),
+        (0.9, "90.0\u202f%, not clearly different from the 90.0"),
+        (1.0, "less"),
+    ],
+)
+def test_chapter_6_tells_which_validation_foresaw_the_score(test, told):
+    rows = [("validation", 0.9), ("test", test)]
+    promises = pd.DataFrame(rows, columns=["split", "value"]).assign(way="shuffled", metric="accuracy")
+    promises = promises.assign(low=promises["value"] - 0.01, high=promises["value"] + 0.01)
+    names = {"promises": promises, "learnings": [], "binary": SimpleNamespace(title="Photos")}
+    text, _ = say("06-trust", "06-trust-foreseen-said", **names)
+    assert told in text and "that test gave (" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([0.7, 0.79, 0.89], "bring +10.0 points ["),
+        ([0.9, 0.3, 0.9], "bring a change that cannot be told on Photos, beyond 400."),
+        ([0.7, 0.9], "No curve has the three points"),
+    ],
+)
+def test_chapter_6_tells_what_more_photos_bring_where_that_can_be_told(values, told):
+    growth = pd.DataFrame({"value": values, "photos": [100, 200, 400][: len(values)]}).assign(dataset="mine")
+    names = {"growth": growth, "more_photos": 400, "titles": {"mine": "Photos"}}
+    assert told in say("06-trust", "06-trust-growth-said", **names)[0]
 
 
 @pytest.mark.parametrize(
@@ -626,6 +707,18 @@ def test_chapter_9_corrects_for_all_that_it_asks_together(cell, names, family, m
     assert [len(pairs) for pairs in asked] == [family]
 
 
+@pytest.mark.parametrize(("asked", "taken"), [((10, 8), (10, 8)), ((500, 0), (20, 1)), ((0, -1), (1, 1))])
+def test_chapter_9_learns_from_some_of_the_photos_elsewhere_and_asks_about_others(asked, taken, monkeypatch):
+    away = SimpleNamespace(photos=range(40), for_learning=lambda scheme: away, scheme="grouped")
+    monkeypatch.setattr(wb, "load_photos", lambda *given: away)
+    monkeypatch.setattr(wb, "open_chapter", lambda name: CHAPTER)
+    notebook = nbformat.read(paths.CHAPTERS / "09-elsewhere.ipynb", as_version=4)
+    own = dict.fromkeys(["dataset", "elsewhere", "photos_per_class", "scheme"])
+    own |= {"seeds": [0], "networks": [], "own_shape": [72, 96], "labelled": asked[0], "draws": asked[1]}
+    exec(next(each.source for each in notebook.cells if each.id == "elsewhere-open"), own)
+    assert (own["labelled"], own["draws"]) == taken
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
@@ -679,6 +772,14 @@ def test_chapter_10_counts_the_sets_that_hold_others_photos(held, told):
     assert told in say("10-leaks", "leaks-learned", family=family, learnings=["a leak"])[0]
 
 
+@pytest.mark.parametrize("informative", [True, False])
+def test_chapter_10_ends_with_its_own_finding_too_where_that_may_be_told(informative, monkeypatch):
+    monkeypatch.setattr(CHAPTER, "informative", informative)
+    family = pd.DataFrame({"trashnet": [1], "trashnet_again": 0, "photos": 1})
+    text, _ = say("10-leaks", "leaks-learned", family=family, learnings=["a leak", "a promise"])
+    assert ("a leak" in text) == informative and "a promise" in text and "public set" in text
+
+
 def lines_of(bends, difference=0.4):
     """Slopes of so many lines, named after the alphabet, each worth a tenth more than the one before."""
     rows = []
@@ -694,10 +795,10 @@ def lines_of(bends, difference=0.4):
 def say_of_lines(cell, slopes, **names):
     """What a cell of chapter 10 tells, with the functions that it is told by."""
     notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
-    own = {"wb": wb, "pd": pd, "slopes": slopes, "shares": [0.0, 0.25, 1.0]}
-    own["titles"] = {"first": "First", "second": "Second"}
+    own = {"wb": wb, "pd": pd, "slopes": slopes, "shares": [0.0, 0.25, 1.0], "drawn": ["sample"]}
+    own["titles"] = {"first": "First", "second": "Second", "sample": "Drawn"}
     for each in notebook.cells:
-        if each.id in ("leaks-lines-counted", "leaks-lines-judged", "leaks-sets-counted"):
+        if each.id in ("leaks-lines-counted", "leaks-lines-told", "leaks-lines-judged", "leaks-sets-counted"):
             exec(each.source, own)
     return say("10-leaks", cell, **own | names)
 
@@ -739,12 +840,35 @@ def test_chapter_10_tells_the_least_and_the_most_that_a_leak_is_worth(lines, tol
     ],
 )
 def test_chapter_10_takes_no_drawn_pictures_for_photos(datasets, told):
-    """Lines of the sample beside those of photos are in the figure, and not among the least and the most."""
+    """Lines of the sample beside those of photos are in the figure, and not among the least and the most, nor
+    among those that are judged."""
     slopes = lines_of([ZERO] * 3)
     slopes["dataset"] = slopes["line"].map(dict(zip("abc", datasets.split(), strict=True)))
     _, after = say_of_lines("leaks-leaks-told", slopes, learnings=[])
     ends = after["learnings"][0].partition("so much: ")[2].partition(";")[0].split(" to ")
     assert [each[:6] for each in ends] == told
+    text, _ = say_of_lines("leaks-bends-told", slopes, learnings=["A tenth."])
+    judged = [name for name in datasets.split() if name != "sample"] or datasets.split()
+    assert f"Of {len(judged)} line" in text and ("Drawn" in text) == (judged[0] == "sample")
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_chapter_10_says_at_its_head_that_the_sample_is_asked_instead(able):
+    """Where nothing can leak the run is of drawings, whatever photos it was asked about."""
+    notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
+    source = {each.id: each.source for each in notebook.cells}
+    home = Collection("home", "Home", *[None] * 8)._replace(card={})
+    sample, introduced = home._replace(name="sample", card={"drawn": True}), []
+    chapter = SimpleNamespace(introduce=lambda data, *backbones: introduced.extend(data))
+    own = {"dataset": "home", "others": [], "data": home, "backbones": [], "chapter": chapter}
+    own |= {"can_leak": lambda each: able, "load_leaking": {"home": home, "sample": sample}.get}
+    exec(source["leaks-asked"], own)
+    exec(source["leaks-introduce"], own)
+    (shown,) = introduced
+    assert shown.name == ("home" if able else "sample")
+    assert [*shown.remarks] == [
+        "What a leak is worth is asked of the sample: Home shows too little twice for that."
+    ] * (not able)
 
 
 @pytest.mark.parametrize(
@@ -803,24 +927,64 @@ def test_chapter_10_tells_what_photos_of_the_test_are_worth(number, told):
     notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
     own = {"wb": wb, "partial": partial, "doses": "70 %"}
     for each in notebook.cells:
-        if each.id in ("leaks-lines-counted", "leaks-claims-worth"):
+        if each.id in ("leaks-lines-told", "leaks-claims-worth"):
             exec(each.source, own)
     text = own["tell_worth"](pd.DataFrame({"difference": [0.04, 0.05, 0.06][:number]}))
     assert told in text and bool(text) == bool(number)
 
 
 def test_chapter_7_asks_of_views_what_changes_photos():
-    notebook = nbformat.read(paths.CHAPTERS / "07-comparison.ipynb", as_version=4)
-    (source,) = [each.source for each in notebook.cells if each.id == "06-questions"]
     rows = {"transform": ["none", "class_weights", "mixup", "rotation", "vertical_flip"]}
     rows |= {"value": [0.5, 0.9, 0.8, 0.6, 0.7], "network": "resnet18", "split": "validation"}
     rows = pd.DataFrame(rows | {"scheme": "grouped", "metric": "macro_f1"})
     overview = SimpleNamespace(read_earlier=lambda *given: rows.assign(model=rows["transform"]))
-    own = {"wb": SimpleNamespace(overview=overview, augment=wb.augment, comparison=wb.comparison), "pd": pd}
-    own |= {"chapter": CHAPTER, "earlier": [], "leading": {"x": "grouped"}, "data": SimpleNamespace(name="x")}
-    exec(source, own)
-    assert own["find_views"]({"network": "resnet18"}) == "vertical_flip"
-    assert own["find_views"]({"network": "another"}) == ""
+    own = {"wb": SimpleNamespace(overview=overview, augment=wb.augment, comparison=wb.comparison)}
+    find_views = run_cell("07-comparison", "06-questions", earlier=[], **own)["find_views"]
+    asked = {"network": "resnet18", "scheme": "grouped"}
+    assert find_views(asked) == "vertical_flip"
+    assert find_views(asked | {"network": "another"}) == find_views(asked | {"scheme": "random"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "epochs", "asked"),
+    [("64x64", 15, ["views", "size"]), ("32x32", 15, ["size"]), ("64x64", 3, ["size"])],
+)
+def test_chapter_7_compares_models_of_one_size_and_as_many_epochs(size, epochs, asked, monkeypatch):
+    """Unless the size is the question: whatever chapters ran with is held against nothing else."""
+    models = {
+        "02-baseline": [wb.Model("resnet18", "64x64")],
+        "03-augmentation": [wb.Model("resnet18", size, "mixup")],
+    }
+    models["04-efficientnet"] = [wb.Model("newer", "64x64"), wb.Model("newer", "96x128")]
+    rows = [each.columns | {"chapter": chapter} for chapter, found in models.items() for each in found]
+    scores = pd.DataFrame(rows).assign(
+        dataset="mine", scheme="grouped", split="test", metric="accuracy", value=0.5
+    )
+    history = scores.assign(epoch=scores["chapter"].map({"03-augmentation": epochs}).fillna(15))
+    tables = {"scores": scores, "history": history}
+    monkeypatch.setattr(wb.overview, "read_earlier", lambda chapter, needs, name: tables[name])
+    monkeypatch.setattr(wb.overview, "test_scores", lambda *given: scores)
+    monkeypatch.setattr(wb.overview, "all_models", lambda *given: scores)
+    monkeypatch.setattr(wb.overview, "chosen_models", lambda *given: scores.head(1))
+    names = {"needs": [], "reads": [], "watts": 1, "collections": {}, "data": SimpleNamespace(name="mine")}
+    for cell in ("06-models-read", "06-questions", "comparison-asked"):
+        names = run_cell("07-comparison", cell, **names)
+        names = {name: value for name, value in names.items() if name not in ("wb", "pd", "np", "chapter")}
+    old, new, find = (names[name] for name in ("old", "new", "find"))
+    pairs = {"views": (find(old | {"transform": "mixup"}), find(old))}
+    pairs["size"] = (find(new | {"image_size": "96x128"}), find(new))
+    assert [question for question, pair in pairs.items() if all(pair)] == asked
+
+
+def test_chapter_7_says_that_a_reference_has_none_of_these_models(monkeypatch):
+    scores = pd.DataFrame({"dataset": ["mine"], "split": "test"})
+    monkeypatch.setattr(wb.reference, "reference_scores", lambda *given: scores)
+    monkeypatch.setattr(wb.reference, "compare_scores", lambda *given: pd.DataFrame({"differs": []}))
+    each = SimpleNamespace(name="mine", title="Photos", facts={"fingerprint": ""})
+    names = {"collections": {"mine": each}, "scores": scores, "beside": pd.DataFrame({"reading": ["above"]})}
+    text, _ = say("07-comparison", "06-published-said", **names)
+    assert "the reference has too: none on Photos" in text and "no reference" not in text
+    assert "Published figures above this run's intervals: 1, within: 0, below: 0." in text
 
 
 def test_chapter_10_tells_of_lookalikes_and_of_what_was_seen_when_some_were_looked_at():

@@ -82,11 +82,12 @@ def test_oddities_are_listed_with_their_reason(monkeypatch):
 
 def test_pairs_that_were_refuted_do_not_count(monkeypatch):
     data = collection()
-    assert audit.drop_refuted(data).pairs.equals(PAIRS)  # nobody has looked at these photos
+    among = PAIRS[PAIRS["path_b"] != "elsewhere"]  # nobody has looked at these photos
+    assert audit.drop_refuted(data).pairs.equals(among.reset_index(drop=True))
     assert audit.drop_refuted(data).photos["group"].notna().sum() == 6
     judged = pd.DataFrame({"path_a": ["a", "t1"], "path_b": ["t2", "t2"], "same": [0, 1]})
     monkeypatch.setattr(audit, "read_judgements", lambda *_: judged)
-    assert audit.drop_refuted(data).pairs["path_a"].tolist() == ["t1", "b", "t3", "a"]
+    assert audit.drop_refuted(data).pairs["path_a"].tolist() == ["t1", "b", "t3"]
 
 
 def test_judgements_are_of_photos_of_the_collection():
@@ -152,7 +153,12 @@ def test_what_odd_photos_are_worth():
     row = audit.subset_differences(table, pd.Series(~odd), ("accuracy",), draws=200).iloc[0]
     assert (row["scheme"], row["model"]) == ("official", table["model"].iloc[0])
     assert (row["whole"], row["part"]) == (0.75, 1.0) and row["difference"] == -0.25
-    assert row["low"] <= -0.25 <= row["high"] < 0
+    assert row["low"] <= -0.25 <= row["high"] < 0 and row["p"] < 0.02
+
+    inside = {every: pd.Series(every, table.index) for every in (True, False)}
+    inside = {every: audit.subset_differences(table, each, ("accuracy",)) for every, each in inside.items()}
+    assert inside[True][["low", "high", "p"]].to_numpy().tolist() == [[0, 0, 1]]
+    assert inside[False]["difference"].isna().all()
 
     found = pd.DataFrame({"finding": "torn", "path": photos["path"][odd]})
     nothing = pd.DataFrame({"finding": ["lost"], "path": ["not among these"]})

@@ -53,6 +53,13 @@ def test_a_difference_on_the_same_photos(three):
         assert np.allclose(part["p_holm"], multipletests(part["p"], method="holm")[1])
 
 
+def test_a_pair_has_one_interval_however_many_others_are_asked_about(three):
+    ends = ["model_a", "model_b", "metric", "difference", "low", "high"]
+    alone, among = (compare_models(three, pairs)[ends] for pairs in ([(GOOD, BETTER)], None))
+    among = among.merge(alone[ends[:3]])[ends]
+    pd.testing.assert_frame_equal(alone, among)
+
+
 def test_recalls_class_by_class(three):
     table = compare_recalls(three, [(BETTER, GOOD)])
     assert len(table) == 3 * three["label"].nunique()

@@ -9,6 +9,7 @@ import pytest
 from test_evaluation_metrics import CLASSES, made_up
 
 from wastebook.data.datasets import fingerprint
+from wastebook.errors import WastebookError
 from wastebook.evaluation import trust
 from wastebook.evaluation.metrics import score
 from wastebook.evaluation.trust import apply_temperature, fit_temperature
@@ -105,6 +106,12 @@ def test_sets_hold_the_truth_as_often_as_asked(predictions):
     assert table["size"].item() == pytest.approx(pd.concat(halves)["size"].mean())  # seeds count alike
     wider = trust.conformal_sets(predictions, 0.98)
     assert (wider["coverage"] > table["coverage"]).all() and (wider["size"] > table["size"]).all()
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, -0.5])
+def test_sets_hold_the_truth_for_a_share_of_photos(predictions, level):
+    with pytest.raises(WastebookError, match=f"level={level} is no share of photos"):
+        trust.conformal_sets(predictions, level)
 
 
 def test_with_too_few_photos_to_promise_every_class_is_in_the_set(predictions):

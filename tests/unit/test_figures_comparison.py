@@ -99,6 +99,9 @@ def test_the_front_is_numbered_and_named_from_the_best():
     figure = figures.cost_fronts(models, {"ms": "ms per photo"})
     assert [text.get_text() for text in figure.axes[0].texts] == ["2", "1"]
     assert figure.legends[0].texts[0].get_text().startswith("1  Xception")
+    models = models.assign(accuracy=0.7, ms=5)  # one on the other: one ring, with both numbers
+    (text,) = figures.cost_fronts(models, {"ms": "ms per photo"}).axes[0].texts
+    assert text.get_text() == "1–2"
 
 
 def test_recall_by_number_keeps_test_apart():
@@ -113,6 +116,18 @@ def test_recall_by_number_keeps_test_apart():
     table["label"] = "a class of 12345678901234567890 things"
     axes = figures.recall_by_number(table.assign(predicted="")).axes[0]
     assert axes.get_title("left") == "a class of…890 things"
+
+
+@pytest.mark.parametrize("first", ["test", "train"])
+def test_a_split_has_one_look_whichever_comes_first(first):
+    rows = [(f"glass/glass_{at}.jpg", "test" if at > 40 else "train") for at in range(60)]
+    table = pd.DataFrame(rows, columns=["path", "split"]).assign(label="glass", predicted="glass")
+    table = table.sort_values("split", ascending=first == "test", kind="stable")
+    looks = {}
+    for line in figures.recall_by_number(table).axes[0].lines:
+        if len(line.get_xdata()):
+            looks["test" if min(line.get_xdata()) > 35 else "train"] = line.get_color()
+    assert looks == {"test": figures.style.INK, "train": figures.style.GREY}
 
 
 def test_colours_and_markers_are_the_same_in_every_figure():

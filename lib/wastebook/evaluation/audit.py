@@ -9,7 +9,6 @@ from wastebook import paths
 from wastebook.evaluation.comparison import compare_models
 from wastebook.evaluation.metrics import (
     DRAWS,
-    LEVEL,
     count_groups,
     describe_draws,
     draw_metrics,
@@ -43,7 +42,8 @@ def drop_refuted(data: Collection) -> Collection:
     """The photos of a chapter without the pairs that were judged not to show the same, grouped anew."""
     ends, judged = ["path_a", "path_b"], read_judgements(data.name, "pairs")
     refuted = judged.reindex(columns=[*ends, "same"]).query("same == 0").set_index(ends).index
-    pairs = data.pairs[~data.pairs.set_index(ends).index.isin(refuted)].reset_index(drop=True)
+    pairs = data.pairs[~data.pairs.set_index(ends).index.isin(refuted)]
+    pairs = pairs_among(data.photos, pairs).reset_index(drop=True)
     return data._replace(pairs=pairs, photos=group_photos(data.photos, pairs))
 
 
@@ -98,7 +98,7 @@ def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int
         if odd.any():
             others = table.loc[odd, "label"].map(right[~odd].groupby(table["label"]).mean())
             low, high = map(float, share_interval(right[odd].sum(), odd.sum()))
-            worth = subset_differences(table, ~odd, ("accuracy",), draws).iloc[0, -3:]
+            worth = subset_differences(table, ~odd, ("accuracy",), draws).iloc[0, -4:-1]
             rows.append((finding, odd.sum(), right[odd].mean(), low, high, others.mean(), *worth))
     columns = ["finding", "photos", "value", "low", "high", "others", "worth", "worth_low", "worth_high"]
     return pd.DataFrame(rows, columns=columns)
@@ -108,16 +108,15 @@ def subset_differences(
     predictions: pd.DataFrame, inside: pd.Series, metrics: tuple[str, ...], draws: int = DRAWS
 ) -> pd.DataFrame:
     """How much higher each model scores on all its rows than on those `inside` (bool, same index): `scheme`,
-    `MODEL`, `metric, whole, part, difference, low, high`, the interval of a bootstrap of both at once."""
-    rows, keys = [], ["scheme", *MODEL]
-    for key, table in predictions.groupby(keys, sort=False):
+    `MODEL`, `metric, whole, part, difference, low, high, p`, of a bootstrap of both at once."""
+    rows, columns = [], ["scheme", *MODEL, "metric", "whole", "part", "difference", "low", "high", "p"]
+    for key, table in predictions.groupby(["scheme", *MODEL], sort=False):
         chosen = inside.loc[table.index].to_numpy().astype(np.float32)
         both = (draw_metrics(table, metrics, draws, each).values() for each in (1.0, chosen))
         for metric, whole, part in zip(metrics, *both, strict=True):
-            low, high = np.nanpercentile((whole - part)[1:], LEVEL)
-            rows.append((*key, metric, whole[0], part[0], whole[0] - part[0], low, high))
-    columns = ["metric", "whole", "part", "difference", "low", "high"]
-    return pd.DataFrame(rows, columns=[*keys, *columns])
+            found = describe_draws(whole - part, np.inf) if chosen.any() else {}
+            rows.append(dict(zip(columns, (*key, metric, whole[0], part[0]), strict=False)) | found)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def measure_memory(answers: pd.DataFrame, learn: Learn, deals: Deals) -> pd.DataFrame:

@@ -173,7 +173,7 @@ def describe_draws(drawn: np.ndarray, groups: float) -> dict[str, float]:
     """A `difference`, the first of what was `drawn` (see `draw_metrics`), its 95 % interval `low, high` and
     two-sided `p`; where no draw differs, as far as other photos, of so many `groups`, may move a share."""
     value, drawn = drawn[0], drawn[1:][~np.isnan(drawn[1:])].round(12)  # ties part in their last bits
-    low, high = np.percentile(drawn, LEVEL)
+    low, high = np.percentile(drawn[:DRAWS], LEVEL)  # alike, however many more a correction asks for
     if low == high:
         low, high = value + share_interval(0, groups)[1] * np.array([-1, 1])
     p = min(1.0, 2 * (min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1) / (len(drawn) + 1))

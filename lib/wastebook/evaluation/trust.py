@@ -1,5 +1,4 @@
-"""Whether a model can be believed: calibration, decisions, promises, doubtful labels, bad photos, photos from
-elsewhere."""
+"""Whether a model can be believed: calibration, decisions, promises, labels, bad photos, other places."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from wastebook.data.datasets import fingerprint
 from wastebook.data.splits import group_numbers
+from wastebook.errors import WastebookError
 from wastebook.evaluation.metrics import DRAWS, KEYS, LEVEL, score, share_interval, value_and_draws
 from wastebook.learning.heads import Head, predict_head
 from wastebook.learning.predictions import MODEL, Model, class_numbers, classes_of, probabilities_of
@@ -112,7 +112,9 @@ def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFram
     """Sets of classes made to hold the true one for a share `level` of the photos (split conformal
     prediction, Vovk et al. 2005): those as probable as a `threshold` from validation. By model and scheme, on
     test: `coverage, low, high`, how often a set holds the truth, `size`, its classes on average, and
-    `single`, the share of one; means of the seeds."""
+    `single`, the share of one; means of the seeds. WastebookError where the level is no such share."""
+    if not 0 < level < 1:
+        raise WastebookError(f"level={level} is no share of photos: choose one above 0 and below 1, as 0.9.")
     classes, tables = classes_of(predictions), []
     labels = class_numbers(predictions["label"], classes)
     truth = probabilities_of(predictions)[np.arange(len(labels)), labels]
@@ -120,8 +122,7 @@ def conformal_sets(predictions: pd.DataFrame, level: float = 0.9) -> pd.DataFram
     for _, part in predictions.groupby(FITTED, sort=False):
         known, asked = (part[part["split"] == split] for split in ("validation", "test"))
         rank = int(np.floor(round((1 - level) * (len(known) + 1), 9)))  # a tenth of thirty is three
-        # With too few photos every class is in the set.
-        threshold = np.sort(known["truth"])[rank - 1] if rank else 0.0
+        threshold = np.sort(known["truth"])[rank - 1] if rank else 0.0  # of too few, every class is in it
         sizes = (probabilities_of(asked) >= threshold).sum(axis=1)
         held = asked["label"].where(asked["truth"] >= threshold, asked["other"])  # right where a set holds it
         tables.append(asked.assign(predicted=held, threshold=threshold, size=sizes, single=sizes == 1))

@@ -109,10 +109,11 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
         front, others = models[on_front].sort_values(cost), models[~on_front]
         axes.plot(others[cost], others["accuracy"], "o", color="0.7", markersize=4)
         axes.plot(front[cost], front["accuracy"], color=style.GREY, linewidth=1)
-        for row in front.to_dict("records"):
-            place, number = (row[cost], row["accuracy"]), str(numbers[row["model"]])
-            axes.plot(*place, color=colours[row["network"]], **ring)
-            axes.text(*place, number, ha="center", va="center_baseline")
+        for place, part in front.groupby([cost, "accuracy"], sort=False):
+            found = sorted(map(numbers.get, part["model"]))
+            told = "–".join(map(str, dict.fromkeys([found[0], found[-1]])))
+            axes.plot(*place, color=colours[part["network"].iloc[0]], **ring)
+            axes.text(*place, told, ha="center", va="center_baseline", fontsize=min(12, 24 / len(told)))
         axes.set(xscale="log", xlabel=name)
         style.number_logarithms(axes.xaxis)
         axes.margins(x=0.12, y=0.12)
@@ -124,17 +125,17 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
 
 
 def recall_by_number(predictions: pd.DataFrame) -> Figure:
-    """The share of photos recognised over the numbers in their file names, a panel per class, with 95 %
-    intervals; a point stands for a twelfth of all numbers. Rows outside `test` are of models that did not
-    learn them."""
+    """The share of photos recognised over the numbers in their file names, a point per twelfth of these and a
+    panel per class, with 95 % intervals. Rows outside `test` are of models that did not learn them."""
     if predictions.empty:
         return style.nothing()
     right, spans = predictions["label"] == predictions["predicted"], pd.cut(file_numbers(predictions), 12)
     table = predictions.assign(right=right, number=[span.mid for span in spans])
-    table["photos"] = np.where(table["split"] == "test", "test", "train, left out")
+    tones = {"test": style.INK, "train, left out": style.GREY}
+    table["photos"] = np.where(table["split"] == "test", *tones)
     table["label"] = style.shorten(table["label"])  # whole names would squeeze the panels
     look: Any = {"hue": "photos", "style": "photos", "markers": True, "dashes": False, "height": 2.6}
-    look["col_wrap"] = min(3, table["label"].nunique())
+    look |= {"palette": tones, "style_order": [*tones], "col_wrap": min(3, table["label"].nunique())}
     grid = sns.relplot(table, x="number", y="right", col="label", kind="line", seed=0, **look)
     return grid.set_titles("{col_name}").set_axis_labels("number in the file name", "share recognised").figure
 

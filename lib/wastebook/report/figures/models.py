@@ -25,7 +25,7 @@ def network_stages(modules: pd.DataFrame) -> Figure:
     maps have along a side, the larger the square the more channels. A panel per `network`, if it is told."""
     stages = modules.assign(stage=modules["module"] + "  " + modules["kind"])
     look: Any = {"size": "channels", "sizes": (30, 190), "marker": "s", "aspect": 1.5}
-    look["hue"] = "state" if "state" in stages else "kind"
+    look |= {"hue": "state" if "state" in stages else "kind", "palette": style.TONES}
     if "network" in stages:
         look |= {"col": "network", "facet_kws": {"sharey": False}, "aspect": 0.75}
     grid = sns.relplot(stages, x="height", y="stage", height=4.5, **look).set_titles("{col_name}")

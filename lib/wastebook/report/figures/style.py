@@ -1,5 +1,4 @@
-"""How the book looks: a colour per class and per network, a shape per split, hollow for what others
-published, from this one place; and room, and letters, for whatever names there are."""
+"""How the book looks, from one place: colours, shapes, and room and letters for whatever names there are."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -25,6 +24,7 @@ from matplotlib.ticker import FixedFormatter, LogFormatter, LogLocator, NullForm
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#56B4E9", "#E69F00", "#7F7F7F")
 GREY, INK = COLOURS[-1], "#333333"  # ink: of what is no network's
+TONES = "dark:#BBBBBB_r"  # greys, light to dark, of what is neither class nor network: stages, splits
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 # A dozen of each, no two alike: the rest of the colours are of Tol's muted scheme.
