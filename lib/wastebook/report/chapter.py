@@ -29,7 +29,7 @@ from wastebook.report.sentences import caveats
 
 IN_SHORT, DRAWN = "In short", "on drawn pictures"
 RANDOM = "with networks that never learned to see"
-NO_VERDICT = "No verdict from these photos and networks: what real photos showed stands at the top."
+NO_VERDICT = "No verdict from these photos and networks."
 
 
 class Chapter:
@@ -41,8 +41,7 @@ class Chapter:
         self._results.mkdir(parents=True, exist_ok=True)
         self._values: dict[str, Any] = {}
         self.lacking: set[str] = set()
-        first = NO_VERDICT if name in findings() else NO_VERDICT.partition(":")[0] + "."
-        self._neutral = chain([first], repeat("No verdict here either."))
+        self._neutral = chain([NO_VERDICT], repeat("No verdict here either."))
 
     @property
     def informative(self) -> bool:
