@@ -112,6 +112,7 @@ def check_trainable(
         present = set(photos.loc[photos["split"] == split, "label"])
         if absent := ", ".join(name for name in classes if name not in present):
             raise WastebookError(f"No photo of {absent} is in {split}: add some, or leave the class out.")
-    if not 1 <= batch_size <= (count := int((photos["split"] == "train").sum())):
+    count = int((photos["split"] == "train").sum())
+    if not 1 <= batch_size <= count:
         told = f"batch_size={batch_size} does not suit {count} train photos"
         raise WastebookError(f"{told}: choose 1 to {count}.")
