@@ -439,12 +439,13 @@ def test_chapter_6_audits_no_more_photos_than_chapter_5_saw():
     rows = [(f"{label}/{at}.jpg", label, at) for label in "gm" for at in range(9)]
     photos = pd.DataFrame(rows, columns=["path", "label", "group"]).assign(split="train")
     pairs = pd.DataFrame(columns=["path_a", "path_b"], dtype=object)
-    data = Collection("none", "", *[None] * 8)._replace(photos=photos, pairs=pairs)
+    data = Collection("none", "", *[None] * 8)._replace(photos=photos, pairs=pairs, drawn={"photos": 18})
     tables = {"photos": photos[::2], "predictions": pd.DataFrame({"seed": [0]})}
     chapter = SimpleNamespace(read=lambda _, name: tables[name], values=lambda _: {"scheme": "grouped"})
     chapter.load_photos = lambda _: SimpleNamespace(for_learning=lambda scheme: data)
     names = {"usual": {}, "deals": {}, "collections": {}, "deal": lambda *given: {("grouped", 0): given[0]}}
     after = run_cell("06-trust", "06-trust-bins-setup", chapter=chapter, **names)
+    assert after["collections"]["none"].drawn["photos"] == 9  # so that the head tells of so many
     for table in (after["collections"]["none"].photos, after["deals"]["none"]["grouped", 0]):
         assert table["path"].tolist() == photos["path"][::2].tolist() and [*table.index] == [*range(9)]
 

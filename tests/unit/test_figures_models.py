@@ -22,6 +22,21 @@ def predict(model: Model) -> pd.DataFrame:
     return pd.DataFrame(ROWS, columns=["label", "predicted"]).assign(**model.columns)
 
 
+def test_stages_have_colours_that_mean_nothing_else():
+    rows = [("a", "photo", 3, 64, "given"), ("b", "block", 8, 32, "frozen"), ("c", "head", 2, 1, "learns")]
+    modules = pd.DataFrame(rows, columns=["module", "kind", "channels", "height", "state"])
+    figure = figures.network_stages(modules)
+    for red, green, blue, _ in figure.axes[0].collections[0].get_facecolors():
+        assert abs(red - green) + abs(green - blue) < 0.05  # greys
+
+
+def test_labels_of_narrow_panels_do_not_meet():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    study.optimize(lambda trial: sum(trial.suggest_float(name, 1e-6, 1, log=True) for name in "abcde"), 4)
+    figure = figures.search_figure(plots.plot_slice, study, target_name="loss")
+    assert {label.get_rotation() for label in figure.axes[0].get_xticklabels()} == {45}
+
+
 def test_curves_have_a_line_per_model_and_split_with_the_mean_of_the_seeds():
     rows = [
         {

@@ -59,20 +59,18 @@ def chosen_models(chapter: Chapter, needs: Iterable[str]) -> pd.DataFrame:
 
 def predictions_by_dataset(chapter: Chapter, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The predictions of the models in `scores` that chapters kept, each once, by data set."""
-    predictions = {}
-    for dataset, part in scores.groupby("dataset", sort=False):
-        table = read_earlier(chapter, part["chapter"].unique(), "predictions")
-        if len(table):
-            keys = ["model", "scheme", "seed", "split", "path"]
-            predictions[str(dataset)] = table.drop_duplicates(keys, ignore_index=True)
-    return predictions
+    keys = ["model", "scheme", "seed", "split", "path"]
+    found = {
+        str(dataset): part["chapter"].unique() for dataset, part in scores.groupby("dataset", sort=False)
+    }
+    tables = {name: read_earlier(chapter, chapters, "predictions") for name, chapters in found.items()}
+    return {name: each.drop_duplicates(keys, ignore_index=True) for name, each in tables.items() if len(each)}
 
 
-def all_models(chapter: Chapter, needs: Iterable[str], watts: float) -> pd.DataFrame:
+def all_models(chapter: Chapter, needs: list[str], watts: float) -> pd.DataFrame:
     """A row per data set, scheme and model: `dataset, scheme`, `MODEL`, `chapter, n, seeds`, each metric with
     its `<metric>_low` and `<metric>_high`, what one photo costs its network (`COSTS`), `seconds` of training
     per seed (a search included) and `joules`, an estimate at `watts`. What nobody measured is missing."""
-    needs = list(needs)
     scores = test_scores(chapter, needs)
     keys = ["dataset", "scheme", *MODEL, "chapter", "n", "seeds"]
     endings = {"value": "", "low": "_low", "high": "_high"}
@@ -174,8 +172,7 @@ def weigh_changes(changes: Mapping[str, pd.Series], direct: pd.Series) -> str:
 
 
 def pareto_front(cost: pd.Series, quality: pd.Series) -> pd.Series:
-    """Whether each model (bool, by the same index) is one that no other beats in one without being beaten in
-    the other; False where a cost is missing."""
+    """Whether each model (bool, same index) is one that no other beats in both; False where a cost lacks."""
     both = pd.DataFrame({"cost": cost, "badness": -quality})
     beaten = [((both <= row).all(axis=1) & (both < row).any(axis=1)).any() for _, row in both.iterrows()]
     return np.isfinite(cost) & ~np.array(beaten, dtype=bool)

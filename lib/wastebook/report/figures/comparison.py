@@ -109,11 +109,11 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
         front, others = models[on_front].sort_values(cost), models[~on_front]
         axes.plot(others[cost], others["accuracy"], "o", color="0.7", markersize=4)
         axes.plot(front[cost], front["accuracy"], color=style.GREY, linewidth=1)
-        for place, part in front.groupby([cost, "accuracy"], sort=False):
-            found = sorted(map(numbers.get, part["model"]))
-            told = "–".join(map(str, dict.fromkeys([found[0], found[-1]])))
-            axes.plot(*place, color=colours[part["network"].iloc[0]], **ring)
-            axes.text(*place, told, ha="center", va="center_baseline", fontsize=min(12, 24 / len(told)))
+        for _, part in front.groupby([cost, "accuracy"], sort=False):
+            (x, y), found = part[[cost, "accuracy"]].iloc[0], part["model"].map(numbers).agg(["min", "max"])
+            told = "–".join(map(str, dict.fromkeys(found)))
+            axes.plot(x, y, color=colours[part["network"].iloc[0]], **ring)
+            axes.text(x, y, told, ha="center", va="center_baseline", fontsize=min(12, 24 / len(told)))
         axes.set(xscale="log", xlabel=name)
         style.number_logarithms(axes.xaxis)
         axes.margins(x=0.12, y=0.12)

@@ -144,6 +144,8 @@ def search_figure(draw: Callable[..., Any], study: Any, **options: Any) -> Figur
         if axes.get_legend():
             sns.move_legend(axes, "upper center", bbox_to_anchor=(0.5, -0.15), ncols=3)
         axes.tick_params(which="both", labelsize=8)
+        if axes.bbox.width < style.NARROW * figure.dpi:  # where those of neighbours would meet
+            axes.tick_params("x", rotation=45)
         axes.set_xlabel(plain_name(axes.get_xlabel()))
         if (named := [tick.get_text() for tick in axes.get_xticklabels()]) and "_" in "".join(named):
             axes.set_xticks(axes.get_xticks(), map(plain_name, named))  # parameters, as they are called
