@@ -27,8 +27,7 @@ from wastebook.report.figures import style
 from wastebook.report.findings import Finding, findings
 from wastebook.report.sentences import caveats
 
-IN_SHORT, DRAWN = "In short", "on drawn pictures"
-RANDOM = "with networks that never learned to see"
+DRAWN, RANDOM = "on drawn pictures", "with networks that never learned to see"
 NO_VERDICT = "No verdict from these photos and networks."
 
 
@@ -57,7 +56,7 @@ class Chapter:
         own = {DRAWN for each in collections if each.card.get("drawn")}
         own |= {RANDOM for each in backbones if each.weights == "random"}
         found = findings().get(self.name, Finding("", ()))
-        self._tell_in_short(f"{IN_SHORT}, from the full run on the real photos", found.sentences)
+        self._tell_in_short("In short, from the full run on the real photos", found.sentences)
         remarks = [remark for each in collections for remark in caveats(each, *backbones).split("\n\n")]
         remarks += [f"A chapter that this one reads was run {why}." for why in sorted(self.lacking - own)]
         self.lacking |= own
@@ -82,7 +81,7 @@ class Chapter:
         self._values |= values
         if self.informative and "headline" in values:
             told = values["headline"]
-            self._tell_in_short(IN_SHORT, [told] if isinstance(told, str) else told, update=True)
+            self._tell_in_short("In short", [told] if isinstance(told, str) else told, update=True)
         content = self._values | ({"lacking": sorted(self.lacking)} if self.lacking else {})
         text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, default=_plain)
         self._results.with_name(f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
@@ -116,10 +115,8 @@ class Chapter:
         kept = self.run / "results" / file
         if not kept.exists():
             run = self.run.name if self.run.parent == paths.RUNS else self.run
-            lacking = (
-                f"No results/{file.as_posix()} in {self.run}, which {self.name} reads: run {chapter} there"
-            )
-            raise WastebookError(f"{lacking} first: wastebook build --run {run} --chapter {chapter}")
+            lacking = f"No results/{file.as_posix()} in {self.run}, which {self.name} reads: run {chapter}"
+            raise WastebookError(f"{lacking} there first: wastebook build --run {run} --chapter {chapter}")
         return kept
 
 

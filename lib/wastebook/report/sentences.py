@@ -211,8 +211,6 @@ def commonest_mistake(predictions: pd.DataFrame) -> str:
     counts, sizes = predictions[["label", "predicted"]].value_counts(), predictions["label"].value_counts()
     shares = counts.div(sizes, level="label")  # of equally many photos the larger share is named
     mistakes = pd.DataFrame({"count": counts, "share": shares}).query("label != predicted")
-    if mistakes.empty:
-        return "none"
     most = mistakes.nlargest(1, ["count", "share"], keep="all").sort_index()["share"].map(format_percent)
     if len(most) > 3:
         return f"none stands out ({len(most)} are equally common)"
