@@ -215,12 +215,18 @@ def test_cache(call, tmp_path, monkeypatch):
 
 
 def test_doctor(call, monkeypatch):
+    from wastebook.data.datasets import describe_datasets
+
+    sets = describe_datasets().assign(at_hand=75)  # photos: the place is told once, not so many times
+    monkeypatch.setattr("wastebook.data.datasets.describe_datasets", lambda: sets)
     code, stdout, _ = call("doctor", "--json")
     outcome = json.loads(stdout)
     assert code == 0 and outcome["ready"]
-    assert {"packages", "accelerator", "renderer", "weights", "data: sample"} <= {
-        row["what"] for row in outcome["found"]
-    }
+    found = {row["what"]: row["found"] for row in outcome["found"]}
+    assert {"packages", "accelerator", "renderer", "weights"} <= found.keys()
+    assert all(
+        found[f"data: {name}"] == where for name, where in zip(sets["name"], sets["where"], strict=True)
+    )
 
     monkeypatch.setattr(plan, "versions", lambda names: {"papermill": "missing"})
     code, stdout, _ = call("doctor")
