@@ -47,8 +47,7 @@ def main() -> None:
         stream.reconfigure(errors="backslashreplace", line_buffering=True)  # whatever the name; told at once
     try:
         paths.make_absolute()
-        commands()
-        return
+        return commands()
     except ModuleNotFoundError as error:
         message = f"The package {error.name} is not installed: pip install -r requirements.lock"
     except (WastebookError, MemoryError) as error:
@@ -90,7 +89,7 @@ def _tell(outcome: Any, as_json: bool, *tables: Sequence[dict], lines: Iterable[
 
 @commands.command(epilog="Example: wastebook build --run mine --set '*.dataset=/path/to/photos'")
 def build(
-    profile: Annotated[str, typer.Option(help="quick, full, or a file of parameters by chapter.")] = "quick",
+    profile: Annotated[str | None, typer.Option(help="quick (default), full, or a file of values.")] = None,
     from_: Annotated[str | None, typer.Option("--from", help="Repeat the run of this run.yml.")] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run (default: the profile's).")] = None,
     chapter: Annotated[list[str] | None, typer.Option(help="Only this and what it needs. Repeats.")] = None,
@@ -103,11 +102,13 @@ def build(
     from wastebook.book.build import build as build_book
     from wastebook.edition import BOOK
 
-    name = run or (f"{Path(from_).resolve().parent.name}-again" if from_ else Path(profile).stem)
+    if from_ and profile:
+        raise WastebookError("--from brings the parameters of its run along: leave --profile out.")
+    name = f"{Path(from_).resolve().parent.name}-again" if from_ else Path(profile or "quick").stem
     if from_:  # whether servers of weights answer goes by what was found then
         os.environ["WASTEBOOK_RUN"] = str(Path(from_).parent)
-    asked = (from_ or profile, set_ or [], chapter or [], jobs, renderer, bool(from_))
-    outcome = build_book(BOOK, paths.run_folder(name), *asked)
+    asked = (from_ or profile or "quick", set_ or [], chapter or [], jobs, renderer, bool(from_))
+    outcome = build_book(BOOK, paths.run_folder(name if run is None else run), *asked)
     for error in outcome["errors"]:
         _say(error)
     _tell(outcome, as_json, lines=[outcome["page"]] if outcome["page"] else [])
@@ -151,7 +152,7 @@ def predict(
     run: ModelRun = None,
     model: Annotated[str | None, typer.Option(help="The model (default: that of chapter 04).")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
-    csv: Annotated[Path | None, typer.Option(help="Also keep every probability in this file.")] = None,
+    csv: Annotated[Path | None, typer.Option(dir_okay=False, help="Also keep all probabilities.")] = None,
 ) -> None:
     """Say what is in photos, one a line, and how sure that is. Exit code 1 where some cannot be read."""
     from tqdm import tqdm
@@ -173,11 +174,10 @@ def predict(
 
 @commands.command(epilog="Example: wastebook compare full again --json")
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Names under runs/, or folders.")],
+    runs: Annotated[list[str], typer.Argument(help="The first, and others; one alone: with the reference.")],
     as_json: Json = False,
 ) -> None:
-    """Say which scores of runs differ from the first's beyond their intervals, and which parameters; of one,
-    from the reference's. Exit code 0: none, 1: some, 2: they cannot be compared."""
+    """Say which scores of runs differ beyond intervals. Exit code 0: none, 1: some, 2: cannot be compared."""
     from wastebook.report.reference import compare_runs, find_results
 
     outcome = compare_runs({name: find_results(name) for name in [*runs, *["reference"] * (len(runs) < 2)]})
@@ -210,7 +210,7 @@ def reference(run: Run) -> None:
 @commands.command("app", epilog="Example: wastebook app --run full")
 def start_app(
     run: ModelRun = None,
-    port: Annotated[int, typer.Option(envvar="PORT", help="Where to listen.")] = 8501,
+    port: Annotated[int, typer.Option(envvar="PORT", min=1, max=65535, help="Where to listen.")] = 8501,
     address: Annotated[str, typer.Option(help="0.0.0.0 to be seen from other machines.")] = "localhost",
 ) -> None:
     """Start the app, in which photos are dropped or taken and answered in the browser."""

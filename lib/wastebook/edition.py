@@ -188,7 +188,7 @@ def examine_machine() -> tuple[bool, list[dict[str, str]]]:
         ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB", ""),
         ("accelerator", machine["accelerator"], "none: the processor does the work"),
         ("renderer", f"{renderer.name} {renderer.version}, {renderer.program}", ""),
-        *((f"data: {one['name']}", one["where"] * one["at_hand"], one["where"]) for one in data_sets),
+        *((f"data: {one['name']}", one["where"] * bool(one["at_hand"]), one["where"]) for one in data_sets),
         ("weights", ", ".join(weights_found("imagenet")), "downloaded, or named in WASTEBOOK_WEIGHTS"),
         ("cache", f"{cache}, {shutil.disk_usage(cache).free / 1024**3:.0f} GB free", ""),
     ]

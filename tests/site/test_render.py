@@ -134,7 +134,8 @@ def test_cells_show_what_their_options_and_tags_say(first: BeautifulSoup) -> Non
 def test_callouts_and_mathematics(first: BeautifulSoup) -> None:
     kinds = {kind for box in first.select(".callout") for kind in box["class"] if kind.count("-") == 1}
     assert {"callout-note", "callout-tip", "callout-warning"} <= kinds
-    assert text_of(first.select_one(".callout-note")).startswith(("A title of its own", "Note A title"))
+    titled = text_of(first.select_one(".callout-note")).removeprefix("Note")  # Quarto's, for screen readers
+    assert titled.lstrip().startswith("A title of its own")
     assert len(first.select("math")) == 1
 
 

@@ -78,7 +78,7 @@ def test_twenty_photos_are_answered_as_in_python_and_stay_here(
     assert labels == [predictor.classes[at] for at in told.argmax(axis=1)]
     for article, shares in zip(articles, told, strict=True):
         said = predictor.describe(Answer("", shares), 1)
-        assert article.locator("h2").inner_text().casefold() == said
+        assert article.locator("h2").inner_text() == said.replace("perhaps", "Perhaps")  # classes as they are
     heat = page.locator("#try-it .heat")
     expect(heat).to_have_count(len(files))
     assert heat.first.evaluate("canvas => getComputedStyle(canvas).opacity") == "0.4"

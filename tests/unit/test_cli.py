@@ -57,6 +57,11 @@ def test_starting_imports_nothing_heavy():
         (("chapter", "99"), "No chapter is called '99'"),
         (("compare", "never-built"), "'never-built'"),
         (("build", "--from", "pyproject.toml"), "pyproject.toml is not a run's"),
+        (("build", "--from", "missing.yml"), "missing.yml is not there"),
+        (("build", "--from", "never-built/run.yml"), "run.yml is not there"),
+        (("build", "--from", "run.yml", "--profile", "full"), "leave --profile out"),
+        (("build", "--run", ""), "A run needs a name"),
+        (("build", "--run", " "), "A run needs a name"),
         (("reference", "never-built"), "'never-built'"),
         (("data", "fetch", "trashnets"), "Did you mean trashnet?"),
     ],
@@ -67,6 +72,19 @@ def test_a_mistake_is_an_error_of_a_line_or_two(call, monkeypatch, tmp_path, arg
     assert (code, stdout) == (2 if {"compare", "--from"} & {*arguments} else 1, "")
     assert message in stderr and len(stderr.strip().split("\n")) <= 2
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("app", "--port", "99999"), "Invalid value for '--port'"),
+        (("app", "--port", "-5"), "Invalid value for '--port'"),
+        (("predict", "a.jpg", "--csv", "."), "is a directory"),
+    ],
+)
+def test_a_value_that_cannot_be_is_told_before_any_work(call, arguments, message):
+    code, stdout, stderr = call(*arguments)
+    assert (code, stdout) == (2, "") and message in " ".join(stderr.replace("│", "").split())
 
 
 def test_a_mistake_as_json(call):
@@ -215,12 +233,18 @@ def test_cache(call, tmp_path, monkeypatch):
 
 
 def test_doctor(call, monkeypatch):
+    from wastebook.data.datasets import describe_datasets
+
+    sets = describe_datasets().assign(at_hand=75)  # photos: the place is told once, not so many times
+    monkeypatch.setattr("wastebook.data.datasets.describe_datasets", lambda: sets)
     code, stdout, _ = call("doctor", "--json")
     outcome = json.loads(stdout)
     assert code == 0 and outcome["ready"]
-    assert {"packages", "accelerator", "renderer", "weights", "data: sample"} <= {
-        row["what"] for row in outcome["found"]
-    }
+    found = {row["what"]: row["found"] for row in outcome["found"]}
+    assert {"packages", "accelerator", "renderer", "weights"} <= found.keys()
+    assert all(
+        found[f"data: {name}"] == where for name, where in zip(sets["name"], sets["where"], strict=True)
+    )
 
     monkeypatch.setattr(plan, "versions", lambda names: {"papermill": "missing"})
     code, stdout, _ = call("doctor")

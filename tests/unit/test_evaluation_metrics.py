@@ -8,6 +8,8 @@ from sklearn import metrics as reference
 from wastebook.evaluation.metrics import (
     METRICS,
     SCORE_COLUMNS,
+    count_groups,
+    describe_draws,
     metric_values,
     score,
     score_classes,
@@ -166,6 +168,20 @@ def test_where_all_are_right_or_none_is_the_interval_is_a_shares(right, share):
     ]:
         assert (found["low"], found["high"]) == share_interval(share * number, number)
         assert found["low"] < found["high"]
+
+
+def test_no_interval_of_one_photo_holds_what_cannot_be():
+    for value in (-1.0, -0.6, 0.0, 1.0):
+        told = describe_draws(np.full(21, value), groups=1)
+        assert -1 <= told["low"] <= value <= told["high"] <= 1 and told["low"] < told["high"]
+    told = describe_draws(np.full(21, -1.4), groups=1)  # of what may go further than a share
+    assert told["low"] == -1.4 < told["high"]
+    one = made_up(count=60).head(1)
+    scores = score(one, "made up", 20, ("accuracy", "macro_f1", "balanced_accuracy", "log_loss"))
+    scores = scores.set_index("metric")
+    assert scores.drop("log_loss")[["low", "high"]].stack().between(0, 1).all()
+    assert scores.loc["log_loss", ["low", "high"]].isna().all()
+    assert np.isnan(count_groups(one, "log_loss")) and count_groups(one, "accuracy") == 1
 
 
 def test_what_is_never_named_has_no_interval_of_precision():

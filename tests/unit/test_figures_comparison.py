@@ -48,7 +48,9 @@ def test_differences_that_hold_zero_are_hollow_and_long_names_are_broken():
 
 def test_curves_are_drawn_by_x_whatever_the_tables_order():
     curve = pd.DataFrame({"photos": [200, 100], "value": [0.8, 0.7], "low": [0.7, 0.6], "high": 0.9})
-    axes = figures.curves(curve.assign(**ONE.columns), "photos", logarithmic=True).axes[0]
+    figure = figures.curves(curve.assign(**ONE.columns), "photos", logarithmic=True)
+    axes = figure.axes[0]
+    figures.make_room(figure)
     assert list(axes.lines[0].get_ydata()) == [0.7, 0.8]
     assert {"100", "200"} <= {label.get_text() for label in axes.get_xticklabels()}
 

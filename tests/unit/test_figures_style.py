@@ -201,6 +201,48 @@ def test_titles_are_broken_rather_than_cut(title, across):
     assert " ".join(panels[0].get_title("left").split()) == title
 
 
+@pytest.mark.parametrize("width", [1.5, 8])
+@pytest.mark.parametrize("ends", [(0.1, 504_000), (333, 380), (0.1, 0.1), (1e-9, 1e9), (50, 480), (700, 700)])
+def test_a_logarithmic_axis_has_two_numbers_at_least_and_none_over_another(ends, width):
+    figure, axes = plt.subplots(figsize=(width, 2))
+    sns.boxplot(x=ends, log_scale=True, ax=axes)
+    figures.make_room(figure)
+    low, high = axes.get_xlim()
+    numbers = [label for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
+    assert len(numbers) > 1 and not any("$" in number.get_text() for number in numbers)
+    assert width < 8 or overlaps(figure, numbers) == 0
+
+
+@pytest.mark.parametrize("legend", [True, False])
+def test_titles_of_several_lines_have_room_between_panels(legend):
+    names = [f"A rather long class name number 0{at}" for at in range(6)]
+    table = pd.DataFrame({"x": [0, 1] * 6, "y": 0.5, "label": np.repeat(names, 2), "hue": ["a", "b"] * 6})
+    look = {"col": "label", "col_wrap": 3, "height": 2.4, "hue": "hue", "legend": legend}
+    figure = sns.relplot(table, x="x", y="y", **look).set_titles("{col_name}").figure
+    figures.make_room(figure)
+    figure.canvas.draw()
+    above, below = figure.axes[0].get_tightbbox(), figure.axes[3].get_tightbbox()
+    assert "\n" in figure.axes[3].get_title("left") and above.y0 > below.y1
+    assert not legend or max(axes.bbox.x1 for axes in figure.axes) <= figure.legends[0].get_window_extent().x0
+
+
+@pytest.mark.parametrize("count", [6, 18, 30])
+def test_pictures_on_a_slide_leave_room_for_what_stands_above_each(count):
+    captions = [f"A rather long class name number {at}" for at in range(count)]
+    figure = figures.enlarged(
+        figures.photo_grid([np.zeros((60, 80, 3), np.uint8)] * count, captions, across=6)
+    )
+    figures.make_room(figure)
+    figure.canvas.draw()
+    texts, pictures = figure.axes[0].texts, figure.axes[0].images
+    for text, picture in itertools.product(texts, pictures):
+        assert not text.get_window_extent().overlaps(picture.get_window_extent())
+    assert not any(
+        a.get_window_extent().overlaps(b.get_window_extent()) for a, b in itertools.combinations(texts, 2)
+    )
+    assert figure.get_figheight() * figure.dpi <= style.SLIDE[1] + 1
+
+
 @pytest.mark.parametrize(("count", "across", "rows"), [(4, 3, 2), (5, 3, 2), (3, 3, 1), (7, 3, 3)])
 def test_panels_stand_in_rows_alike(count, across, rows):
     panels = style.panels(count, across, (2, 2))[1]

@@ -162,3 +162,8 @@ def test_unknown_names(sample, few, backbone):
         extract_features(few, sample.root, backbone, "rotate")
     with pytest.raises(WastebookError, match="bf16"):
         extract_features(few, sample.root, backbone, precision="bf8")
+
+
+def test_a_busy_machine_makes_no_network_slower_than_its_quickest_round(monkeypatch):
+    monkeypatch.setattr(features_room.timeit, "repeat", lambda *call, **often: [0.001, 0.9, 0.4, 5.0])
+    assert features_room.time_forward(None, np.zeros((8, 2, 2, 3))) == pytest.approx(50)  # the first warms up

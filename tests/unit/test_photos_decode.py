@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -17,6 +18,7 @@ from wastebook.photos.decode import (
     LARGEST,
     PhotoError,
     decode_photos,
+    open_photo,
     parallel_map,
     read_photo,
     resize_antialiased,
@@ -119,9 +121,8 @@ def test_grey_and_one_pixel_and_first_frame(tmp_path):
     assert read_photo(tmp_path / "b.gif")[4, 4].tolist() == list(RED)
 
 
-def huge_png():
-    """The header of a picture far larger than is read, and no pixels."""
-    side = int(LARGEST**0.5) + 2000
+def huge_png(side=int(LARGEST**0.5) + 2000):
+    """The header of a picture, far larger than is read unless a side is given, and no pixels."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -203,7 +204,17 @@ def test_a_limit_may_be_given(mess):
 
 
 def test_nothing_is_set_for_others_on_import():
-    assert Image.MAX_IMAGE_PIXELS == LARGEST // 2  # Pillow's own
+    code = "import wastebook.photos.decode; from PIL import Image; print(2 * Image.MAX_IMAGE_PIXELS)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) in range(LARGEST - 1, LARGEST + 2)  # Pillow's own
+
+
+@pytest.mark.filterwarnings("error")
+def test_pillow_does_not_warn_of_what_this_limit_is_for():
+    assert open_photo(Path("108.png"), content=huge_png(10_392))[1].size == (10_392, 10_392)
+    for side in (10_392, int(LARGEST**0.5) + 1, 40_000):
+        with pytest.raises(PhotoError, match="huge: it has more than"):
+            open_photo(Path("huge.png"), min(LARGEST, side**2 - 1), huge_png(side))
 
 
 def test_resize_averages_where_it_shrinks(quarters):

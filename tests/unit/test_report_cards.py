@@ -103,6 +103,9 @@ def test_the_checklist_is_filled_from_the_run(collection):
     assert answers["Which code?"] == "commit 0123456789ab with changes"
     assert answers["Test photos of an object known from train"] == "5 under random and 0 under grouped"
     assert "50\u202f%" in answers["How far does it carry?"] and "20.0" in answers["Is luck shown?"]
+    bare = collection._replace(card=collection.card | {"source": ""})  # as a folder without a card has it
+    from_where = cards.checklist(record, bare, models, {}).set_index("question")["answer"].iloc[5]
+    assert from_where.rstrip().endswith(f"photos of {collection.title}.") and ";" not in from_where
     assert "unknown, 2 cores, no accelerator" in answers["Which software and machine?"]
     part = collection._replace(photos=collection.photos.head(7))
     told = cards.checklist(record, part, models, {}).set_index("question")["answer"]

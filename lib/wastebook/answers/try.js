@@ -65,7 +65,7 @@
   const tell = (shares, order) => {
     const sure = shares[order[0]] >= threshold;
     const told = order.slice(0, sure ? 1 : 2).map((at) => `${classes[at]} (${Math.round(100 * shares[at])} %)`).join(", ");
-    return sure ? told : `perhaps ${told}`;
+    return sure ? told : `Perhaps ${told}`;
   };
 
   const answer = async (file, session) => {

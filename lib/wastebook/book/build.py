@@ -54,7 +54,8 @@ def build(
     repeated = read_record(Path(profile).parent) if repeat else {}
     wanted = wanted or list(repeated.get("parameters", {}))
     if repeat and (Path(profile).name != "run.yml" or not wanted):
-        raise WastebookError(f"{profile} is not a run's: name the run.yml of one.")
+        found = "is not a run's" if Path(profile).exists() else "is not there"
+        raise WastebookError(f"{profile} {found}: name the run.yml of a run.")
     asked = plan.plan(book, profile, settings, wanted)
     with at_work(run):
         left_out = plan.leave_out(book, asked)

@@ -61,7 +61,7 @@ def score(
         for metric, values in draw_metrics(part, metrics, draws).items():
             value = values[0]
             low, high = np.nanpercentile(values[1:], LEVEL) if metric != "ece" else (np.nan, np.nan)
-            if low == high and metric != "log_loss":  # no draw differs, where all are right or none is
+            if low == high:  # no draw differs, where all are right or none is
                 number = count_groups(part, metric)
                 low, high = share_interval(value * number, number)
             rows.append(facts | {"metric": metric, "value": value, "low": low, "high": high})
@@ -175,19 +175,20 @@ def describe_draws(drawn: np.ndarray, groups: float) -> dict[str, float]:
     value, drawn = drawn[0], drawn[1:][~np.isnan(drawn[1:])].round(12)  # ties part in their last bits
     low, high = np.percentile(drawn[:DRAWS], LEVEL)  # alike, however many more a correction asks for
     if low == high:
-        low, high = value + share_interval(0, groups)[1] * np.array([-1, 1])
+        most = max(1, abs(value))  # shares do not differ by more
+        low, high = np.clip(value + share_interval(0, groups)[1] * np.array([-1, 1]), -most, most)
     p = min(1.0, 2 * (min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1) / (len(drawn) + 1))
     return {"difference": value, "low": low, "high": high, "p": p}
 
 
 def count_groups(predictions: pd.DataFrame, metric: str) -> float:
     """How many groups a score is of: all, those of the class, or for a mean of classes of its smallest;
-    missing where there are none."""
+    missing where there are none, and of a loss, which is no share."""
     name, _, label = metric.partition(":")
     groups = pd.Series(group_numbers(predictions), index=predictions.index)
     of_class = groups.groupby(predictions["predicted" if name == "precision" else "label"]).nunique()
     number = groups.nunique() if name == "accuracy" else of_class.get(label, 0) if label else of_class.min()
-    return number or np.nan
+    return np.nan if name == "log_loss" else number or np.nan
 
 
 def _class_values(counts: np.ndarray) -> Values:

@@ -132,8 +132,7 @@ def predict(network: "keras.Model", inputs: np.ndarray, rows: np.ndarray) -> np.
 
 
 def measure_cost(network: "keras.Model") -> dict[str, float]:
-    """`parameters, megabytes` (weights in fp32) and `milliseconds` that a photo takes through the network in
-    batches of 32: the median of some rounds."""
+    """`parameters, megabytes` (weights in fp32) and `milliseconds` (of `time_forward`, in batches of 32)."""
     pixels = np.zeros((BATCH_SIZE, *network.input_shape[1:]), dtype=np.float32)
     parameters, milliseconds = network.count_params(), time_forward(network.predict_on_batch, pixels)
     return {"parameters": parameters, "megabytes": parameters * 4 / 1e6, "milliseconds": milliseconds}

@@ -138,6 +138,7 @@ def open_photo(file: Path, largest: int = LARGEST, content: bytes | None = None)
     if not content:
         raise PhotoError(file, "empty", "the file has no bytes")
     try:
+        Image.MAX_IMAGE_PIXELS = None  # `largest` is the limit; Pillow would warn at half of its own
         picture = open_picture(io.BytesIO(content))
         if picture.width * picture.height > largest:
             raise Image.DecompressionBombError

@@ -85,7 +85,6 @@ def curves(
         axes.set(title=style.wrap(title, 75 // across), xlabel=plain_name(x))
         if logarithmic:
             axes.set_xscale("log")
-            style.number_logarithms(axes.xaxis)
     figure.supylabel(label, fontsize=11)
     style.name_lines(figure, panels[0] if len(parts) == 1 else None, *panels[0].get_legend_handles_labels())
     return figure
@@ -115,7 +114,6 @@ def cost_fronts(models: pd.DataFrame, costs: Mapping[str, str]) -> Figure:
             axes.plot(x, y, color=colours[part["network"].iloc[0]], **ring)
             axes.text(x, y, told, ha="center", va="center_baseline", fontsize=min(12, 24 / len(told)))
         axes.set(xscale="log", xlabel=name)
-        style.number_logarithms(axes.xaxis)
         axes.margins(x=0.12, y=0.12)
     panels[0].set_ylabel("accuracy")
     ring |= {"markersize": 8, "linestyle": ""}

@@ -45,11 +45,9 @@ def photo_grid(
         axes.imshow(picture, extent=(column, column + scale * wide, top + scale * high, top))
         if texts:
             axes.text(column, top - 0.03, texts[at], va="bottom", fontsize=10, linespacing=1.0)
-    axes.set(xlim=(0, across), ylim=(len(rows) * (height + room), 0), xticks=[])
+    axes.set(xlim=(0, across), ylim=(len(rows) * (height + room), 0), xticks=[], frame_on=False)
     axes.set_yticks([(row + 0.5) * (height + room) for row in range(len(rows))], names)
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, grid_linewidth=0)
     return figure
 
 
@@ -71,8 +69,7 @@ def draw_box(photo: np.ndarray, box: Sequence[float], colour: str = style.ORANGE
     drawn, (x, y, width, height) = Image.fromarray(photo), box
     if not np.isnan([x, y, width, height]).any():
         ends = min(x + width, drawn.width) - 1, min(y + height, drawn.height) - 1
-        thick = max(2, round(max(drawn.size) / 60))
-        ImageDraw.Draw(drawn).rectangle((x, y, *ends), outline=colour, width=thick)
+        ImageDraw.Draw(drawn).rectangle((x, y, *ends), outline=colour, width=max(2, max(drawn.size) // 60))
     return np.asarray(drawn)
 
 
@@ -80,8 +77,7 @@ def mistakes(predictions: pd.DataFrame, root: Path, count: int = 12) -> Figure:
     """The mistakes that a model was surest of, as pictures: what it is, what it was taken for, how surely; of
     several models a row of pictures each. A photo that several seeds got wrong is shown once, with the
     surest."""
-    wrong = predictions[predictions["predicted"] != predictions["label"]]
-    wrong = wrong.assign(sure=wrong.filter(regex="^p_").max(axis=1))
+    wrong = predictions.assign(sure=predictions.filter(regex="^p_").max(axis=1)).query("predicted != label")
     wrong = wrong.sort_values("sure", ascending=False, kind="stable").drop_duplicates(["model", "path"])
     shown = {name: wrong[wrong["model"] == key].head(count) for key, name in name_models(predictions).items()}
     pictures = {name: [read_photo(root / path) for path in rows["path"]] for name, rows in shown.items()}

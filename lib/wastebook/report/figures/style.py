@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.registry import BackendFilter, backend_registry
@@ -18,7 +19,6 @@ from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, findSystemFonts, fontManager, get_font
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter, LogFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
 # Okabe and Ito (2008), safe for the colour-blind; black and yellow left out, grey for what is neither.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -51,9 +51,8 @@ def set_up() -> None:
         mpl.use("agg")  # no window is wanted, and many machines have no screen
     look = {"figure.figsize": (WIDE, 4.5), "figure.dpi": 96, "legend.frameon": False}
     look |= {"axes.titlelocation": "left", "axes.titlesize": "medium", "font.family": [FONT]}
-    look |= {"text.parse_math": False}  # a dollar in a name is a dollar
+    look |= {"axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False}  # $ is a dollar
     sns.set_theme(style="whitegrid", palette=list(COLOURS), rc=look)
-    mpl.rcParams |= {"axes.spines.top": False, "axes.spines.right": False}
 
 
 def class_styles(classes: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -134,12 +133,16 @@ def _letters(file: str) -> set[int]:
     return set()
 
 
-def number_logarithms(axis: Axis) -> None:
-    """Plain numbers on a logarithmic axis, where matplotlib's own are formulas: none is read in this book."""
+def _number_logarithms(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis, two at least, where matplotlib's own are formulas."""
     narrow = axis.axes.bbox.width < NARROW * axis.axes.figure.dpi
-    axis.set_major_locator(LogLocator(numticks=3) if narrow else LogLocator(subs=(1, 2, 5), numticks=6))
-    axis.set_major_formatter(StrMethodFormatter("{x:,.6g}"))
-    axis.set_minor_formatter(NullFormatter())
+    ways = ticker.LogLocator(10, (1, 2, 5), numticks=6), ticker.LogLocator(numticks=3), ticker.MaxNLocator(3)
+    for way in ways[int(narrow) :]:  # the first has none over many powers of ten, the second few within one
+        axis.set_major_locator(way)
+        if np.ptp(np.searchsorted(axis.get_majorticklocs(), axis.get_view_interval())) > 1:
+            break
+    axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.6g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def make_room(figure: Figure) -> str:
@@ -150,10 +153,10 @@ def make_room(figure: Figure) -> str:
         width, height = figure.get_size_inches() * axes.get_position().size
         for axis in (axes.xaxis, axes.yaxis):
             labels = [label.get_text() for label in axis.get_ticklabels()]
-            if isinstance(axis.get_major_formatter(), (StrCategoryFormatter, FixedFormatter)):
+            if isinstance(axis.get_major_formatter(), (StrCategoryFormatter, ticker.FixedFormatter)):
                 axis.set_ticks(axis.get_ticklocs(), shorten(labels, 40))
-            elif isinstance(axis.get_major_formatter(), LogFormatter):
-                number_logarithms(axis)
+            elif isinstance(axis.get_major_formatter(), ticker.LogFormatter):
+                _number_logarithms(axis)
             elif axis.isDefault_majfmt and _shown_on(axis).startswith(SHARES):
                 axis.set_major_formatter(lambda share, place: f"{100 * share:.3g}\u202f%")
         growth = max(growth, len(labels) * LINE / height)
@@ -165,6 +168,8 @@ def make_room(figure: Figure) -> str:
         for text, short in zip(texts, cuts, strict=True):
             text.set_text("\n".join(textwrap.fill(line, width) for line in short.split("\n")))
     figure.set_figheight(growth * figure.get_figheight())
+    if not figure.get_constrained_layout() and any("\n" in title.get_text() for title in titles):
+        figure.tight_layout(rect=(0, 0, figure.subplotpars.right, 1))  # seaborn's legend stays beside it
     for text in (texts := figure.findobj(Text)):
         if text.get_fontfamily() == [FONT]:
             text.set_fontfamily(mpl.rcParams["font.family"])
@@ -224,7 +229,8 @@ def nothing() -> Figure:
 
 
 def enlarged(figure: Figure, width: int = SLIDE[0]) -> Figure:
-    """The figure for the back row: `width` pixels wide, as high as a slide has room for, all in it larger."""
-    figure.set_dpi(1.5 * figure.dpi)
+    """The figure for a slide: `width` pixels wide and as high as it has room for, larger; pictures whole."""
+    most = SLIDE[1] / figure.get_figheight() if any(len(axes.images) > 1 for axes in figure.axes) else np.inf
+    figure.set_dpi(min(1.5 * figure.dpi, most))
     figure.set_size_inches(width / figure.dpi, SLIDE[1] / figure.dpi)
     return figure
