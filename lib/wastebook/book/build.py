@@ -54,8 +54,7 @@ def build(
     repeated = read_record(Path(profile).parent) if repeat else {}
     wanted = wanted or list(repeated.get("parameters", {}))
     if repeat and (Path(profile).name != "run.yml" or not wanted):
-        found = "is not a run's" if Path(profile).exists() else "is not there"
-        raise WastebookError(f"{profile} {found}: name the run.yml of a run.")
+        raise WastebookError(f"{profile} is no run's, or is not there: name the run.yml of one.")
     asked = plan.plan(book, profile, settings, wanted)
     with at_work(run):
         left_out = plan.leave_out(book, asked)

@@ -151,8 +151,7 @@ def open_chapter(name: str, needs: Iterable[str] = ()) -> Chapter:
 
 def read_values(run: Path) -> dict[str, Any]:
     """The single values that the chapters of a run recorded, by chapter."""
-    files = sorted(run.glob("results/*.json"))
-    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    return {file.stem: json.loads(file.read_bytes()) for file in sorted(run.glob("results/*.json"))}
 
 
 def show(figure: Figure, alt: str) -> None:
