@@ -54,7 +54,7 @@ def build(
     repeated = read_record(Path(profile).parent) if repeat else {}
     wanted = wanted or list(repeated.get("parameters", {}))
     if repeat and (Path(profile).name != "run.yml" or not wanted):
-        raise WastebookError(f"{profile} is no run's, or is not there: name the run.yml of one.")
+        raise WastebookError(f"{profile} is not a run's, or not there: name the run.yml of one.")
     asked = plan.plan(book, profile, settings, wanted)
     with at_work(run):
         left_out = plan.leave_out(book, asked)
