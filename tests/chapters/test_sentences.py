@@ -491,15 +491,22 @@ def test_chapter_6_tells_what_more_photos_bring_where_that_can_be_told(values, t
 
 
 @pytest.mark.parametrize(
-    ("others", "told"),
+    ("p", "told"),
     [
-        (0.2, "beyond chance: blurred (50\u202f% against 20"),
-        (0.5, "beyond chance: none."),
-        (0.9, "against 90"),
+        (
+            [0.01, 0.02],
+            "beyond luck, corrected for all kinds: blurred (50\u202f% against 20\u202f%) and drawn (",
+        ),
+        ([0.01, 0.2], "corrected for all kinds: blurred (50\u202f% against 20\u202f%)."),
+        ([0.03, 0.03], "corrected for all kinds: none."),
+        ([], ""),
     ],
 )
-def test_chapter_6_tells_which_odd_photos_are_harder(others, told):
-    effects = pd.DataFrame([{"finding": "blurred", "value": 0.5, "low": 0.4, "high": 0.6, "others": others}])
+def test_chapter_6_tells_which_odd_photos_are_harder(p, told):
+    rows = pd.DataFrame({"finding": ["blurred", "drawn"], "value": 0.5, "others": 0.2})
+    effects = (
+        rows.head(len(p)).assign(p=p).set_index(pd.Index([0] * len(p)))
+    )  # of two sets, one below the other
     odd = pd.DataFrame(columns=["finding", "label"])
     text = say("06-trust", "06-trust-odd-said", effects=effects, odd=odd, judged=[])[0]
     assert told in text and "second reader" not in text
@@ -514,7 +521,7 @@ def test_chapter_6_tells_which_odd_photos_are_harder(others, told):
 )
 def test_chapter_6_tells_what_was_seen_by_eye(findings, told):
     odd = pd.DataFrame({"finding": findings, "label": "glass"})
-    effects = pd.DataFrame(columns=["finding", "value", "others", "low", "high"])
+    effects = pd.DataFrame(columns=["finding", "value", "others", "p"], dtype=object)
     text = say("06-trust", "06-trust-odd-said", effects=effects, odd=odd, judged=["a", "b"])[0]
     assert told in text and "A second reader, who did not know these answers, agrees on a and b." in text
 

@@ -168,12 +168,14 @@ def test_what_odd_photos_are_worth():
     assert (effect["photos"], effect["value"], effect["others"]) == (10, 0.0, 1.0)
     assert effect["low"] == 0 and effect["high"] == pytest.approx(0.278, abs=0.001)  # Wilson's, of 0 of 10
     assert (effect["worth"], effect["worth_high"] < 0) == (-0.25, True)
+    assert effect["p"] < 0.001
     assert audit.oddity_effects(table[:0], found[:0]).empty
 
     looked = pd.DataFrame({"finding": audit.LOOKED, "path": photos["path"][odd]})
     drawn = looked.head(4).assign(finding="drawing or chart")
     effects = audit.oddity_effects(table, pd.concat([looked, drawn]), draws=20)
     assert effects[["finding", "photos", "others"]].to_numpy().tolist() == [["drawing or chart", 4, 0.0]]
+    assert effects["p"].item() == 1, "where all are wrong, no kind is"
 
 
 @pytest.fixture

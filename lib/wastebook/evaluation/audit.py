@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.contingency_tables import StratifiedTable
 
 from wastebook import paths
 from wastebook.evaluation.comparison import compare_models
@@ -89,7 +90,8 @@ def list_oddities(data: Collection, photos: pd.DataFrame) -> pd.DataFrame:
 
 def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int = DRAWS) -> pd.DataFrame:
     """What each finding in `oddities` is worth to one model's accuracy: its `value` on them, on the `others`
-    in the same proportions of classes (of those `LOOKED` at for `SIGNS`), and on all minus without them."""
+    in the same proportions of classes (of those `LOOKED` at for `SIGNS`), and on all minus without them; and
+    `p`, that it is as often right on both (see `_test_odds`)."""
     looked = predictions["path"].isin(oddities.loc[oddities["finding"] == LOOKED, "path"])
     rows = []
     for finding, part in oddities[oddities["finding"] != LOOKED].groupby("finding", sort=False):
@@ -99,9 +101,19 @@ def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int
             others = table.loc[odd, "label"].map(right[~odd].groupby(table["label"]).mean())
             low, high = map(float, share_interval(right[odd].sum(), odd.sum()))
             worth = subset_differences(table, ~odd, ("accuracy",), draws).iloc[0, -4:-1]
-            rows.append((finding, odd.sum(), right[odd].mean(), low, high, others.mean(), *worth))
+            facts = (finding, odd.sum(), right[odd].mean(), low, high, others.mean())
+            rows.append((*facts, *worth, _test_odds(right, odd, table["label"])))
     columns = ["finding", "photos", "value", "low", "high", "others", "worth", "worth_low", "worth_high"]
+    columns.append("p")
     return pd.DataFrame(rows, columns=columns)
+
+
+def _test_odds(right: pd.Series, odd: pd.Series, labels: pd.Series) -> float:
+    """The p of the test of Cochran, Mantel and Haenszel (1959) that within each class odd photos are `right`
+    as often as others; 1 where no class has both kinds and both outcomes."""
+    tables = [pd.crosstab(odd[part.index], part).to_numpy() for _, part in right.groupby(labels)]
+    tables = [table for table in tables if table.shape == (2, 2)]
+    return float(StratifiedTable(tables).test_null_odds(correction=True).pvalue) if tables else 1.0
 
 
 def subset_differences(
