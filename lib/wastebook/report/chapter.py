@@ -167,10 +167,9 @@ def show(figure: Figure, alt: str) -> None:
     >>> show(figure, alt="Glass is mistaken for plastic most often.")  # doctest: +SKIP
     """
     picture, lacking = io.BytesIO(), style.make_room(figure)
-    figure.savefig(picture, format="png", dpi=2 * figure.dpi, bbox_inches="tight")
+    figure.savefig(picture, format="png", dpi=2 * figure.dpi, bbox_inches="tight")  # twice its size
     plt.close(figure)
-    sharp = Image(picture.getvalue(), retina=True, alt=" ".join(alt.split()))  # twice the size it is shown at
-    data, metadata = sharp._repr_mimebundle_()
+    data, metadata = Image(picture.getvalue(), retina=True, alt=" ".join(alt.split()))._repr_mimebundle_()
     display(data | {"text/plain": alt}, metadata=metadata, raw=True)
     if lacking:
         note(f"No font on this machine has {lacking}: boxes stand for it in the figure. Noto's have it.")

@@ -113,15 +113,18 @@ def format_count(number: float) -> str:
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Names as a sentence lists them; `none` where there are none.
+    """Names as a sentence lists them, apart by semicolons where one has a comma; `none` where there are none.
 
     Examples
     --------
     >>> join_names(["glass", "metal", "trash"])
     'glass, metal and trash'
+    >>> join_names(["ResNet18, searched", "ResNet18", "Xception"])
+    'ResNet18, searched; ResNet18 and Xception'
     """
     *first, last = [*names] or ["none"]
-    return f"{', '.join(first)} and {last}" if first else last
+    told = "; ".join(first) if ", " in "".join([*first, last]) else ", ".join(first)
+    return f"{told} and {last}" if first else last
 
 
 def describe_balance(counts: pd.Series) -> str:
