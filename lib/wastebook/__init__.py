@@ -3,8 +3,7 @@
 `import wastebook as wb` gives a chapter the names below; each is brought in when it is first used, so that
 torch and pandas are loaded only where they are wanted."""
 
-import importlib
-from importlib.metadata import version
+import importlib.metadata
 from typing import Any
 
 _NAMES = {  # what a chapter uses, by module
@@ -38,7 +37,7 @@ __all__ = [*HOMES, "figures"]
 def __getattr__(name: str) -> Any:
     """A name of `HOMES`, from the module where it lives, or one of `MODULES`; and `__version__`."""
     if name == "__version__":
-        return version("wastebook")
+        return importlib.metadata.version("wastebook")
     if name in MODULES:
         return importlib.import_module(f"wastebook.{MODULES[name]}")
     if name not in HOMES:

@@ -1,13 +1,10 @@
 """What is reckoned or fetched once and kept: folders and tables of the cache, safe among processes."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil
 import stat
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,9 +33,8 @@ def cache_folder(*parts: str) -> Path:
 
 
 def fill_once(target: Path, fill: Callable[[Path], None]) -> Path:
-    """The folder `target`, made by `fill(folder)` where it is not there yet. It is there whole or not at all,
-    is made once among processes that ask at the same time, and its files are read-only. WastebookError where
-    the disk is full."""
+    """The folder `target`, made by `fill(folder)` where it is not there yet: whole or not at all, once among
+    processes that ask at the same time, its files read-only. WastebookError where the disk is full."""
     if target.is_dir():
         return target
     partial = target.with_name(f"{target.name}.partial")
@@ -55,10 +51,9 @@ def fill_once(target: Path, fill: Callable[[Path], None]) -> Path:
     return target
 
 
-def cached_table(folder: str, facts: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """The table that depends on nothing but `facts`, kept as Parquet in a `folder` of the cache under a hash
-    of their `repr`; made by `make()` where it is not there, or is damaged. WastebookError where there is no
-    room for it."""
+def cached_table(folder: str, facts: object, make: Callable[[], "pd.DataFrame"]) -> "pd.DataFrame":
+    """The table that depends on nothing but `facts`, kept in a `folder` of the cache under a hash of their
+    `repr`; made by `make()` where it is not there, or is damaged. WastebookError where no room is left."""
     import pandas as pd  # slow, and not wanted for one photo
 
     file = cache_folder(folder) / f"{hashlib.sha256(repr(facts).encode()).hexdigest()[:32]}.parquet"
@@ -92,10 +87,9 @@ def list_cache() -> list[tuple[Path, int, float]]:
 
 def describe_cache() -> list[dict[str, Any]]:
     """How many `megabytes` are kept of each `kind`, a folder of the cache."""
-    kinds: Counter[str] = Counter()
-    for entry, size, _ in list_cache():
-        kinds[entry.parent.name] += size
-    return [{"kind": kind, "megabytes": size >> 20} for kind, size in sorted(kinds.items())]
+    kept = [(entry.parent.name, size) for entry, size, _ in list_cache()]
+    sizes = {kind: sum(size for place, size in kept if place == kind) for kind, _ in sorted(kept)}
+    return [{"kind": kind, "megabytes": size >> 20} for kind, size in sizes.items()]
 
 
 def clear_cache(kinds: Sequence[str] = (), most: int = 0) -> int:

@@ -1,5 +1,4 @@
-"""What the press is told of this book: which data it needs, what else makes a chapter stale, what its pages
-have beyond those of any book."""
+"""What the press is told of this book: its data, what makes a chapter stale, what its pages have more."""
 
 import hashlib
 import shutil
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from wastebook import paths
-from wastebook.book.plan import Book, Parameters, Prepared, Values
+from wastebook.book.plan import Book, Parameters, Prepared, Values, versions
+from wastebook.data.splits import SCHEMES
 from wastebook.errors import WastebookError
 from wastebook.files import as_written, expand, file_hash, write_text
 from wastebook.report.api import write_api_page
@@ -20,6 +20,16 @@ DATASET, PHOTOS, WEIGHTS = "dataset", "photos_dir", "weights"  # parameters with
 FURTHER = ("elsewhere", "others")  # and those that name data sets, or lists of them, beside a chapter's own
 COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna
 pandas pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision"""
+COUNTS = ("trials", "epochs", "batch_size", "photos_per_class", "max_photos", "views")
+GIVEN = ("auto", "imagenet", "random")  # weights that are not a file
+RIGHT = {  # what parameters should be, told where a value is not
+    **dict.fromkeys(COUNTS, lambda count: "1 or more" * (count < 1)),
+    "image_size": lambda size: "32 or more" * (size < 32),
+    "level": lambda share: "between 0 and 1" * (not 0 < share < 1),
+    "scheme": lambda scheme: " or ".join(SCHEMES) * (scheme not in SCHEMES),
+    "seeds": lambda own: "some, 0 or more, each once" * (min(own, default=-1) < 0 or len({*own}) < len(own)),
+    WEIGHTS: lambda one: f"{', '.join(GIVEN)} or a file" * (one not in GIVEN and not expand(one).is_file()),
+}
 HUB = "https://huggingface.co"  # has the weights that have no address on their card
 
 
@@ -71,8 +81,7 @@ def _open_further(values: Values) -> list[Any]:
 
 def _load(values: Values) -> Any:
     """The photos of a chapter with these parameters, as it loads them."""
-    if not (seeds := values.get("seeds", [values.get("seed", 0)])):
-        raise WastebookError("seeds is empty: name one at least, as in [0, 1].")
+    seeds = values.get("seeds", [values.get("seed", 0)])
     return _load_once(values[DATASET], values.get("photos_per_class"), seeds[0])
 
 
@@ -96,9 +105,8 @@ def _describe(data: Any) -> dict[str, Any]:
 
 
 def unsuited(values: Values, asks: Mapping[str, str]) -> str:
-    """Which of the things that a chapter asks of its photos (in words, and as an expression of the number of
-    `classes` that can be dealt out, of their `labels`, of the number of `photos`, of `labels_of` other sets
-    and of the chapter's parameters) is not so; empty where all are."""
+    """Which of the things that a chapter asks of its photos (in words, and as an expression of its parameters
+    and of the `facts` below, `classes` those that can be dealt out) is not so; empty where all are."""
     if not asks:
         return ""
     from wastebook.data.datasets import open_dataset
@@ -171,10 +179,8 @@ def finish(run: Path, site: Path) -> None:
 
 
 def examine_machine() -> tuple[bool, list[dict[str, str]]]:
-    """Whether the book can be built here, and `what, state, found` of all that it uses: what is at hand, or
-    how to get what is not."""
+    """Whether the book can be built here, and `what, state, found` of all that it uses or how to get it."""
     from wastebook.book.build import declared_packages, hardware
-    from wastebook.book.plan import versions
     from wastebook.book.render import find_renderer
     from wastebook.cache import cache_folder
     from wastebook.data.datasets import describe_datasets
@@ -202,6 +208,7 @@ BOOK = Book(
     apart=("answers", "book", "cli.py", "edition.py"),
     distribution="wastebook",
     computes=tuple(COMPUTES.split()),
+    right=RIGHT,
     resolve=resolve,
     prepare=prepare,
     unsuited=unsuited,

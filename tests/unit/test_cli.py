@@ -246,7 +246,7 @@ def test_doctor(call, monkeypatch):
         found[f"data: {name}"] == where for name, where in zip(sets["name"], sets["where"], strict=True)
     )
 
-    monkeypatch.setattr(plan, "versions", lambda names: {"papermill": "missing"})
+    monkeypatch.setattr(edition, "versions", lambda names: {"papermill": "missing"})
     code, stdout, _ = call("doctor")
     assert code == 1 and "pip install papermill" in stdout
 

@@ -8,6 +8,7 @@ import requests
 import yaml
 
 from wastebook import edition, paths
+from wastebook.book import plan
 from wastebook.errors import WastebookError
 from wastebook.learning import weights
 
@@ -108,9 +109,40 @@ def test_further_sets_make_a_chapter_stale_as_its_own_does(sample, tmp_path, fur
     assert {name for name in before if before[name] != after[name]} == {"01"}
 
 
-def test_a_list_without_seeds_is_told(sample):
-    with pytest.raises(WastebookError, match="seeds is empty: name one at least"):
-        edition.prepare({"01": {"dataset": str(sample.root), "seeds": []}})
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("02.trials=0", "02-baseline.trials = 0: should be 1 or more."),
+        ("02.trials=-1", "02-baseline.trials = -1: should be 1 or more."),
+        ("02.epochs=0", "02-baseline.epochs = 0: should be 1 or more."),
+        ("02.batch_size=0", "02-baseline.batch_size = 0: should be 1 or more."),
+        ("03.views=0", "03-augmentation.views = 0: should be 1 or more."),
+        ("01.photos_per_class=0", "01-exploration.photos_per_class = 0: should be 1 or more."),
+        ("02.image_size=5", "02-baseline.image_size = 5: should be 32 or more."),
+        ("02.scheme=offical", "02-baseline.scheme = 'offical': should be official or random or grouped."),
+        ("02.weights=nope", "02-baseline.weights = 'nope': should be auto, imagenet, random or a file."),
+        ("02.seeds=[-1]", "02-baseline.seeds = [-1]: should be some, 0 or more, each once."),
+        ("02.seeds=[1, 1]", "02-baseline.seeds = [1, 1]: should be some, 0 or more, each once."),
+        ("02.seeds=[]", "02-baseline.seeds = []: should be some, 0 or more, each once."),
+        ("07.level=1.5", "07-comparison.level = 1.5: should be between 0 and 1."),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_before_anything_starts(setting, told):
+    with pytest.raises(WastebookError) as refused:
+        plan.plan(edition.BOOK, "quick", [setting])
+    assert str(refused.value) == told
+
+
+def test_values_at_the_ends_of_what_is_right_are_taken(tmp_path):
+    (tmp_path / "some.pt").touch()
+    ends = ["trials=1", "epochs=1", "image_size=32", "seeds=[0]", "photos_per_class=null", "scheme=official"]
+    taken = plan.plan(edition.BOOK, "full", [f"02.{end}" for end in [*ends, f"weights={tmp_path}/some.pt"]])
+    assert taken["02-baseline"]["seeds"] == [0] and taken["02-baseline"]["photos_per_class"] is None
+
+
+def test_what_is_bounded_is_a_parameter_of_some_chapter():
+    chapters = [plan.read_chapter(edition.BOOK, name) for name in plan.chapter_names(edition.BOOK)]
+    assert edition.RIGHT.keys() <= {name for chapter in chapters for name in plan.parameters_of(chapter)}
 
 
 @pytest.mark.parametrize("further", ["elsewhere", "others"])

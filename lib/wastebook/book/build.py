@@ -47,7 +47,6 @@ def build(
     """Build the book in the folder `run`: `run`, `chapters` (state and seconds of each), `left_out` (why,
     by chapter), `errors` and `page`, the page to open (None where no chapter is whole or no site could be
     made: the last one stays). To `repeat` a run, its `run.yml` is the profile: the same chapters and photos.
-
     WastebookError, before anything starts, for whatever is wrong with what was asked.
     """
     find_renderer(renderer)

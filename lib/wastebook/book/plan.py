@@ -41,6 +41,7 @@ class Book(NamedTuple):
     apart: tuple[str, ...] = ()  # files and folders in it whose changes reach no chapter
     distribution: str | None = None  # the package whose requirements' versions run.yml records
     computes: tuple[str, ...] = ()  # the packages whose versions make chapters stale
+    right: Mapping[str, Callable[[Any], str]] = {}  # by parameter: what it should be, where a value is not
     resolve: Callable[[str, Any], Any] = lambda name, value: value  # a parameter's value, for any folder
     prepare: Callable[[Parameters], Prepared] = lambda parameters: ({}, {})
     ingredients: Callable[[str, Values], Any] = lambda chapter, values: None  # more that makes it stale
@@ -175,17 +176,18 @@ def leave_out(book: Book, parameters: Parameters) -> dict[str, str]:
 
 def check_parameters(book: Book, chapter: str, given: Mapping[str, Any]) -> Values:
     """All parameters of a chapter but those `STATED`: those given, checked against its notebook's, over its
-    defaults. WastebookError where the notebook has no such parameter or the value is not of its type."""
+    defaults. WastebookError where the notebook has no such parameter or the value is none that it takes."""
     known = parameters_of(read_chapter(book, chapter))
     known = {name: one for name, one in known.items() if name not in STATED}
-    for name in given:
-        if name not in known:
-            raise _unknown(f"parameter of chapter {chapter}", name, known)
-    complete = {
-        name: _typed(f"{chapter}.{name}", one.type, given[name]) if name in given else one.default
-        for name, one in known.items()
-    }
-    return {name: book.resolve(name, value) for name, value in complete.items()}
+    if unknown := [name for name in given if name not in known]:
+        raise _unknown(f"parameter of chapter {chapter}", unknown[0], known)
+    complete: Values = {}
+    for name, one in known.items():
+        value = _typed(f"{chapter}.{name}", one.type, given[name]) if name in given else one.default
+        if name in book.right and value is not None and (right := book.right[name](value)):
+            raise WastebookError(f"{chapter}.{name} = {value!r}: should be {right}.")
+        complete[name] = book.resolve(name, value)
+    return complete
 
 
 def _typed(where: str, type_: Any, value: Any) -> Any:
@@ -224,8 +226,7 @@ def plan(book: Book, profile: str, settings: Sequence[str] = (), wanted: Sequenc
     `settings` (`chapter.parameter=value`) go over the profile, and in each a named chapter over `*`. `wanted`
     limits the chapters to those named and what they need. WastebookError where anything is wrong."""
     profiled = load_profile(book, profile)
-    sources = {name: read_chapter(book, name) for name in chapter_names(book)}
-    if not sources:
+    if not (sources := {name: read_chapter(book, name) for name in chapter_names(book)}):
         raise WastebookError(f"There is no chapter in {book.chapters}.")
     asked: Parameters = {}
     for text in settings:
@@ -238,8 +239,7 @@ def plan(book: Book, profile: str, settings: Sequence[str] = (), wanted: Sequenc
     given: Parameters = {chapter: {} for chapter in sources}
     for layer in (profiled, asked):
         for name, value in layer.pop("*", {}).items():
-            having = [chapter for chapter in sources if name in known[chapter]]
-            if not having:
+            if not (having := [chapter for chapter in sources if name in known[chapter]]):
                 raise _unknown("parameter of any chapter", name, sorted(set().union(*known.values())))
             for chapter in having:
                 given[chapter][name] = value
