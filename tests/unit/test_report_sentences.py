@@ -178,3 +178,9 @@ def test_caveats_name_the_sample_random_weights_and_notes(sample):
 )
 def test_an_interval_without_width_is_none(low, high, told):
     assert sentences.format_score(pd.Series({"value": 0.0, "low": low, "high": high}, dtype=float)) == told
+
+
+def test_names_with_commas_are_listed_apart_by_semicolons():
+    names = ["ResNet18, searched", "ResNet18", "Xception, exact head"]
+    assert sentences.join_names(names) == "ResNet18, searched; ResNet18 and Xception, exact head"
+    assert sentences.join_names(names[1:2]) == "ResNet18" and sentences.join_names([]) == "none"

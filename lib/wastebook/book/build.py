@@ -53,7 +53,8 @@ def build(
     repeated = read_record(Path(profile).parent) if repeat else {}
     wanted = wanted or list(repeated.get("parameters", {}))
     if repeat and (Path(profile).name != "run.yml" or not wanted):
-        raise WastebookError(f"{profile} is not a run's, or not there: name the run.yml of one.")
+        told = "a run's" if Path(profile).exists() else "there"
+        raise WastebookError(f"{profile} is not {told}: name the run.yml of a run.")
     asked = plan.plan(book, profile, settings, wanted)
     with at_work(run):
         left_out = plan.leave_out(book, asked)

@@ -119,8 +119,6 @@ def join_names(names: Iterable[str]) -> str:
     --------
     >>> join_names(["glass", "metal", "trash"])
     'glass, metal and trash'
-    >>> join_names(["ResNet18, searched", "ResNet18", "Xception"])
-    'ResNet18, searched; ResNet18 and Xception'
     """
     *first, last = [*names] or ["none"]
     told = "; ".join(first) if ", " in "".join([*first, last]) else ", ".join(first)
