@@ -21,16 +21,16 @@ GROUND, EDITION, CLI = "ground floor", "edition", "cli"  # the rooms that are mo
 # towards which the first only ever falls.
 BUDGETS = {
     GROUND: (602, 330),
-    "data": (1264, 1200),
-    "photos": (919, 620),
-    "learning": (2453, 1750),
-    "evaluation": (867, 680),
+    "data": (1259, 1200),
+    "photos": (918, 620),
+    "learning": (2429, 1750),
+    "evaluation": (863, 680),
     "report": (2581, 1250),
     "answers": (652, 560),
-    "book": (2068, 1350),
+    "book": (1988, 1350),
     CLI: (300, 270),
 }
-TOTAL = (11706, 8000)
+TOTAL = (11592, 8000)
 LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 
 # A room imports from those before it. `edition` tells the press of this book; the press knows nothing of it.
