@@ -105,10 +105,10 @@ def test_what_is_chosen_is_shown_and_stands_in_the_address(page: Page, address: 
 )
 def test_an_address_leads_to_what_it_names(page: Page, address: str, asked: str, shown: list[str]) -> None:
     page.goto(f"{address}#{asked}")
-    assert tiles(page) == shown
-    page.goto(f"{address}#model=two")  # and again, on the page
+    expect(page.locator(".tiles button")).to_have_text(shown)
+    page.goto(f"{address}#model=two")  # and again, on the page, which hears of it a moment later
     page.goto(f"{address}#{asked}")
-    assert tiles(page) == shown
+    expect(page.locator(".tiles button")).to_have_text(shown)
 
 
 def test_a_photo_opens_large_with_all_answers_and_is_left_by_key(page: Page, address: str) -> None:
@@ -123,7 +123,7 @@ def test_a_photo_opens_large_with_all_answers_and_is_left_by_key(page: Page, add
     assert dialog.locator("li").count() == 2  # in two seeds
     expect(page).to_have_url(re.compile("#model=one&photo=glass%2Fb.jpg$"))
     dialog.get_by_text("2 photos show the same").click()
-    assert status(page) == "2 of 5 photos"
+    expect(page.locator("#photos [role=status]")).to_have_text("2 of 5 photos")
     dialog.get_by_role("button", name="Previous").click()
     expect(dialog.get_by_text("glass/a.jpg")).to_be_visible()
     page.keyboard.press("Escape")
