@@ -30,8 +30,9 @@ def test_numbers_are_set_right_and_rounded_and_the_missing_is_a_dash() -> None:
     assert sides == [False, True, True, True, False]
 
 
-def test_a_small_number_is_not_told_as_none() -> None:
-    page = table(pd.DataFrame({"p": [0.0, 0.0001, 0.0005, 0.2]}), decimals=3).as_raw_html()
+@pytest.mark.parametrize("name", ["p", "corrected p", "McNemar's p"])
+def test_a_small_p_is_not_told_as_none(name: str) -> None:
+    page = table(pd.DataFrame({name: [0.0, 0.0001, 0.0005, 0.2]}), decimals=3).as_raw_html()
     cells = BeautifulSoup(page, "html.parser").select("td")
     assert [cell.get_text() for cell in cells] == ["0.000", "<0.001", "<0.001", "0.200"]
 

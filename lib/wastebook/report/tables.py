@@ -31,7 +31,7 @@ def table(
     ----------
     frame : shown without its index (reset it to show it). Integers get separators between thousands; what is
         missing is a dash.
-    decimals : of floats; of less than the last of them it is told that it is less (no p is 0.000).
+    decimals : of floats; of a column whose name ends with p, smaller ones are told as such (no p is 0.000).
     names : what columns are called; others by their name, with spaces for underscores.
     shares : columns that are told in percent, as exactly as the other floats.
 
@@ -53,7 +53,7 @@ def table(
     shown = GT(frame, id=name).cols_label(cases={column: labels[column] for column in frame.columns})
     shown = shown.cols_align("left").cols_align("right", integers + floats)
     shown = shown.fmt_integer(integers).fmt_number(floats, decimals=decimals)
-    shown = shown.sub_small_vals([each for each in floats if each not in {*shares}], threshold=10**-decimals)
+    shown = shown.sub_small_vals([one for one in floats if labels[one][-1:] == "p"], threshold=10**-decimals)
     shown = shown.fmt(partial(format_percent, decimals=max(0, decimals - 2)), list(shares))
     return shown.sub_missing(missing_text="—").tab_options(table_additional_css=LOOK.format(name), **OPTIONS)
 

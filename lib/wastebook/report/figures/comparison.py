@@ -82,7 +82,7 @@ def curves(
             axes.plot(rows[x], rows[value], marker="." if len(rows) <= 20 else "", **look)
             if "low" in rows:
                 axes.fill_between(rows[x], rows["low"], rows["high"], color=colours[line], alpha=0.15)
-        axes.set(title=style.wrap(title, 75 // across), xlabel=plain_name(x))
+        axes.set(title=style.wrap(title, 60 // across), xlabel=plain_name(x))
         if logarithmic:
             axes.set_xscale("log")
     figure.supylabel(label, fontsize=11)
