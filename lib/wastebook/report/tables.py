@@ -48,7 +48,7 @@ def table(
     contents = f"{decimals}{names}{[*shares]}{frame.to_csv(index=False)}"  # the same: the same page
     name = "table-" + hashlib.sha256(contents.encode()).hexdigest()[:10]
     integers = [column for column in frame if pd.api.types.is_integer_dtype(frame[column])]
-    floats = [column for column in frame if pd.api.types.is_float_dtype(frame[column])]
+    floats = [column for column in frame.columns if pd.api.types.is_float_dtype(frame[column])]
     labels = {column: plain_name(column) for column in frame.columns} | (names or {})
     shown = GT(frame, id=name).cols_label(cases={column: labels[column] for column in frame.columns})
     shown = shown.cols_align("left").cols_align("right", integers + floats)
