@@ -88,8 +88,8 @@ def list_cache() -> list[tuple[Path, int, float]]:
 def describe_cache() -> list[dict[str, Any]]:
     """How many `megabytes` are kept of each `kind`, a folder of the cache."""
     kept = [(entry.parent.name, size) for entry, size, _ in list_cache()]
-    sizes = {kind: sum(size for place, size in kept if place == kind) for kind, _ in sorted(kept)}
-    return [{"kind": kind, "megabytes": size >> 20} for kind, size in sizes.items()]
+    sizes = {kind: [size for place, size in kept if place == kind] for kind in KINDS.split()}
+    return [{"kind": kind, "megabytes": sum(own) >> 20} for kind, own in sizes.items() if own]
 
 
 def clear_cache(kinds: Sequence[str] = (), most: int = 0) -> int:

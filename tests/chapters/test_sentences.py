@@ -27,10 +27,16 @@ OLD, NEW, LOW, HIGH = "a", "b", {"low": -0.06, "high": -0.02}, {"low": 0.02, "hi
 ZERO = {"low": -0.03, "high": 0.03}
 
 
-def say(chapter, cell, **names):
-    """What a cell of a chapter tells, run with these names."""
+def source_of(chapter, cell):
+    """The code of a cell of a chapter."""
     notebook = nbformat.read(paths.CHAPTERS / f"{chapter}.ipynb", as_version=4)
     (source,) = [each.source for each in notebook.cells if each.id == cell]
+    return source
+
+
+def say(chapter, cell, **names):
+    """What a cell of a chapter tells, run with these names."""
+    source = source_of(chapter, cell)
     *before, last = source.partition("chapter.conclude(" if "chapter.conclude(" in source else "wb.text(")
     told = names | {"wb": wb, "pd": pd, "chapter": CHAPTER}
     exec(f"{before[0]}told = {before[1]}{last}", told)
@@ -40,24 +46,20 @@ def say(chapter, cell, **names):
 def run(chapter, cell, patch, **names):
     """What a cell of a chapter leaves, and the alt text of its figure, run with these names; pictures are
     neither read nor drawn, and tables are shown as they are."""
-    notebook = nbformat.read(paths.CHAPTERS / f"{chapter}.ipynb", as_version=4)
-    names = {"wb": wb, "np": np, "pd": pd, "chapter": CHAPTER, **names}
+    shown = {}
     for name in ("photo_grid", "photo_pairs", "draw_box"):
         patch.setattr(wb.figures, name, lambda *given, **options: given[0], raising=False)
     patch.setattr(wb, "read_photo", lambda path: path, raising=False)
     patch.setattr(
-        wb, "table", lambda frame, **options: names.update(table=frame) or MagicMock(), raising=False
+        wb, "table", lambda frame, **options: shown.update(table=frame) or MagicMock(), raising=False
     )
-    patch.setattr(wb, "show", lambda figure, alt: names.update(figure=figure, alt=alt), raising=False)
-    exec(next(each.source for each in notebook.cells if each.id == cell), names)
-    return names
+    patch.setattr(wb, "show", lambda figure, alt: shown.update(figure=figure, alt=alt), raising=False)
+    return run_cell(chapter, cell, **names) | shown
 
 
-def run_cell(name, cell, **names):
+def run_cell(chapter, cell, /, **names):
     """What a cell of a chapter leaves behind, run with these names."""
-    notebook = nbformat.read(paths.CHAPTERS / f"{name}.ipynb", as_version=4)
-    (source,) = [each.source for each in notebook.cells if each.id == cell]
-    exec(source, after := {"wb": wb, "pd": pd, "np": np, "chapter": CHAPTER} | names)
+    exec(source_of(chapter, cell), after := {"wb": wb, "pd": pd, "np": np, "chapter": CHAPTER} | names)
     return after
 
 

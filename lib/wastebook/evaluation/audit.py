@@ -100,12 +100,11 @@ def oddity_effects(predictions: pd.DataFrame, oddities: pd.DataFrame, draws: int
         if odd.any():
             others = table.loc[odd, "label"].map(right[~odd].groupby(table["label"]).mean())
             low, high = map(float, share_interval(right[odd].sum(), odd.sum()))
-            worth = subset_differences(table, ~odd, ("accuracy",), draws).iloc[0, -4:-1]
+            worth = subset_differences(table, ~odd, ("accuracy",), draws)[["difference", "low", "high"]]
             facts = (finding, odd.sum(), right[odd].mean(), low, high, others.mean())
-            rows.append((*facts, *worth, _test_odds(right, odd, table["label"])))
+            rows.append((*facts, *worth.iloc[0], _test_odds(right, odd, table["label"])))
     columns = ["finding", "photos", "value", "low", "high", "others", "worth", "worth_low", "worth_high"]
-    columns.append("p")
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "p"])
 
 
 def _test_odds(right: pd.Series, odd: pd.Series, labels: pd.Series) -> float:

@@ -172,7 +172,7 @@ def weigh_changes(changes: Mapping[str, pd.Series], direct: pd.Series) -> str:
 
 
 def pareto_front(cost: pd.Series, quality: pd.Series) -> pd.Series:
-    """Whether each model (bool, same index) is one that no other beats in both; False where a cost lacks."""
+    """Whether no other model is as good in both and better in one (bool, same index); not without a cost."""
     both = pd.DataFrame({"cost": cost, "badness": -quality})
     beaten = [((both <= row).all(axis=1) & (both < row).any(axis=1)).any() for _, row in both.iterrows()]
     return np.isfinite(cost) & ~np.array(beaten, dtype=bool)
