@@ -22,7 +22,7 @@ from wastebook.files import as_line
 
 data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
 cache = typer.Typer(help="What was computed or fetched once: how much of it, and less.", no_args_is_help=True)
-PLACES = "Another place is named by WASTEBOOK_CACHE, for what is cached, or by --run, for a run."
+PLACES = "Name another: by WASTEBOOK_CACHE, of what is cached (Snakemake: XDG_CACHE_HOME), or by --run."
 MOST_ROWS = 100  # of a table for people
 TITLE = "A reproducible report book on telling waste apart in photos."
 commands = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)
@@ -157,18 +157,16 @@ def predict(
     """Say what is in photos, one a line, and how sure that is. Exit code 1 where some cannot be read."""
     from tqdm import tqdm
 
-    from wastebook.answers.predictor import list_photos, open_model, write_csv
+    from wastebook.answers.predictor import collect_rows, list_photos, open_model
 
     listed = list_photos(photos)
     predictor = open_model(run, model)
     console.print(predictor.about())
     answers = tqdm(predictor.stream(listed), total=len(listed), unit="photo", disable=None, leave=False)
-    rows = []
-    for answer in answers:
-        rows.append(predictor.row(answer))
-        answers.write(f"{answer.photo}: {predictor.describe(answer, top)}")
-    if csv:
-        write_csv(csv, rows)
+    with collect_rows(csv) as rows:
+        for answer in answers:
+            rows.append(predictor.row(answer))
+            answers.write(f"{answer.photo}: {predictor.describe(answer, top)}")
     raise typer.Exit(1 if any(row["label"] is None for row in rows) else 0)
 
 

@@ -12,8 +12,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
 
 from wastebook.errors import WastebookError
 
@@ -57,9 +57,17 @@ def write_text(file: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def parse_yaml(text: str) -> Any:
+    """What a text in YAML 1.2 holds, as Quarto reads it: 010 is ten, `no` a word, and no key stands twice."""
+    return YAML(typ="safe", pure=True).load(text)
+
+
 def write_yaml(file: Path, content: Any) -> None:
     """Write plain values to `file` as YAML, in their order."""
-    write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = yaml.sort_base_mapping_type_on_output = False
+    with atomic_write(file) as partial:
+        yaml.dump(content, partial)
 
 
 def as_written(name: Any) -> str:

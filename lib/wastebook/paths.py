@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAMLError
 
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.files import expand
+from wastebook.files import expand, parse_yaml
 
 
 def _find_project() -> Path:
@@ -63,8 +63,8 @@ def find_run(name: str, part: str) -> Path:
 def read_yaml(file: Path) -> dict[str, Any]:
     """What a file holds by name; nothing where it is not there. WastebookError where it cannot be read."""
     try:
-        return {**(yaml.safe_load(file.read_text(encoding="utf-8")) or {})} if file.exists() else {}
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        return {**(parse_yaml(file.read_text(encoding="utf-8")) or {})} if file.exists() else {}
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:
         told = " ".join(str(error).split())
         raise WastebookError(f"{file} is not YAML of names and values: {told}") from error
 

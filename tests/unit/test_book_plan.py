@@ -82,6 +82,13 @@ def test_profile_and_settings_in_their_order(book):
     }
 
 
+@pytest.mark.parametrize("written", ["010", "0o12", "10"])
+def test_numbers_are_those_of_quarto(book, tmp_path, written):
+    (tmp_path / "mine.yml").write_text(f"02: {{seeds: [{written}]}}")
+    assert project.plan(book, "mine.yml", [f"01.photos={written}"])["01-exploration"]["photos"] == 10
+    assert project.plan(book, "mine.yml")["02-baseline"]["seeds"] == [10]
+
+
 def test_values_are_made_fit_for_another_folder(book):
     book = book._replace(resolve=lambda name, value: f"/{value}" if name == "dataset" else value)
     planned = project.plan(book, "quick", ["01.dataset=mine"])
@@ -113,6 +120,7 @@ def test_chapters_asked_for_come_with_what_they_need(book):
         ("quick", ["01.photos"], [], "--set 01.photos: expected chapter.parameter=value"),
         ("quick", ["01.photos=many"], [], "01-exploration.photos = 'many': should be a valid integer"),
         ("quick", ["01.photos=1.5"], [], "(it takes int | None)"),
+        ("quick", ["01.photos=12:30"], [], "01-exploration.photos = '12:30': should be a valid integer"),
         ("quick", ["02.seeds=1"], [], "02-baseline.seeds = '1': should be a valid"),
         ("quick", ["02.rate="], [], "02-baseline.rate = '': should be a valid number"),
         ("quick", ["02.rate=[1"], [], "02-baseline.rate = '[1': should be a valid number"),
@@ -136,6 +144,7 @@ def test_what_is_wrong_is_said_before_anything_starts(book, profile, settings, w
         ("a: 2024-02-30", "is not YAML"),
         (f"a: {'[' * 3000}", "is not YAML"),
         ("- a", "is not YAML of names and values"),
+        ("01: {photos: 1}\n01: {photos: 2}", "is not YAML of names and values"),  # the last would win
         ("a: 1", "parameters by chapter"),
         ("01: {photos: many}", "01-exploration.photos = 'many'"),  # which YAML takes for a number
         ("02-baseline: {rate: fast}", "02-baseline.rate = 'fast'"),

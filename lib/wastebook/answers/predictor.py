@@ -6,6 +6,7 @@ browser.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -152,12 +153,22 @@ def gather(evidence: np.ndarray, share: float = 0.25) -> float:
     return float(np.interp(share * evidence.size, range(len(sums)), sums) / max(sums[-1], 1e-9))
 
 
-def write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows of answers to `file`, whole or not at all."""
-    import pandas as pd
+@contextmanager
+def collect_rows(file: Path | None) -> Iterator[list[dict[str, Any]]]:
+    """Gives a list for rows of answers, which go to `file`, where one is named, once all are there.
+    WastebookError, before anything is asked, where that is called as photos are, as `--csv *.jpg` has it."""
+    if file:
+        import pandas as pd
 
-    with atomic_write(file) as partial:
-        pd.DataFrame(rows).rename(columns=as_cell).map(as_cell).to_csv(partial, index=False)
+        from wastebook.data.copies import why_no_photo
+
+        if not why_no_photo(file.name):
+            raise WastebookError(f"{file} is called as photos are: name a table, as in --csv answers.csv.")
+    rows: list[dict[str, Any]] = []
+    yield rows
+    if file:
+        with atomic_write(file) as partial:
+            pd.DataFrame(rows).rename(columns=as_cell).map(as_cell).to_csv(partial, index=False)
 
 
 def predict(
@@ -236,8 +247,11 @@ def list_photos(places: Iterable[str | Path]) -> list[str]:
         if found and not place.lower().startswith(WEB) and Path(place).is_dir():
             from wastebook.data import copies  # with pandas, which one photo does without
 
-            files = copies.walk_files(Path(place))[0]
-            found = [str(Path(place, path)) for path in files if not copies.why_no_photo(path)]
+            files, others = copies.walk_files(Path(place))
+            unread = {path for path, why in others.items() if why.startswith(copies.UNREAD)}
+            closed = {path for path in unread if path.endswith("/")}  # a folder: who knows what is in it
+            shown = closed | {path for path in unread.union(files) if not copies.why_no_photo(path)}
+            found = [str(Path(place, path)) for path in sorted(shown)]
         if not found:
             raise WastebookError(f"There is no photo in {place!r} or below: name a folder that has some.")
         photos += found

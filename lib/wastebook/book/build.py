@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import platformdirs
 import psutil
 
 from wastebook.book import plan
@@ -193,6 +194,7 @@ def _run_snakemake(book: Book, run: Path, records: dict[str, Record], data: dict
     command += ["--directory", str(run), "--cores", str(jobs * share)]
     # The lock is ours, which goes with its process; a chapter whose process was ended is run again.
     options = "--quiet all --keep-going --rerun-incomplete --nolock --rerun-triggers params input mtime"
+    platformdirs.user_cache_path("snakemake", ensure_exists=True)  # it would say nothing of why it cannot
     told, there = sys.stderr.fileno(), os.environ | {"WASTEBOOK_RUN": str(run)}  # which profiles may name
     # In a session of its own: Ctrl+C is for the build, which ends all of it by closing its stdin.
     with subprocess.Popen(

@@ -44,6 +44,7 @@ def check_site(site: Path) -> list[Problem]:
     """The problems of a site, each with its page: references to what is missing (figures, tables, sections,
     citations, values), pictures without alternative text, broken links and anchors within the site, cells in
     error, markup left over, and anything that would be loaded from another host."""
+    site = site.resolve()  # a run may lie behind a link
     files = sorted(site.rglob("*.html"))
     pages = {file: BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser") for file in files}
     anchors = {file: {str(tag["id"]) for tag in soup.select("[id]")} for file, soup in pages.items()}
@@ -72,7 +73,7 @@ def _links(file: Path, site: Path, soup: BeautifulSoup, anchors: dict[Path, set[
             continue
         target = (file.parent / unquote(address.path)).resolve() if address.path else file
         target = target / "index.html" if target.is_dir() else target
-        if not target.exists() or not target.is_relative_to(site.resolve()):
+        if not target.exists() or not target.is_relative_to(site):
             yield f"broken link to {address.geturl()}"
         elif "=" in address.fragment:
             continue  # what is chosen on a page, not a place on it

@@ -77,7 +77,7 @@ def _page(source: str, run: Path, stage: Path, config: dict[str, Any], pandoc: s
 
     filters = [PARTS / "filter.lua", *(run / name for name in config.get("filters", []))]
     options = ["--to=html5", "--section-divs", *(f"--lua-filter={name}" for name in filters), "--citeproc"]
-    options += [f"--bibliography={run / config['bibliography']}", "--metadata=link-citations"]
+    options += [f"--bibliography={as_address(run / config['bibliography'])}", "--metadata=link-citations"]
     options.append(f"--metadata=lang:{config.get('lang', 'en')}")
     if number:
         options += ["--number-sections", f"--number-offset={int(number) - 1}"]
@@ -92,13 +92,18 @@ def _page(source: str, run: Path, stage: Path, config: dict[str, Any], pandoc: s
     return Page(source, address, number, "../" * source.count("/"), _heading(first), soup)
 
 
+def as_address(file: Path) -> str:
+    """A file's path for those options of Pandoc that take addresses too."""
+    return str(file).replace("%", "%25")
+
+
 def run_pandoc(program: str, options: list[str], text: str, file: Path) -> str:
     """What Pandoc makes of `text`, the Markdown of a `file`, in which HTML is text unless marked as raw;
     WastebookError, naming the file, where it cannot."""
     command = [program, "--from=markdown-raw_html", "--wrap=none", "--mathml", *options]
     done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
-        raise WastebookError(f"Pandoc could not render {file}: {done.stderr.strip()[-500:]}")
+        raise WastebookError(f"Pandoc could not render {file}: {done.stderr.strip()[:500]}")
     return done.stdout
 
 

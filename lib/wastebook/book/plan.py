@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import nbformat
-import yaml
 from nbformat import NotebookNode
 from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAMLError
 
 from wastebook.errors import WastebookError, did_you_mean
-from wastebook.files import expand, file_hash
+from wastebook.files import expand, file_hash, parse_yaml
 from wastebook.paths import read_record, read_yaml
 
 PLAIN = (ast.Constant, ast.UnaryOp, ast.List, ast.Tuple, ast.Dict)  # values of parameters
@@ -41,7 +41,9 @@ class Book(NamedTuple):
     apart: tuple[str, ...] = ()  # files and folders in it whose changes reach no chapter
     distribution: str | None = None  # the package whose requirements' versions run.yml records
     computes: tuple[str, ...] = ()  # the packages whose versions make chapters stale
-    right: Mapping[str, Callable[[Any], str]] = {}  # by parameter: what it should be, where a value is not
+    right: Mapping[
+        Any, Callable[[Any], str]
+    ] = {}  # by parameter or type: what it should be, if it is not
     resolve: Callable[[str, Any], Any] = lambda name, value: value  # a parameter's value, for any folder
     prepare: Callable[[Parameters], Prepared] = lambda parameters: ({}, {})
     ingredients: Callable[[str, Values], Any] = lambda chapter, values: None  # more that makes it stale
@@ -102,7 +104,7 @@ def cell_options(source: str) -> tuple[dict[str, Any], str]:
     """The `#|` options at the top of a cell, and the code below them."""
     lines = source.split("\n")
     end = next((at for at, line in enumerate(lines) if not line.startswith("#|")), len(lines))
-    options = yaml.safe_load("\n".join(line[2:].removeprefix(" ") for line in lines[:end])) or {}
+    options = parse_yaml("\n".join(line[2:].removeprefix(" ") for line in lines[:end])) or {}
     return options, "\n".join(lines[end:])
 
 
@@ -184,7 +186,8 @@ def check_parameters(book: Book, chapter: str, given: Mapping[str, Any]) -> Valu
     complete: Values = {}
     for name, one in known.items():
         value = _typed(f"{chapter}.{name}", one.type, given[name]) if name in given else one.default
-        if name in book.right and value is not None and (right := book.right[name](value)):
+        is_right = book.right.get(name, book.right.get(one.type))
+        if is_right and value is not None and (right := is_right(value)):
             raise WastebookError(f"{chapter}.{name} = {value!r}: should be {right}.")
         complete[name] = book.resolve(name, value)
     return complete
@@ -194,10 +197,10 @@ def _typed(where: str, type_: Any, value: Any) -> Any:
     adapter = TypeAdapter(type_)
     try:
         try:
-            read = str if type_ is str else yaml.safe_load
+            read = str if type_ is str else parse_yaml
             plain = read(value) if isinstance(value, Text) else value
             return adapter.validate_python(plain, strict=True)
-        except (ValueError, yaml.YAMLError, RecursionError):
+        except (ValueError, YAMLError, RecursionError):
             # YAML takes 1e-3 for a text, a folder called 2024 for a number, and fails on 2024-02-30.
             if not isinstance(value, str):
                 raise

@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, PositiveInt, StringConstraints, ValidationError, create_model
+from ruamel.yaml import YAML, YAMLError
 
 from wastebook import paths
 from wastebook.errors import WastebookError
@@ -54,13 +54,13 @@ def read_card(file: Path, fields: Any = OWN) -> Card:
     """What a card of these fields says. WastebookError, with its name, for what is missing or wrong."""
     try:
         # Every word is a text: a class may be called no, 007 or 1.10.
-        content = yaml.BaseLoader(file.read_text(encoding="utf-8")).get_single_data()
+        content = YAML(typ="base", pure=True).load(file.read_text(encoding="utf-8"))
         form = create_model("Card", __base__=_Form, **fields)
         return form.model_validate(content or {}).model_dump(exclude_unset=True)
     except ValidationError as error:
         wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise WastebookError(f"{file} is not right. {'; '.join(wrong)}.") from error
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, ValueError, YAMLError, RecursionError) as error:
         raise WastebookError(f"{file} cannot be read: {' '.join(str(error).split())}.") from error
 
 

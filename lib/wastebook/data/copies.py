@@ -26,6 +26,7 @@ PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".jpg_large", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 ) | {".heic", ".heif", ".avif"}
 HIDDEN, NO_PHOTO, PACKED = "hidden", "no photo by its suffix", "packed: unpack it"
+UNREAD = CLOSED, ODD = "closed", "no ordinary file"
 ARCHIVES = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"}
 SYSTEMS = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 # What zipfile raises: among these RuntimeError for a password.
@@ -86,8 +87,8 @@ def walk_files(folder: Path, depth: int | None = None) -> tuple[dict[str, os.sta
                         raise OSError(errno.EINVAL, "a pipe, a socket or a device")
                     found[below] = status
                 except OSError as error:
-                    left_out[below] = f"no ordinary file ({error.strerror})"
-    left_out |= {f"{_below(folder, each.filename)}/": f"closed ({each.strerror})" for each in closed}
+                    left_out[below] = f"{ODD} ({error.strerror})"
+    left_out |= {f"{_below(folder, each.filename)}/": f"{CLOSED} ({each.strerror})" for each in closed}
     return dict(sorted(found.items())), left_out
 
 

@@ -56,9 +56,12 @@ def open_dataset(name: str | Path) -> Dataset:
     photos = pd.DataFrame(sorted(rows), columns=["path", "label", "split"], dtype="str")
     photos["group"] = pd.Series(pd.NA, index=photos.index, dtype="Int64")
     photos = photos.join(_file_facts(root, {path: files[path] for path in photos["path"]}))
-    if card.get("fingerprint", fingerprint(photos)) != fingerprint(photos):
-        message = f"The photos in {root} are not {card['title']}'s own, though their number is.\n"
-        raise WastebookError(f"{message}Open them by their path, or get them anew from {card['homepage']}.")
+    lacking = bool(card.get("drawn")) and len(photos) < card["photos"]
+    if lacking or card.get("fingerprint", fingerprint(photos)) != fingerprint(photos):
+        ways = (
+            f"open them by their path, or get them anew: wastebook cache clear datasets, {card['homepage']}"
+        )
+        raise WastebookError(f"Photos in {root} are not {card['title']}'s own, or some are gone:\n{ways}.")
     return Dataset(card["name"], root, [entry["name"] for entry in card["classes"]], card, photos)
 
 

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import requests
-import yaml
 
 from wastebook import paths
 from wastebook.cache import cache_folder, fill_once
 from wastebook.data.copies import open_zip
 from wastebook.errors import WastebookError
-from wastebook.files import atomic_write, expand, file_hash
+from wastebook.files import atomic_write, expand, file_hash, parse_yaml
 from wastebook.learning.predictions import NETWORKS
 from wastebook.photos.decode import decode_photos
 
@@ -144,7 +143,7 @@ def settling_pixels(photos: pd.DataFrame, root: Path, image_size: tuple[int, int
 def known_weights(whose: str = "imagenet") -> list[dict[str, Any]]:
     """The cards of ImageNet weights: `imagenet`'s are for networks of torch, `keras`' for Keras', `standins`'
     for those that stand in for others."""
-    return yaml.safe_load((paths.CARDS / "weights" / f"{whose}.yml").read_text(encoding="utf-8"))
+    return parse_yaml((paths.CARDS / "weights" / f"{whose}.yml").read_text(encoding="utf-8"))
 
 
 def own_weights(names: Iterable[str], cards: list[dict[str, Any]]) -> Iterator[tuple[Path, dict[str, Any]]]:
