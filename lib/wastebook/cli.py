@@ -157,16 +157,18 @@ def predict(
     """Say what is in photos, one a line, and how sure that is. Exit code 1 where some cannot be read."""
     from tqdm import tqdm
 
-    from wastebook.answers.predictor import collect_rows, list_photos, open_model
+    from wastebook.answers.predictor import list_photos, open_model, write_csv
 
     listed = list_photos(photos)
     predictor = open_model(run, model)
     console.print(predictor.about())
     answers = tqdm(predictor.stream(listed), total=len(listed), unit="photo", disable=None, leave=False)
-    with collect_rows(csv) as rows:
-        for answer in answers:
-            rows.append(predictor.row(answer))
-            answers.write(f"{answer.photo}: {predictor.describe(answer, top)}")
+    rows = []
+    for answer in answers:
+        rows.append(predictor.row(answer))
+        answers.write(f"{answer.photo}: {predictor.describe(answer, top)}")
+    if csv:
+        write_csv(csv, rows)
     raise typer.Exit(1 if any(row["label"] is None for row in rows) else 0)
 
 

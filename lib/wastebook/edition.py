@@ -1,7 +1,6 @@
 """What the press is told of this book: its data, what makes a chapter stale, what its pages have more."""
 
 import hashlib
-import math
 import shutil
 import sys
 from collections.abc import Mapping
@@ -22,22 +21,16 @@ FURTHER = ("elsewhere", "others")  # and those that name data sets, or lists of 
 COMPUTES = """great_tables ImageHash keras matplotlib numpy onnx onnxruntime opencv-python-headless optuna
 pandas pillow safetensors scikit-learn scipy seaborn statsmodels tensorflow timm torch torchvision"""
 GIVEN = ("auto", "imagenet", "random")  # weights that are not a file
-SEEDS = range(2**32)
 RIGHT: dict[Any, Any] = {  # what parameters should be, by type or name, told where a value is not
     **dict.fromkeys((int, int | None), lambda count: "1 or more" * (count < 1)),
-    "curve": lambda shares: "above 0, 1 at most" * (not all(0 < share <= 1 for share in shares)),
     "finetune_blocks": lambda count: "0 or more" * (count < 0),
-    "folds": lambda count: "2 or more" * (count < 2),
     "image_size": lambda size: "32 or more" * (size < 32),
     **dict.fromkeys(("level", "answered"), lambda share: "between 0 and 1" * (not 0 < share < 1)),
     "own_shape": lambda sides: "two sides, 32 or more" * (len(sides) != 2 or min(sides) < 32),
-    PHOTOS: lambda place: "a folder that is there" * (not expand(place).is_dir()),
     "scheme": lambda scheme: " or ".join(SCHEMES) * (scheme not in SCHEMES),
-    "seed": lambda seed: f"0 to {SEEDS[-1]}" * (seed not in SEEDS),
-    "seeds": lambda own: (
-        f"some, 0 to {SEEDS[-1]}, each once" * (len({one for one in own if one in SEEDS}) < max(1, len(own)))
-    ),
-    **dict.fromkeys(("spoiling_cost", "watts"), lambda one: "above 0" * (not 0 < one < math.inf)),
+    "seed": lambda seed: f"0 to {2**32 - 1}" * (not 0 <= seed < 2**32),
+    "seeds": lambda own: "some, 0 or more, each once" * (min(own, default=-1) < 0 or len({*own}) < len(own)),
+    **dict.fromkeys(("spoiling_cost", "watts"), lambda one: "above 0" * (not 0 < one < float("inf"))),
     WEIGHTS: lambda one: f"{', '.join(GIVEN)} or a file" * (one not in GIVEN and not expand(one).is_file()),
 }
 HUB = "https://huggingface.co"  # has the weights that have no address on their card

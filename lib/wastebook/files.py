@@ -64,10 +64,8 @@ def parse_yaml(text: str) -> Any:
 
 def write_yaml(file: Path, content: Any) -> None:
     """Write plain values to `file` as YAML, in their order."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = yaml.sort_base_mapping_type_on_output = False
     with atomic_write(file) as partial:
-        yaml.dump(content, partial)
+        YAML(pure=True).dump(content, partial)
 
 
 def as_written(name: Any) -> str:

@@ -21,7 +21,6 @@ def _find_project() -> Path:
 
 
 PROJECT = _find_project()
-CHAPTERS = PROJECT / "chapters"
 CARDS = PROJECT / "data"
 REFERENCE = CARDS / "reference"
 RUNS = PROJECT / "runs"

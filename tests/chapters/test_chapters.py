@@ -61,7 +61,7 @@ ALLOWED = [
 
 
 def read(chapter):
-    return nbformat.read(paths.CHAPTERS / f"{chapter}.ipynb", as_version=4)
+    return nbformat.read(paths.PROJECT / "chapters" / f"{chapter}.ipynb", as_version=4)
 
 
 def code_cells(notebook):
@@ -225,7 +225,7 @@ def test_parameters(notebook, chapter):
     for name, node, _ in named:
         assert re.search(r"  # \w", lines[(node.end_lineno or 0) - 1]), f"{name} says what it is"
     known = parameters_of(notebook).items()
-    told = papermill.inspect_notebook(paths.CHAPTERS / f"{chapter}.ipynb")
+    told = papermill.inspect_notebook(paths.PROJECT / "chapters" / f"{chapter}.ipynb")
     defaults = {name: parameter.default for name, parameter in known if name not in STATED}
     assert {*told} - {*STATED} == {*defaults}, "papermill --help-notebook lists every parameter"
     if chapter in CHAPTERS:
@@ -399,7 +399,9 @@ def run(tmp_path_factory):
     def run_up_to(chapter):
         for name, values in plan(BOOK, "quick", wanted=[chapter]).items():
             if name not in done:
-                done[name] = run_chapter(read(name), name, {"parameters": values}, folder, paths.CHAPTERS)
+                done[name] = run_chapter(
+                    read(name), name, {"parameters": values}, folder, paths.PROJECT / "chapters"
+                )
         return folder
 
     return run_up_to
@@ -461,7 +463,7 @@ def execute(arguments, folder):
     """A command of Jupyter's or papermill's, as a reader gives it in the chapters' folder."""
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
-        cwd=paths.CHAPTERS,
+        cwd=paths.PROJECT / "chapters",
         env=os.environ | {"WASTEBOOK_RUN": str(folder)},
         capture_output=True,
         text=True,

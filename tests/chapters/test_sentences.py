@@ -29,7 +29,7 @@ ZERO = {"low": -0.03, "high": 0.03}
 
 def source_of(chapter, cell):
     """The code of a cell of a chapter."""
-    notebook = nbformat.read(paths.CHAPTERS / f"{chapter}.ipynb", as_version=4)
+    notebook = nbformat.read(paths.PROJECT / "chapters" / f"{chapter}.ipynb", as_version=4)
     (source,) = [each.source for each in notebook.cells if each.id == cell]
     return source
 
@@ -133,7 +133,7 @@ def test_chapter_1_shows_boxes_from_the_smallest_to_the_largest(photos, monkeypa
     table = pd.DataFrame({"path": map(str, range(photos)), "label": "glass"})
     table["bb_coverage"] = np.linspace(0.1, 0.9, photos)
     rooms = {"quality": SimpleNamespace(match_true_boxes=lambda measures, true: measures)}
-    rooms["data"] = SimpleNamespace(root=paths.CHAPTERS)
+    rooms["data"] = SimpleNamespace(root=paths.PROJECT / "chapters")
     shown = run("01-exploration", "fig-exploration-boxes", monkeypatch, measures=table, **rooms)["shown"]
     assert len(shown) == min(photos, 8) and {shown.index[0], shown.index[-1]} == {0, photos - 1}
 
@@ -142,7 +142,7 @@ def test_chapter_1_shows_boxes_from_the_smallest_to_the_largest(photos, monkeypa
 def test_chapter_1_shows_a_pair_whose_photo_has_others_across_the_split(seed, monkeypatch):
     pairs = pd.DataFrame({"path_a": "a", "path_b": [*"bcdefghi"], "kind": "object", "same_label": True})
     pairs["same_split"] = pd.Series([False] * 7 + [True], dtype=object)
-    names = {"pairs": pairs, "seed": seed, "data": SimpleNamespace(root=paths.CHAPTERS)}
+    names = {"pairs": pairs, "seed": seed, "data": SimpleNamespace(root=paths.PROJECT / "chapters")}
     after = run("01-exploration", "fig-exploration-duplicates", monkeypatch, **names)
     assert list(after["figure"]["path_b"]) == ["i"] and after["alt"].endswith("same: 8; shown: 1.")
 
@@ -258,7 +258,7 @@ def test_chapter_2_counts_its_mistakes(mistakes, monkeypatch):
     test = pd.DataFrame({"label": ["a", "b"], "predicted": "c", "path": ["1", "2"], "p_c": 0.95})
     test.loc[mistakes:, "predicted"] = test["label"]
     monkeypatch.setattr(wb.figures, "mistakes", lambda *given: None, raising=False)
-    names = {"test": test, "mistake": "x", "data": SimpleNamespace(root=paths.CHAPTERS)}
+    names = {"test": test, "mistake": "x", "data": SimpleNamespace(root=paths.PROJECT / "chapters")}
     after = run("02-baseline", "fig-baseline-mistakes", monkeypatch, **names)
     assert after["alt"].startswith(f"Photos that were got wrong: {mistakes}; shown are the surest.")
     monkeypatch.setattr(wb.gallery, "link_mistakes", lambda *given: None)
@@ -588,7 +588,7 @@ def test_chapter_8_tells_what_photos_are_where_that_is_known(truths, told):
         row=lambda answer: {"label": "glass", "sure": True},
         describe=lambda answer, top: "Glass",
     )
-    notebook = nbformat.read(paths.CHAPTERS / "08-new-photos.ipynb", as_version=4)
+    notebook = nbformat.read(paths.PROJECT / "chapters" / "08-new-photos.ipynb", as_version=4)
     (source,) = [cell.source for cell in notebook.cells if cell.source.startswith("def ask_about")]
     exec(source, names := {"materials": model, "pd": pd})
     looked, rows = names["ask_about"](truths, truths)
@@ -628,7 +628,7 @@ def test_chapter_8_calls_no_damage_the_worst_whose_interval_meets_the_next(photo
     monkeypatch.setattr(wb.trust, "score_corrupted", lambda *given: table)
     model = SimpleNamespace(classes=["glass"], threshold=0.5)
     tested = pd.DataFrame({"path": ["a"], "label": ["glass"]})
-    names = {"materials": model, "tested": tested, "data": SimpleNamespace(root=paths.CHAPTERS)}
+    names = {"materials": model, "tested": tested, "data": SimpleNamespace(root=paths.PROJECT / "chapters")}
     names = run("08-new-photos", "07-spoil", monkeypatch, corrupted_photos=0, **names)
     assert len(names["kept"]) == 1
     after = run("08-new-photos", "07-robustness", monkeypatch, corrupted=table, shares=names["shares"])
@@ -642,7 +642,7 @@ def test_chapter_8_says_what_is_wrong_with_a_folder_that_is_not_there():
     own = {"photos_dir": "no such folder", "predictor": predictor, "Path": Path, "ask_about": ask_about}
     own |= {"tested": pd.DataFrame({"path": ["a"], "label": ["glass"]}), "data": SimpleNamespace(root=Path())}
     own |= {"materials": SimpleNamespace(classes=["glass"]), "wb": wb}
-    notebook = nbformat.read(paths.CHAPTERS / "08-new-photos.ipynb", as_version=4)
+    notebook = nbformat.read(paths.PROJECT / "chapters" / "08-new-photos.ipynb", as_version=4)
     (source,) = [each.source for each in notebook.cells if each.id == "07-grid"]
     with pytest.raises(WastebookError, match=r"no such folder: unreadable: .*\(No such file or directory\)"):
         exec(source, own)
@@ -708,7 +708,7 @@ def test_chapter_9_corrects_for_all_that_it_asks_together(cell, names, family, m
         return pd.DataFrame(pairs, columns=["model_a", "model_b"])
 
     monkeypatch.setattr(wb, "compare_models", compare)
-    notebook = nbformat.read(paths.CHAPTERS / "09-elsewhere.ipynb", as_version=4)
+    notebook = nbformat.read(paths.PROJECT / "chapters" / "09-elsewhere.ipynb", as_version=4)
     (source,) = [each.source for each in notebook.cells if each.id == cell]
     study = SimpleNamespace(heads={("grouped", 0): None}, _replace=lambda **given: None)
     own = {"wb": wb, "pd": pd, "study": study, "scheme": "grouped", "seeds": [0], "changed": None}
@@ -722,7 +722,7 @@ def test_chapter_9_learns_from_some_of_the_photos_elsewhere_and_asks_about_other
     away = SimpleNamespace(photos=range(40), for_learning=lambda scheme: away, scheme="grouped")
     monkeypatch.setattr(wb, "load_photos", lambda *given: away)
     monkeypatch.setattr(wb, "open_chapter", lambda name: CHAPTER)
-    notebook = nbformat.read(paths.CHAPTERS / "09-elsewhere.ipynb", as_version=4)
+    notebook = nbformat.read(paths.PROJECT / "chapters" / "09-elsewhere.ipynb", as_version=4)
     own = dict.fromkeys(["dataset", "elsewhere", "photos_per_class", "scheme"])
     own |= {"seeds": [0], "networks": [], "own_shape": [72, 96], "labelled": asked[0], "draws": asked[1]}
     exec(next(each.source for each in notebook.cells if each.id == "elsewhere-open"), own)
@@ -804,7 +804,7 @@ def lines_of(bends, difference=0.4):
 
 def say_of_lines(cell, slopes, **names):
     """What a cell of chapter 10 tells, with the functions that it is told by."""
-    notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
+    notebook = nbformat.read(paths.PROJECT / "chapters" / "10-leaks.ipynb", as_version=4)
     own = {"wb": wb, "pd": pd, "slopes": slopes, "shares": [0.0, 0.25, 1.0], "drawn": ["sample"]}
     own["titles"] = {"first": "First", "second": "Second", "sample": "Drawn"}
     for each in notebook.cells:
@@ -865,7 +865,7 @@ def test_chapter_10_takes_no_drawn_pictures_for_photos(datasets, told):
 @pytest.mark.parametrize("able", [True, False])
 def test_chapter_10_says_at_its_head_that_the_sample_is_asked_instead(able):
     """Where nothing can leak the run is of drawings, whatever photos it was asked about."""
-    notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
+    notebook = nbformat.read(paths.PROJECT / "chapters" / "10-leaks.ipynb", as_version=4)
     source = {each.id: each.source for each in notebook.cells}
     home = Collection("home", "Home", *[None] * 8)._replace(card={})
     sample, introduced = home._replace(name="sample", card={"drawn": True}), []
@@ -934,7 +934,7 @@ def test_chapter_10_tells_how_many_lines_rise_and_bend_after_correction(
     ],
 )
 def test_chapter_10_tells_what_photos_of_the_test_are_worth(number, told):
-    notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
+    notebook = nbformat.read(paths.PROJECT / "chapters" / "10-leaks.ipynb", as_version=4)
     own = {"wb": wb, "partial": partial, "doses": "70 %"}
     for each in notebook.cells:
         if each.id in ("leaks-lines-told", "leaks-claims-worth"):
@@ -1047,7 +1047,7 @@ def test_chapter_9_foretells_each_model_from_its_own_answers(chosen):
     names = {"tested": table, "answers": table, "scheme": "grouped", "studies": models}
     names |= {"accuracy": pd.concat({"elsewhere": came}), "chosen": chosen, "wb": wb, "pd": pd}
     names |= {"far": pd.DataFrame(), "model": models["ab".index(chosen)]}
-    notebook = nbformat.read(paths.CHAPTERS / "09-elsewhere.ipynb", as_version=4)
+    notebook = nbformat.read(paths.PROJECT / "chapters" / "09-elsewhere.ipynb", as_version=4)
     (source,) = [cell.source for cell in notebook.cells if cell.id == "elsewhere-foretell"]
     exec(source, names)
     sure = names["foretold"].query("method == 'confidence'")["foretold"].tolist()
@@ -1074,7 +1074,7 @@ def test_chapter_10_tells_what_the_family_is_worth(rows, told):
     ]
     judged = pd.DataFrame([*rows, {"set": "TrashNet", "difference": 0.04, **HIGH}])
     judged["points"] = judged.apply(wb.format_points, axis=1, unit="")
-    notebook = nbformat.read(paths.CHAPTERS / "10-leaks.ipynb", as_version=4)
+    notebook = nbformat.read(paths.PROJECT / "chapters" / "10-leaks.ipynb", as_version=4)
     (source,) = [cell.source for cell in notebook.cells if cell.id == "leaks-claims-counted"]
     judged["known"] = [*(0.7 + np.arange(len(rows)) / 10), 0.3]
     names = {"wb": wb, "flattered": judged, "helped": judged[-1:], "learnings": []}

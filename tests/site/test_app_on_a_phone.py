@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 def test_a_photo_on_a_phone(browser: Browser, app_address: str, kept_runs: Path, sample: Dataset) -> None:
     file = sample.root / sample.photos["path"][3]
     predictor = open_model(str(kept_runs / "small"))
-    probabilities = predictor.answer(file).probabilities
+    probabilities = predictor.look(file)[0].probabilities
     assert probabilities is not None
     best = int(probabilities.argmax())
     context = browser.new_context(viewport={"width": 390, "height": 844}, locale="es-ES")

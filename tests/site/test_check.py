@@ -49,6 +49,19 @@ def test_a_style_sheet_that_loads_from_another_host(tmp_path: Path) -> None:
     assert [problem.page for problem in check_site(site)] == ["x.css"]
 
 
+@pytest.mark.fault("disk and places", "runs behind a link, as on a scratch disk", "their sites pass")
+def test_a_site_behind_a_link(tmp_path: Path) -> None:
+    site = site_with('<p id="a"><a href="#a">x</a> <a href="sub/other.html#place">x</a></p>', tmp_path)
+    (tmp_path / "link").symlink_to(site, target_is_directory=True)
+    assert check_site(tmp_path / "link") == []
+
+
+@pytest.mark.fault("hostile names", "a title with a template, on a slide", "it is shown as it is written")
+def test_a_title_on_a_slide_is_no_markup(tmp_path: Path) -> None:
+    slide = '<div class="reveal"><section><h2>24 % of {{&lt; include x &gt;}}</h2></section></div>'
+    assert check_site(site_with(slide, tmp_path)) == []
+
+
 def test_a_clean_page_passes(tmp_path: Path) -> None:
     content = (
         '<p id="a"><a href="#a">x</a> <a href="sub/other.html#place">x</a> '

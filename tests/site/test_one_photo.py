@@ -27,7 +27,7 @@ def photo(sample: Dataset, kept_runs: Path, tmp_path: Path) -> Path:
     predictor = open_model(str(kept_runs / "small"))
     leads = {}
     for path in sample.photos["path"][:24]:
-        first, second = sorted(predictor.answer(sample.root / path).probabilities)[:-3:-1]
+        first, second = sorted(predictor.look(sample.root / path)[0].probabilities)[:-3:-1]
         leads[path] = first - second
     exif = Image.Exif()
     exif[0x0112] = TURNED

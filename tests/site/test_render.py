@@ -165,7 +165,7 @@ def test_the_books_own_project_lists_files_that_are_there() -> None:
         config["image"].lstrip("/"),
     ]
     assert [name for name in named if not (paths.PROJECT / name).exists()] == []
-    chapters = sorted(f"chapters/{file.name}" for file in paths.CHAPTERS.glob("[0-9]*.ipynb"))
+    chapters = sorted(f"chapters/{file.name}" for file in (paths.PROJECT / "chapters").glob("[0-9]*.ipynb"))
     assert [name for name in config["book"]["chapters"] if name.endswith(".ipynb")] == chapters
 
 
@@ -218,6 +218,13 @@ def test_runs_that_cannot_be_rendered(tmp_path: Path) -> None:
         render(BOOK, tmp_path / "none", "pandoc")
     with pytest.raises(WastebookError, match="no executed chapters"):
         render(BOOK, tmp_path, "pandoc")
+
+
+@pytest.mark.fault("disk and places", "a run whose path holds what addresses encode", "its site is made")
+@pytest.mark.parametrize("name", ["50%20off", "100% #1"])
+def test_a_run_in_an_odd_place(tmp_path: Path, name: str) -> None:
+    run = write_run(tmp_path / name, **{"01-first": first_chapter(), "02-second": second_chapter()})
+    assert render(BOOK, run, "pandoc").exists()
 
 
 def test_which_renderer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def shown(deck: Path) -> list:
 
 def slides_in_source() -> dict[str, set[str]]:
     """The chapters that each slide needs, by the cell that opens it, as the deck's source has them."""
-    cells = nbformat.read(paths.CHAPTERS / "slides" / "index.ipynb", as_version=4).cells
+    cells = nbformat.read(paths.PROJECT / "chapters" / "slides" / "index.ipynb", as_version=4).cells
     opens = [cell for cell in cells if cell.source.startswith("## ") or "#| output: asis" in cell.source]
     added = "others"  # a slide for each chapter that has none of its own: here there is no such
     return {cell.id: set(cell.metadata.get("tags", [])) for cell in opens if cell.id != added}
@@ -263,9 +263,9 @@ def test_a_run_without_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_source_is_kept_without_outputs() -> None:
-    notebook = nbformat.read(paths.CHAPTERS / "slides" / "index.ipynb", as_version=4)
+    notebook = nbformat.read(paths.PROJECT / "chapters" / "slides" / "index.ipynb", as_version=4)
     nbformat.validate(notebook)
     for cell in notebook.cells:
         assert cell.cell_type != "code" or (not cell.outputs and cell.execution_count is None)
-        chapters = {file.stem for file in paths.CHAPTERS.glob("*.ipynb")}
+        chapters = {file.stem for file in (paths.PROJECT / "chapters").glob("*.ipynb")}
         assert set(cell.metadata.get("tags", [])) <= chapters

@@ -50,10 +50,10 @@ def bars(app):
 def test_it_says_what_the_terminal_says(app, file, kept_runs):
     app.file_uploader[0].upload(file.name, file.read_bytes(), "image/jpeg").run()
     predictor = open_model(str(kept_runs / "small"))
-    probabilities = predictor.answer(file).probabilities
+    probabilities = predictor.look(file)[0].probabilities
     expected = {name: float(share) for name, share in zip(predictor.classes, probabilities, strict=True)}
     assert bars(app) == {name: int(f"{100 * share:.0f}") for name, share in expected.items()}
-    assert app.subheader[0].value == predictor.describe(predictor.answer(file), 1)
+    assert app.subheader[0].value == predictor.describe(predictor.look(file)[0], 1)
     assert len(app.image) == 1 and "Grad-CAM" in app.image[0].captions[0]
     app.toggle[1].set_value(False).run()
     assert app.image[0].captions == [file.name]
@@ -199,7 +199,7 @@ sys.meta_path[:] = [f for f in sys.meta_path if f is not importlib.machinery.Pat
 import wastebook.cli
 from wastebook.answers.predictor import list_photos, open_model
 model, photo = open_model(sys.argv[2]), list_photos([sys.argv[3]])[0]
-print(model.describe(model.answer(photo)))
+print(model.describe(model.look(photo)[0]))
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file(sys.argv[4], default_timeout=60).run()
 app.file_uploader[0].upload("photo.jpg", open(photo, "rb").read(), "image/jpeg").run()
@@ -226,7 +226,7 @@ def in_container(requirements):
     "the container's list of packages, whole and with one left out",
     "the app and predict answer a photo with nothing but the list, and its gap is found",
 )
-@pytest.mark.parametrize("absent", ["nothing", "pyyaml"])
+@pytest.mark.parametrize("absent", ["nothing", "ruamel.yaml"])
 def test_the_container_holds_all_that_the_app_imports(absent, kept_runs, sample):
     """Photos are asked about with nothing but what the Dockerfile installs and what that brings along."""
     project = tomllib.loads((paths.PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -239,4 +239,4 @@ def test_the_container_holds_all_that_the_app_imports(absent, kept_runs, sample)
         assert done.returncode == 0, done.stderr[-2000:]
         assert done.stdout.count(" %") >= 2
     else:
-        assert "yaml is not in the container" in done.stderr
+        assert "ruamel is not in the container" in done.stderr

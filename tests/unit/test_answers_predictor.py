@@ -75,7 +75,7 @@ def test_a_table_of_answers(sample, files):
     assert (table["confidence"] == table[columns].max(axis=1)).all()
     assert (table["confidence"] >= table["runner_up_confidence"]).all()
     one = wastebook.predict(files[0]).iloc[0]
-    assert one["label"] == open_model().classes[open_model().answer(files[0]).probabilities.argmax()]
+    assert one["label"] == open_model().classes[open_model().look(files[0])[0].probabilities.argmax()]
 
 
 @pytest.fixture
@@ -122,13 +122,39 @@ def test_what_is_bad_is_said_and_the_rest_is_answered(mess, record_property):
     assert set(answered.index) == {"good.jpg", "moving.gif", "cut.gif", "with alpha.png", "web.webp"}
 
 
+@pytest.mark.fault(
+    "damaged photos",
+    "predict on a folder with links to nowhere and round, a device, a closed folder",
+    "what is in the folder and was not read is told",
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_what_could_not_be_looked_into_is_told(tmp_path, files, monkeypatch):
+    shutil.copy(files[0], tmp_path / "good.jpg")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    (tmp_path / "notes.txt").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "round").symlink_to(tmp_path)
+    scan = os.scandir
+
+    def scandir(place):  # as for who is not root
+        if str(place).endswith("closed"):
+            raise PermissionError(13, "Permission denied", place)
+        return scan(place)
+
+    (tmp_path / "closed").mkdir()
+    monkeypatch.setattr(os, "scandir", scandir)
+    table = wastebook.predict(tmp_path).set_index("photo")["label"].isna()
+    table.index = table.index.str.replace(f"{tmp_path}/", "")
+    assert table.to_dict() == {"good.jpg": False, "gone.jpg": True, "zero.jpg": True, "closed": True}
+
+
 def test_a_phone_photo_on_its_side_gets_the_answer_of_the_upright_one(files, tmp_path):
     upright = Image.open(files[0])
     exif = Image.Exif()
     exif[0x0112] = 6
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "side.png", exif=exif)
     upright.save(tmp_path / "up.png")
-    side, up = (open_model().answer(tmp_path / name).probabilities for name in ("side.png", "up.png"))
+    side, up = (open_model().look(tmp_path / name)[0].probabilities for name in ("side.png", "up.png"))
     assert (side == up).all()
 
 
@@ -204,6 +230,10 @@ def test_in_the_terminal(call, mess, tmp_path):
     with (tmp_path / "answers.csv").open() as file:
         rows = {row["photo"]: row for row in csv.DictReader(file)}
     assert rows[str(mess / "good.jpg")]["label"] and rows[str(mess / "text.jpg")]["label"] == ""
+    before = (mess / "good.jpg").read_bytes()
+    code, lines, told = call(mess / "web.webp", "--csv", mess / "good.jpg")  # as a shell has `--csv *.jpg`
+    assert code == 1 and len(lines) == 1 and "is called as photos are" in told
+    assert (mess / "good.jpg").read_bytes() == before
     code, lines, told = call(mess / "good.jpg", "--run", "gone")
     assert (code, lines) == (1, []) and "No model is kept in" in told
 

@@ -176,13 +176,13 @@ def test_a_bad_host_costs_a_line(predictor, host, monkeypatch, path, note):
 def test_a_photo_from_the_web_gets_the_answer_of_the_file(predictor, host, photo, monkeypatch):
     monkeypatch.setenv(web.PRIVATE, "1")
     port, asked = host()
-    answer = predictor.answer(f"HTTP://127.0.0.1:{port}/good.jpg?size=1")
-    assert np.array_equal(answer.probabilities, predictor.answer(photo).probabilities)
+    answer = predictor.look(f"HTTP://127.0.0.1:{port}/good.jpg?size=1")[0]
+    assert np.array_equal(answer.probabilities, predictor.look(photo)[0].probabilities)
     assert asked == [(f"127.0.0.1:{port}", "/good.jpg?size=1")]
 
 
 def test_a_name_that_is_none_is_said_in_words(predictor):
-    note = predictor.answer("http://no-such-host.invalid/a.jpg").note
+    note = predictor.look("http://no-such-host.invalid/a.jpg")[0].note
     assert note.startswith("not brought: ") and " " in note.removeprefix("not brought: ")
 
 
@@ -215,7 +215,7 @@ def test_a_name_that_is_none_is_said_in_words(predictor):
 def test_no_private_address_is_asked(predictor, host, monkeypatch, address):
     monkeypatch.delenv(web.PRIVATE, raising=False)
     port, asked = host()
-    note = predictor.answer(f"http://{address}:{port}/good.jpg").note
+    note = predictor.look(f"http://{address}:{port}/good.jpg")[0].note
     assert note.startswith("refused: ") and note.endswith("set WASTEBOOK_PRIVATE=1 to let it be asked)")
     assert asked == []
 
@@ -225,8 +225,8 @@ def test_no_private_address_is_asked(predictor, host, monkeypatch, address):
 )
 def test_no_redirect_leads_inside(predictor, host, public):
     port, asked = host(PUBLIC)
-    assert predictor.answer(f"http://{PUBLIC}:{port}/good.jpg").probabilities is not None
-    assert predictor.answer(f"http://{PUBLIC}:{port}/inside.jpg").note.startswith("refused: 127.0.0.1 is on")
+    assert predictor.look(f"http://{PUBLIC}:{port}/good.jpg")[0].probabilities is not None
+    assert predictor.look(f"http://{PUBLIC}:{port}/inside.jpg")[0].note.startswith("refused: 127.0.0.1 is on")
     assert [path for _, path in asked] == ["/good.jpg", "/inside.jpg"]
 
 
@@ -244,7 +244,7 @@ def test_no_name_leads_inside(predictor, host, public, monkeypatch, answers):
         return real(next(looked_up) if name == "photos.example" else name, *arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    answer = predictor.answer(f"http://photos.example:{port}/good.jpg")
+    answer = predictor.look(f"http://photos.example:{port}/good.jpg")[0]
     if answers[0] == PUBLIC:
         assert answer.probabilities is not None and asked == [(f"photos.example:{port}", "/good.jpg")]
     else:

@@ -275,7 +275,7 @@ def test_copy_that_is_not_quite_one_is_passed_over_and_told(small, server, own_d
 def test_same_sizes_with_other_content_are_refused(small, own_data, tmp_path):
     write_zip(tmp_path / "other.zip", PHOTOS | {"glass/glass0.jpg": os.urandom(500)})
     own_data(tmp_path / "other.zip")
-    with pytest.raises(WastebookError, match=r"not Small's own.*\n.*by their path"):
+    with pytest.raises(WastebookError, match=r"lacks photos of Small, or has others.*\n.*by their path"):
         open_dataset("small")
 
 

@@ -133,8 +133,8 @@ def acts(body, documented=True):
 
 @each_module
 def test_nothing_happens_on_import(module):
-    if module.stem in ("torchvision_import", "nbformat_import"):
-        return  # imported for what it does: it mends the import that it is named after
+    if module.stem == "torchvision_import" or module == LIBRARY / "book" / "__init__.py":
+        return  # imported for what it does: it mends the import of another package
     found = [f"line {node.lineno}: {ast.unparse(node).splitlines()[0]}" for node in acts(parse(module).body)]
     assert not found, "\n".join(found)
 

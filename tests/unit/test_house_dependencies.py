@@ -78,7 +78,7 @@ def test_what_is_declared_is_used_and_what_is_used_is_declared(part):
     library, for_tests, optional = declared_in_pyproject()
     if part == "library":
         declared, files = library, sorted(LIBRARY.rglob("*.py"))
-        used = imported_by(files, sorted(paths.CHAPTERS.rglob("*.ipynb")))
+        used = imported_by(files, sorted((paths.PROJECT / "chapters").rglob("*.ipynb")))
     else:
         declared, files = for_tests, sorted((paths.PROJECT / "tests").rglob("*.py"))
         found, helpers = imported_by(files), {file.stem for file in files}

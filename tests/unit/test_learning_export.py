@@ -97,7 +97,7 @@ def test_the_evidence_is_grad_cam(in_torch, kept_model, files):
     whole = torch.nn.Sequential(backbone.network, head).eval()
     pixels = resize_antialiased(read_photo(files[0]), backbone.image_size)
     inputs = as_input(backbone, torch.from_numpy(pixels)[None])
-    evidence = Predictor(in_torch).answer(files[0]).evidence
+    evidence = Predictor(in_torch).look(files[0])[0].evidence
     assert evidence.shape == (6, 2, 3)
     for number in range(6):
         theirs = LayerGradCam(whole, backbone.network.layer4).attribute(
@@ -113,7 +113,7 @@ def test_a_network_without_maps_gives_no_evidence(sample, files, tmp_path, ask_t
     head, _ = solve_head(features, features[0], sample.photos, sample.classes)
     card = {"data": sample.card}
     export_model(backbone, head, Model("test_vit", "160x160"), card, tmp_path / "vit.onnx")
-    answer = Predictor(tmp_path / "vit.onnx").answer(files[0])
+    answer = Predictor(tmp_path / "vit.onnx").look(files[0])[0]
     expected = ask_torch(backbone, head, files[:1])[0]
     assert answer.evidence is None and np.abs(answer.probabilities - expected).max() < 2e-3
 

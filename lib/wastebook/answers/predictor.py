@@ -6,7 +6,6 @@ browser.
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -79,9 +78,8 @@ class Predictor:
 
     def look(self, photo: str | Path, content: bytes | None = None) -> tuple[Answer, np.ndarray | None]:
         """The answer to a photo (a file, an address on the web, or the `content` of what is called so) and
-        its pixels; None for one that is bad."""
-        name = str(photo)
-        shown = as_line(name)
+        its pixels; None for one that is bad, of which the answer says why."""
+        name, shown = str(photo), as_line(photo)
         try:
             content = bring(name) if content is None and name.lower().startswith(WEB) else content
             most = decode.LARGEST if content is None else MOST_PIXELS
@@ -94,13 +92,9 @@ class Predictor:
             note = "huge: not enough memory for it"
         return Answer(shown, None, note=note), None
 
-    def answer(self, photo: str | Path) -> Answer:
-        """The answer to a photo: a file, or an address on the web. Never raises for a photo that is bad."""
-        return self.look(photo)[0]
-
     def stream(self, photos: Iterable[str | Path]) -> Iterator[Answer]:
         """The answers in the order of the photos, on all cores, in memory that does not grow."""
-        return decode.parallel_map(self.answer, photos)
+        return decode.parallel_map(lambda photo: self.look(photo)[0], photos)
 
     def about(self) -> str:
         """What a user should know of the model, in a line or two."""
@@ -153,22 +147,16 @@ def gather(evidence: np.ndarray, share: float = 0.25) -> float:
     return float(np.interp(share * evidence.size, range(len(sums)), sums) / max(sums[-1], 1e-9))
 
 
-@contextmanager
-def collect_rows(file: Path | None) -> Iterator[list[dict[str, Any]]]:
-    """Gives a list for rows of answers, which go to `file`, where one is named, once all are there.
-    WastebookError, before anything is asked, where that is called as photos are, as `--csv *.jpg` has it."""
-    if file:
-        import pandas as pd
+def write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows of answers to `file`, whole or not at all; WastebookError where photos are called so."""
+    import pandas as pd
 
-        from wastebook.data.copies import why_no_photo
+    from wastebook.data.copies import why_no_photo
 
-        if not why_no_photo(file.name):
-            raise WastebookError(f"{file} is called as photos are: name a table, as in --csv answers.csv.")
-    rows: list[dict[str, Any]] = []
-    yield rows
-    if file:
-        with atomic_write(file) as partial:
-            pd.DataFrame(rows).rename(columns=as_cell).map(as_cell).to_csv(partial, index=False)
+    if not why_no_photo(file.name):
+        raise WastebookError(f"{file} is called as photos are: name a table, as in --csv answers.csv.")
+    with atomic_write(file) as partial:
+        pd.DataFrame(rows).rename(columns=as_cell).map(as_cell).to_csv(partial, index=False)
 
 
 def predict(
@@ -248,10 +236,9 @@ def list_photos(places: Iterable[str | Path]) -> list[str]:
             from wastebook.data import copies  # with pandas, which one photo does without
 
             files, others = copies.walk_files(Path(place))
-            unread = {path for path, why in others.items() if why.startswith(copies.UNREAD)}
-            closed = {path for path in unread if path.endswith("/")}  # a folder: who knows what is in it
-            shown = closed | {path for path in unread.union(files) if not copies.why_no_photo(path)}
-            found = [str(Path(place, path)) for path in sorted(shown)]
+            closed = {path for path, why in others.items() if why.startswith("closed")}
+            shown = {path for path in [*files, *others] if not copies.why_no_photo(path)}  # gone ones as well
+            found = [str(Path(place, path)) for path in sorted(shown | closed)]
         if not found:
             raise WastebookError(f"There is no photo in {place!r} or below: name a folder that has some.")
         photos += found

@@ -95,8 +95,10 @@ def _content(soup: BeautifulSoup) -> Iterator[str]:
         for key in str(citation["data-cites"]).split():
             if not main.find(id=f"ref-{key}"):
                 yield f"reference to a missing source: {key}"
-    for written in main.select(f"code, pre, script, style, annotation, .gt_table, .subtitle, .{DATA}"):
-        written.extract()
+    for part in main.select(
+        f"code, pre, script, style, annotation, .gt_table, .subtitle, .reveal h2, .{DATA}"
+    ):
+        part.extract()
     for found in MISSING_REFERENCE.findall(main.get_text()):
         yield f"reference to something missing: {found.lstrip('?@')}"
     for found in LEFT_OVER.findall(main.get_text()):

@@ -14,7 +14,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from wastebook.book.execute import run_chapter
-from wastebook.book.pandoc import PARTS, as_address, cells_as_markdown, run_pandoc
+from wastebook.book.pandoc import PARTS, cells_as_markdown, run_pandoc
 from wastebook.book.plan import Book, chapter_names, check_parameters, read_chapter, without
 from wastebook.book.render import copy_deck, find_renderer, render_with_quarto, replace_site
 from wastebook.book.work import BUILD, NOT_MADE, at_work
@@ -39,9 +39,8 @@ def render_slides(book: Book, run: Path, renderer: str = "auto") -> Path:
 def make_slides(book: Book, run: Path, renderer: str) -> Path:
     """`render_slides` for who holds the run's lock."""
     chosen, folder = find_renderer(renderer), book.chapters / "slides"
-    notebook = _for_results(book, run)
     record = {"parameters": check_parameters(book, DECK, {})}
-    executed = run_chapter(notebook, DECK, record, run, folder)
+    executed = run_chapter(_for_results(book, run), DECK, record, run, folder)
     config = read_yaml(folder / "_quarto.yml")
     config["subtitle"] = book.describe(run)
     config["execute"]["enabled"] = False  # its notebooks are executed already
@@ -77,7 +76,7 @@ def _render_with_pandoc(program: str, executed: Path, stage: Path, config: dict[
     assets.mkdir(parents=True)
     options = config["format"]["revealjs"]
     text = cells_as_markdown(executed, stage / "index.html", config["execute"] | options)
-    page = ["--to=revealjs", "--slide-level=2", f"--template={as_address(PARTS / 'slides.html')}"]
+    page = ["--to=revealjs", "--slide-level=2", f"--template={PARTS / 'slides.html'}".replace("%", "%25")]
     page.append(f"--metadata-file={executed.with_name('_quarto.yml')}")
     write_text(stage / "index.html", run_pandoc(program, page, text, executed))
     named = {re.sub("-(.)", lambda match: match[1].upper(), name): value for name, value in options.items()}

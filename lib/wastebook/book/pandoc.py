@@ -77,8 +77,8 @@ def _page(source: str, run: Path, stage: Path, config: dict[str, Any], pandoc: s
 
     filters = [PARTS / "filter.lua", *(run / name for name in config.get("filters", []))]
     options = ["--to=html5", "--section-divs", *(f"--lua-filter={name}" for name in filters), "--citeproc"]
-    options += [f"--bibliography={as_address(run / config['bibliography'])}", "--metadata=link-citations"]
-    options.append(f"--metadata=lang:{config.get('lang', 'en')}")
+    options += [f"--metadata=lang:{config.get('lang', 'en')}", "--metadata=link-citations"]
+    options.append(f"--bibliography={run / config['bibliography']}".replace("%", "%25"))  # it is an address
     if number:
         options += ["--number-sections", f"--number-offset={int(number) - 1}"]
     soup = BeautifulSoup(run_pandoc(pandoc, options, INCLUDE.sub(included, text), file), "html.parser")
@@ -90,11 +90,6 @@ def _page(source: str, run: Path, stage: Path, config: dict[str, Any], pandoc: s
     if first is None:
         raise WastebookError(f"{source} has no title: it must open with `# Title {{#sec-name}}`.")
     return Page(source, address, number, "../" * source.count("/"), _heading(first), soup)
-
-
-def as_address(file: Path) -> str:
-    """A file's path for those options of Pandoc that take addresses too."""
-    return str(file).replace("%", "%25")
 
 
 def run_pandoc(program: str, options: list[str], text: str, file: Path) -> str:

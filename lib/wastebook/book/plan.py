@@ -41,9 +41,7 @@ class Book(NamedTuple):
     apart: tuple[str, ...] = ()  # files and folders in it whose changes reach no chapter
     distribution: str | None = None  # the package whose requirements' versions run.yml records
     computes: tuple[str, ...] = ()  # the packages whose versions make chapters stale
-    right: Mapping[
-        Any, Callable[[Any], str]
-    ] = {}  # by parameter or type: what it should be, if it is not
+    right: Mapping[Any, Callable[[Any], str]] = {}  # by parameter or type: what it should be, if it is not
     resolve: Callable[[str, Any], Any] = lambda name, value: value  # a parameter's value, for any folder
     prepare: Callable[[Parameters], Prepared] = lambda parameters: ({}, {})
     ingredients: Callable[[str, Values], Any] = lambda chapter, values: None  # more that makes it stale

@@ -26,7 +26,6 @@ PHOTO_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".jpg_large", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 ) | {".heic", ".heif", ".avif"}
 HIDDEN, NO_PHOTO, PACKED = "hidden", "no photo by its suffix", "packed: unpack it"
-UNREAD = CLOSED, ODD = "closed", "no ordinary file"
 ARCHIVES = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz"}
 SYSTEMS = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 # What zipfile raises: among these RuntimeError for a password.
@@ -87,8 +86,8 @@ def walk_files(folder: Path, depth: int | None = None) -> tuple[dict[str, os.sta
                         raise OSError(errno.EINVAL, "a pipe, a socket or a device")
                     found[below] = status
                 except OSError as error:
-                    left_out[below] = f"{ODD} ({error.strerror})"
-    left_out |= {f"{_below(folder, each.filename)}/": f"{CLOSED} ({each.strerror})" for each in closed}
+                    left_out[below] = f"no ordinary file ({error.strerror})"
+    left_out |= {f"{_below(folder, each.filename)}/": f"closed ({each.strerror})" for each in closed}
     return dict(sorted(found.items())), left_out
 
 
@@ -108,12 +107,11 @@ def find_copy(card: Card, places: list[Path]) -> tuple[Copy | None, list[str]]:
     """A copy of the card's set in these folders and zips, or somewhere below them, or None; and a line on
     each thing seen that is not quite one."""
     doubts: list[str] = []
-    classes = {entry["name"] for entry in card["classes"]}
     for holder, sizes in (each for place in places for each in _holders(place, doubts)):
         found = photos_of_card(card, sizes)
         for root in sorted(found, key=lambda root: (root.count("/"), root)):  # nearest to the top first
             rows = found[root]
-            if {label for _, label, _ in rows} != classes:
+            if {label for _, label, _ in rows} != {entry["name"] for entry in card["classes"]}:
                 continue
             whole = len(rows) == card["photos"] and sum(sizes[path] for path, *_ in rows) == card.get("bytes")
             if whole or (card.get("partial") and len(rows) <= card["photos"]):
