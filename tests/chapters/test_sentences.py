@@ -2,6 +2,7 @@
 with none they say that. A cell is taken from its notebook by its id, and run with
 these tables in place of its own."""
 
+import ast
 import html
 import re
 from functools import partial
@@ -1094,3 +1095,13 @@ def test_chapter_10_tells_what_the_family_is_worth(rows, told):
         and after["learnings"][0] in text
         and "Of 0 models, one per set, none scores higher" in text
     )
+
+
+@pytest.mark.parametrize("file", sorted(paths.CHAPTERS.glob("*.ipynb")), ids=lambda file: file.stem)
+def test_a_figure_of_several_names_what_it_is_of(file):
+    """Below each the page says no more than (a) and (b)."""
+    cells = [cell for cell in nbformat.read(file, as_version=4).cells if cell.cell_type == "code"]
+    for cell in cells:
+        loops = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.For)]
+        alone = [loop for loop in map(ast.unparse, loops) if "wb.show(" in loop and "suptitle(" not in loop]
+        assert not alone, cell.id
