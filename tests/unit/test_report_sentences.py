@@ -28,6 +28,7 @@ def test_numbers():
     assert sentences.format_share(row) == "86.8\u202f% [84.2,\u202f89.3]"
     assert sentences.format_points(difference(0.031, -0.01, 0.052)) == "+3.1 points [−1.0,\u202f+5.2]"
     assert sentences.format_points(difference(-0.0001, -0.01, 0.02)) == "+0.0 points [−1.0,\u202f+2.0]"
+    assert sentences.format_points(difference(0.0, 0.0, 0.0)) == "+0.0 points (equal in every draw)"
     assert sentences.format_percent(0.5561, 1) == "55.6\u202f%"
     assert sentences.format_percent(-0.07) == "−7\u202f%"
     assert [sentences.format_number(number) for number in (0.5, -2.345, 0.00012, 0)] == [

@@ -62,14 +62,15 @@ def format_share(row: pd.Series) -> str:
 
 
 def format_points(row: pd.Series, unit: str = " points") -> str:
-    """A difference and its 95 % interval in percentage points.
+    """A difference and its 95 % interval in percentage points, or that there is none in any draw.
 
     Examples
     --------
     >>> format_points(pd.Series({"difference": 0.031, "low": 0.01, "high": 0.052}))
     '+3.1 points [+1.0,\u202f+5.2]'
     """
-    return _with_interval(100 * row[["difference", "low", "high"]], "difference", 1, unit)
+    ends = 100 * row[["difference", "low", "high"]]
+    return _with_interval(ends, "difference", 1, unit) + " (equal in every draw)" * bool(ends.eq(0).all())
 
 
 def format_range(row: pd.Series) -> str:
