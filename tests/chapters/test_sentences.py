@@ -158,7 +158,7 @@ def test_chapter_1_knows_that_its_photos_may_be_a_draw_too(drawn, wider, monkeyp
     names = {"published": wb.published, "data": data, "seed": 0, "measures": measures, "photos": measures}
     names |= {"quality": quality, "counts": pd.Series([drawn])}
     plain = quality.spread_of_draws(measures, measured, per_class=50, seed=0)["error"]
-    found = run("01-exploration", "tbl-exploration-published", monkeypatch, **names)["compared"]["error"]
+    found = run("01-exploration", "01-published-draws", monkeypatch, **names)["compared"]["error"]
     assert found.tolist() == pytest.approx((wider * plain).tolist())
 
 
@@ -250,8 +250,33 @@ def test_chapter_2_tells_no_digit_that_the_intervals_beside_it_do_not_carry(monk
     monkeypatch.setattr(wb, "score_classes", lambda test: by_class, raising=False)
     names = {"published": pd.DataFrame(columns=["network", "head", "statistic", "value"]), "test": None}
     table = run("02-baseline", "tbl-baseline-report", monkeypatch, model=wb.Model("a", "b"), **names)["table"]
-    last = "0.50 [0.40,\u202f0.61]", "0.789 [0.740,\u202f0.810]", "0.00", "0.32"
+    last = "0.50 [0.40,\u202f0.61]", "0.789 [0.740,\u202f0.810]", "0.000", "0.32"
     assert tuple(table["f1"]) == last
+
+
+@pytest.mark.parametrize(
+    ("support", "told"),
+    [([10, 9, 2], "F1 is not ranked: no two classes"), ([10, 10, 2], "highest for a (0.90), lowest for b")],
+)
+def test_chapter_2_ranks_no_class_of_a_few_test_photos(support, told):
+    by_class = pd.DataFrame({"label": [*"abc"], "metric": "f1", "value": [0.9, 0.5, 0.1], "support": support})
+    names = {"by_class": by_class, "data": SimpleNamespace(photos=by_class), "mistake": "none"}
+    assert told in say("02-baseline", "02-class-said", **names)[0]
+
+
+@pytest.mark.parametrize(("chapter", "cell"), [("02-baseline", "02-level"), ("04-efficientnet", "04-level")])
+@pytest.mark.parametrize(("second", "told"), [(0.8, ","), (0.9, ", the first of 2 level there,")])
+def test_a_choice_tells_that_others_are_level_with_it(chapter, cell, second, told):
+    scores = pd.DataFrame({"value": [0.9, second], "split": "validation", "metric": "macro_f1"})
+    assert run_cell(chapter, cell, scores=scores.assign(scheme="grouped"), scheme="grouped")["level"] == told
+
+
+@pytest.mark.parametrize(
+    ("then", "told"), [(12.2, " (other work"), (3.9, " (other work"), (34, "34 ms beside 7.6 ms")]
+)
+def test_chapter_4_compares_no_times_that_other_work_may_have_made(then, told):
+    found = run_cell("04-efficientnet", "04-compare-times")["compare_times"](7.6, then)
+    assert told in found and ("other work" in found) == ("other work" in told)
 
 
 @pytest.mark.parametrize("mistakes", [0, 1, 2])
@@ -304,7 +329,7 @@ def test_chapter_4_tells_its_steps_each_for_itself_and_judges_none(interval, tol
     step = pd.DataFrame(dict.fromkeys(steps, interval)).T
     row = {"model": "b", "scheme": "grouped", "split": "test", "metric": "accuracy", **interval, "value": 0.5}
     given = {"step": step, "tested": pd.DataFrame([row]), "scheme": "grouped", "names": {"b": "New"}}
-    given |= {"older_name": "Old", "newer_name": "New", "clear": names["clear"], "scores": None}
+    given |= {"level": ",", "older_name": "Old", "newer_name": "New", "clear": names["clear"], "scores": None}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wb.comparison, "choose_on_validation", lambda scores, scheme: "b")
         said, _ = say("04-efficientnet", "04-learned-said", **given)
