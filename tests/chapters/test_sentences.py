@@ -595,6 +595,29 @@ def test_chapter_7_tells_whether_a_temperature_helps(after, told):
     assert told in text and ("serves best" in text) == (len(after) > 1)
 
 
+def test_chapter_7_tells_what_few_answers_carry():
+    row = {"dataset": "x", "model": "m", "share": 0.8, "accuracy": 0.8013, "confidence": 0.7}
+    names = {"selective": pd.DataFrame([row | {"low": 0.6, "high": 0.95}]), "answered": 0.8, "level": 0.9}
+    names |= {"sets": pd.DataFrame({"coverage": [0.9], "dataset": "x", "size": 1.0})}
+    text, _ = say("07-comparison", "06-promises-said", names={"m": "M"}, titles={"x": "X"}, **names)
+    assert "M is right for 80\u202f% [60,\u202f95] of the 80\u202f% of test" in text
+
+
+def test_chapter_8_tells_of_which_seeds_its_scores_are():
+    scores = {"model": "m", "scheme": "grouped", "split": "test", "metric": "accuracy", "value": 0.75}
+    scores = pd.DataFrame([scores | {"low": 0.5, "high": 1.0}])
+    model = SimpleNamespace(facts=wb.Model("resnet18", "64x64").columns, threshold=0.5)
+    names = {"chapter": SimpleNamespace(read=lambda *given: scores), "asked": {"a": ("m", model, None, None)}}
+    after = run_cell("08-new-photos", "07-test", stem="m", tested=scores, **names)
+    assert after["accuracy"] == "75\u202f% [50,\u202f100]"
+    shares = pd.DataFrame({"strength": [0], "percent": ["80"]})
+    names = {"shares": shares, "kept": [1], "ends": pd.DataFrame({"sure": [], "high": []})}
+    assert (
+        "Test photos of this one seed: 1."
+        in say("08-new-photos", "07-robustness-said", extremes="", **names)[0]
+    )
+
+
 @pytest.mark.parametrize(
     ("sure", "told"), [(0.2, "sure of 0; its"), (0.9, "sure of 2; its highest confidence is 90")]
 )
