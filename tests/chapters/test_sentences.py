@@ -1153,3 +1153,21 @@ def test_a_figure_of_several_names_what_it_is_of(file):
         loops = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.For)]
         alone = [loop for loop in map(ast.unparse, loops) if "wb.show(" in loop and "suptitle(" not in loop]
         assert not alone, cell.id
+
+
+@pytest.mark.parametrize(
+    ("photos", "told"),
+    [
+        ([9, 9], "No class has ten test photos."),
+        ([10, 9], "the most and the least: a (+10.0 points [+0.0,\u202f+20.0])."),
+        ([10, 10], "the most and the least: a (+10.0 points [+0.0,\u202f+20.0]) to b (−10.0 points"),
+    ],
+)
+def test_chapter_4_ranks_changes_of_classes_with_ten_test_photos(photos, told, monkeypatch):
+    test = pd.DataFrame({"label": [*("a" * photos[0] + "b" * photos[1])]}).assign(path=lambda all: all.index)
+    recalls = pd.DataFrame({"label": [*"abab"], "change": [np.nan, np.nan, 0.1, -0.1]})
+    recalls = recalls.assign(low=recalls["change"] - 0.1, high=recalls["change"] + 0.1)
+    monkeypatch.setattr(wb.comparison, "compare_recalls", lambda *given: recalls)
+    monkeypatch.setattr(wb.figures, "recall_changes", lambda *given: None, raising=False)
+    names = {"test": test, "new": "b", "old": "a", "data": SimpleNamespace(classes=["a", "b"])}
+    assert told in run("04-efficientnet", "fig-efficientnet-recall", monkeypatch, **names)["alt"]
