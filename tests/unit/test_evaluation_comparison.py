@@ -73,9 +73,7 @@ def test_recalls_class_by_class(three):
 def test_no_difference_from_itself(three):
     twin = pd.concat([three, three.query("network == 'good'").assign(**TWIN.columns)])
     row = compare_models(twin, [(GOOD, TWIN)], ("accuracy", "recall:glass", "auc")).set_index("metric")
-    assert (row["difference"] == 0).all() and row["low"].equals(-row["high"])
-    glass = three.query("network == 'good' and label == 'glass'")["path"].nunique()
-    assert row["high"]["recall:glass"] == share_interval(0, glass)[1] > row["high"]["accuracy"] > 0
+    assert (row[["difference", "low", "high"]] == 0).all(axis=None)
     assert (row["p"] == 1).all()
     assert mcnemar(twin, [(GOOD, TWIN)])["p"].item() == 1
 

@@ -171,9 +171,10 @@ def test_where_all_are_right_or_none_is_the_interval_is_a_shares(right, share):
 
 
 def test_no_interval_of_one_photo_holds_what_cannot_be():
-    for value in (-1.0, -0.6, 0.0, 1.0):
+    for value in (-1.0, -0.6, 1.0):
         told = describe_draws(np.full(21, value), groups=1)
         assert -1 <= told["low"] <= value <= told["high"] <= 1 and told["low"] < told["high"]
+    assert describe_draws(np.zeros(21), groups=1) == {"difference": 0, "low": 0, "high": 0, "p": 1}
     told = describe_draws(np.full(21, -1.4), groups=1)  # of what may go further than a share
     assert told["low"] == -1.4 < told["high"]
     one = made_up(count=60).head(1)

@@ -46,6 +46,13 @@ def test_differences_that_hold_zero_are_hollow_and_long_names_are_broken():
     assert "\n" in axes.get_yticklabels()[0].get_text()
 
 
+def test_what_is_no_split_has_the_first_shapes_and_is_hollow_in_the_legend_where_it_is_in_the_panel():
+    table = pd.DataFrame({"step": "a", "when": ["before", "after"], "low": [np.nan, 0.4]})
+    figure = figures.intervals(table.assign(value=0.5, high=0.6, metric="ece"), "step", marker="when")
+    shown = [(line.get_marker(), line.get_markerfacecolor()) for line in figure.legends[0].get_lines()]
+    assert shown == [("o", "white"), ("s", figures.style.INK)]
+
+
 def test_curves_are_drawn_by_x_whatever_the_tables_order():
     curve = pd.DataFrame({"photos": [200, 100], "value": [0.8, 0.7], "low": [0.7, 0.6], "high": 0.9})
     figure = figures.curves(curve.assign(**ONE.columns), "photos", logarithmic=True)

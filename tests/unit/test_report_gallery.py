@@ -128,13 +128,26 @@ def test_links_count_photos_and_choose_them(folder, monkeypatch, tmp_path):
     assert linked(answers, data, monkeypatch, build=False) is None
 
 
+def test_confusions_come_as_answers_count_them_and_none_leads_to_nothing(folder, monkeypatch, tmp_path):
+    data = load_photos(folder)
+    row = keep(tmp_path / "run", data).head(1)
+    often = [row.assign(label="glass", predicted="metal", seed=seed) for seed in range(3)]
+    twice = [row.assign(label="metal", predicted="glass", path=path) for path in "ab"]
+    links = linked(pd.concat([*twice, *often]), data, monkeypatch).select("a")
+    assert [link.get_text() for link in links][:2] == [
+        "glass taken for metal (1)",
+        "metal taken for glass (2)",
+    ]
+    assert linked(row.assign(label="glass", predicted="glass"), data, monkeypatch) is None
+
+
 def test_of_several_models_each_has_its_link(folder, monkeypatch, tmp_path):
     data = load_photos(folder)
     answers = pd.concat(
         [keep(tmp_path, data), keep(tmp_path, data, head="searched").query("label == 'glass'")]
     )
     texts = [link.get_text() for link in linked(answers, data, monkeypatch).select("a")]
-    assert [re.sub(r".*, ", "", text) for text in texts] == ["exact head (1)", "searched (0)"]
+    assert [re.sub(r".*, ", "", text) for text in texts] == ["exact head (1)"]
 
 
 @pytest.mark.fault(

@@ -22,12 +22,24 @@ def test_the_one_row():
         sentences.select_row(table, a=2)
 
 
+@pytest.mark.parametrize(("photos", "told"), [(199, "80\u202f%"), (200, "80.1\u202f%")])
+def test_few_photos_bear_no_decimals(photos, told):
+    assert sentences.format_percent(0.801, 1, photos) == told
+
+
+def test_the_precision_of_what_is_never_named_is_no_nought():
+    row = {"metric": "precision", "value": 0.0, "low": np.nan, "high": np.nan}
+    assert sentences.format_score(pd.Series(row)) == "—"
+    assert sentences.format_score(pd.Series(row | {"low": 0.0, "high": 0.5})) == "0.00 [0.00,\u202f0.50]"
+
+
 def test_numbers():
     row = pd.Series({"value": 0.868, "low": 0.8421, "high": 0.8934})
     assert sentences.format_score(row) == "0.868 [0.842,\u202f0.893]"
     assert sentences.format_share(row) == "86.8\u202f% [84.2,\u202f89.3]"
     assert sentences.format_points(difference(0.031, -0.01, 0.052)) == "+3.1 points [−1.0,\u202f+5.2]"
     assert sentences.format_points(difference(-0.0001, -0.01, 0.02)) == "+0.0 points [−1.0,\u202f+2.0]"
+    assert sentences.format_points(difference(0.0, 0.0, 0.0)) == "+0.0 points (equal in every draw)"
     assert sentences.format_percent(0.5561, 1) == "55.6\u202f%"
     assert sentences.format_percent(-0.07) == "−7\u202f%"
     assert [sentences.format_number(number) for number in (0.5, -2.345, 0.00012, 0)] == [

@@ -30,6 +30,13 @@ def test_numbers_are_set_right_and_rounded_and_the_missing_is_a_dash() -> None:
     assert sides == [False, True, True, True, False]
 
 
+def test_figures_told_as_text_are_set_right_too() -> None:
+    told = pd.DataFrame({"model": ["a", "1"], "s": ["1,783", "−0.12"], "accuracy": ["9 [8, 10]", None]})
+    soup = BeautifulSoup(table(told).as_raw_html(), "html.parser")
+    sides = ["gt_right" in cell["class"] for cell in soup.select("tbody tr:first-child td")]
+    assert sides == [False, True, False]
+
+
 @pytest.mark.parametrize("name", ["p", "corrected p", "McNemar's p"])
 def test_a_small_p_is_not_told_as_none(name: str) -> None:
     page = table(pd.DataFrame({name: [0.0, 0.0001, 0.0005, 0.2]}), decimals=3).as_raw_html()

@@ -137,6 +137,5 @@ def _paired(predictions: pd.DataFrame, pairs: Pairs | None, split: str) -> list[
                 second = second.assign(group=first["group"].array)
                 found.append((facts, first.reset_index(), second.reset_index()))
         if len(found) == before:
-            both = " and ".join(ids)
-            raise WastebookError(f"{both} share no {split} photos and seeds: they cannot be compared.")
+            raise WastebookError(f"{' and '.join(ids)} share no {split} photos and seeds to be compared on.")
     return found

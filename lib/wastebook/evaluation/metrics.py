@@ -171,10 +171,11 @@ def share_interval(hits: Any, number: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def describe_draws(drawn: np.ndarray, groups: float) -> dict[str, float]:
     """A `difference`, the first of what was `drawn` (see `draw_metrics`), its 95 % interval `low, high` and
-    two-sided `p`; where no draw differs, as far as other photos, of so many `groups`, may move a share."""
-    value, drawn = drawn[0], drawn[1:][~np.isnan(drawn[1:])].round(12)  # ties part in their last bits
+    two-sided `p`. Draws all alike tell no interval: of a difference it is then as far as other photos, of so
+    many `groups`, may move a share; of none it is left out (0 and 0), and told as equal in every draw."""
+    value, drawn = drawn[0].round(12), drawn[1:][~np.isnan(drawn[1:])].round(12)  # ties part in last bits
     low, high = np.percentile(drawn[:DRAWS], LEVEL)  # alike, however many more a correction asks for
-    if low == high:
+    if low == high != 0:
         most = max(1, abs(value))  # shares do not differ by more
         low, high = np.clip(value + share_interval(0, groups)[1] * np.array([-1, 1]), -most, most)
     p = min(1.0, 2 * (min((drawn <= 0).sum(), (drawn >= 0).sum()) + 1) / (len(drawn) + 1))

@@ -114,20 +114,18 @@ def pick_examples(run: Path) -> list[tuple[str, str]]:
 
 def link_mistakes(predictions: pd.DataFrame, data: Collection) -> None:
     """Show links to the photos behind a confusion matrix: to those that each model got wrong and, of one, to
-    its commonest confusions; none where they are not shown, nor outside a build, where there is no page."""
-    if "rights" in data.card or not os.environ.get("WASTEBOOK_STAGE"):
-        return
+    those of its commonest mistakes; none where none is wrong, they are not shown, or no page is built."""
     wrong, names = predictions[predictions["predicted"] != predictions["label"]], name_models(predictions)
-    links = []
-    confused = wrong.groupby(["model", "label", "predicted"])["path"].nunique().reset_index(name="photos")
-    confused = confused.sort_values("photos", ascending=False, kind="stable").head(CONFUSIONS)
-    for row in confused.to_dict("records") if len(names) == 1 else []:
+    if wrong.empty or "rights" in data.card or not os.environ.get("WASTEBOOK_STAGE"):
+        return
+    links, counted = [], {"photos": ("path", "nunique"), "answers": ("path", "size")}
+    confused = wrong.groupby(["model", "label", "predicted"]).agg(**counted).nlargest(CONFUSIONS, "answers")
+    for row in confused.reset_index().to_dict("records") if len(names) == 1 else []:
         state = {"model": row["model"], "label": row["label"], "answer": row["predicted"]}
         links.append((f"{row['label']} taken for {row['predicted']} ({row['photos']})", state))
-    for model, name in names.items():
-        photos = wrong.loc[wrong["model"] == model, "path"].nunique()
+    for model, photos in wrong.groupby("model", sort=False)["path"].nunique().items():
         state = {"model": model, "verdict": "wrong", "sort": "surest"}
-        links.append((f"wrong answers of {name} ({photos})", state))
+        links.append((f"wrong answers of {names[str(model)]} ({photos})", state))
     places = [(as_written(name), as_written(f"../photos.html#{urlencode(state)}")) for name, state in links]
     told = " · ".join(f'<a href="{place}">{name}</a>' for name, place in places)
-    display(HTML(f'<p class="see {DATA}">See the photos: {told}</p>'))
+    display(HTML(f'<p class="see {DATA}">See the photos, those of the most answers first: {told}</p>'))

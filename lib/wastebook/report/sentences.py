@@ -40,14 +40,15 @@ def select_row(table: pd.DataFrame, **where: Any) -> pd.Series:
 
 
 def format_score(row: pd.Series) -> str:
-    """A score and its 95 % interval, where it has one: an accuracy (by `metric`) as `format_share` has it.
+    """A score and its 95 % interval, if any: accuracy as `format_share` has it, a precision of 0 of 0 a dash.
 
     Examples
     --------
     >>> format_score(pd.Series({"value": 0.868, "low": 0.842, "high": 0.893}))
     '0.868 [0.842,\u202f0.893]'
     """
-    return format_share(row) if row.get("metric") == "accuracy" else _with_interval(row, "value", 3)
+    told = format_share(row) if row.get("metric") == "accuracy" else _with_interval(row, "value", 3)
+    return "—" if row.get("metric") == "precision" and not row["value"] and pd.isna(row["low"]) else told
 
 
 def format_share(row: pd.Series) -> str:
@@ -62,7 +63,7 @@ def format_share(row: pd.Series) -> str:
 
 
 def format_points(row: pd.Series, unit: str = " points") -> str:
-    """A difference and its 95 % interval in percentage points.
+    """A difference and its 95 % interval in percentage points, or that there is none in any draw.
 
     Examples
     --------
@@ -78,15 +79,15 @@ def format_range(row: pd.Series) -> str:
     return f"{told} ({doubt})" if (doubt := _doubt(row)) else told
 
 
-def format_percent(share: float, decimals: int = 0) -> str:
-    """A share in percent.
+def format_percent(share: float, decimals: int = 0, photos: float = 200) -> str:
+    """A share in percent; fewer than 200 `photos` bear no decimals.
 
     Examples
     --------
     >>> format_percent(0.556)
     '56\u202f%'
     """
-    return f"{100 * share:.{decimals}f}{NARROW}%".replace("-", "−")
+    return f"{100 * share:.{decimals * (photos >= 200)}f}{NARROW}%".replace("-", "−")
 
 
 def format_number(number: float, decimals: int = 2) -> str:
@@ -210,12 +211,11 @@ def name_models(table: pd.DataFrame) -> dict[str, str]:
 def commonest_mistake(predictions: pd.DataFrame) -> str:
     """The confusions of most photos, as shares of a class: `plastic taken for glass (12 % of plastic)`."""
     counts, sizes = predictions[["label", "predicted"]].value_counts(), predictions["label"].value_counts()
-    shares = counts.div(sizes, level="label")  # of equally many photos the larger share is named
-    mistakes = pd.DataFrame({"count": counts, "share": shares}).query("label != predicted")
-    most = mistakes.nlargest(1, ["count", "share"], keep="all").sort_index()["share"].map(format_percent)
+    mistakes = pd.DataFrame({"count": counts, "share": counts.div(sizes, level="label")})
+    most = mistakes.query("label != predicted").nlargest(1, [*mistakes], keep="all").sort_index()["share"]
     if len(most) > 3:
         return f"none stands out ({len(most)} are equally common)"
-    return join_names(f"{a} taken for {b} ({share} of {a})" for a, b, share in most.reset_index().to_numpy())
+    return join_names(f"{a} taken for {b} ({format_percent(x)} of {a})" for (a, b), x in dict(most).items())
 
 
 def caveats(data: Any, *backbones: Any) -> str:
@@ -265,5 +265,5 @@ def _with_interval(row: pd.Series, value: str, decimals: int, unit: str = "") ->
     wide = value == "value" and row["high"] - row["low"] > 10 ** (2 - decimals)
     form = f"{{:{'' if value == 'value' else '+z'}.{decimals - wide}f}}"
     told, low, high = (form.format(row[name]).replace("-", "−") for name in (value, "low", "high"))
-    told += unit
+    told += unit + " (equal in every draw)" * (value == "difference" and bool(row.eq(0).all()))
     return f"{told} [{low},{NARROW}{high}]" if row["low"] < row["high"] else told

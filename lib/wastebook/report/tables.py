@@ -30,7 +30,7 @@ def table(
     Parameters
     ----------
     frame : shown without its index (reset it to show it). Integers get separators between thousands; what is
-        missing is a dash.
+        missing is a dash; columns of nothing but figures stand to the right.
     decimals : of floats; of a column whose name ends with p, smaller ones are told as such (no p is 0.000).
     names : what columns are called; others by their name, with spaces for underscores.
     shares : columns that are told in percent, as exactly as the other floats.
@@ -51,7 +51,8 @@ def table(
     floats = [column for column in frame.columns if pd.api.types.is_float_dtype(frame[column])]
     labels = {column: plain_name(column) for column in frame.columns} | (names or {})
     shown = GT(frame, id=name).cols_label(cases={column: labels[column] for column in frame.columns})
-    shown = shown.cols_align("left").cols_align("right", integers + floats)
+    figures = [at for at in frame if frame[at].dropna().astype(str).str.fullmatch(r"[−+\-\d.,e]+").all()]
+    shown = shown.cols_align("left").cols_align("right", figures)
     shown = shown.fmt_integer(integers).fmt_number(floats, decimals=decimals)
     shown = shown.sub_small_vals([one for one in floats if labels[one][-1:] == "p"], threshold=10**-decimals)
     shown = shown.fmt(partial(format_percent, decimals=max(0, decimals - 2)), list(shares))

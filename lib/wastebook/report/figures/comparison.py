@@ -51,7 +51,7 @@ def intervals(
         axes.set_yticklabels([style.wrap(name, 36) for name in names.values()], fontsize=9)
         axes.grid(axis="y", visible=False)
     if count > 1:
-        dots = [_dot(markers[name], "white" if name == "published" else style.INK) for name in markers]
+        dots = [_dot(markers[name], table.loc[table[marker] == name, "low"]) for name in markers]
         style.legend(figure, dots, markers)
     return figure
 
@@ -138,7 +138,8 @@ def recall_by_number(predictions: pd.DataFrame) -> Figure:
     return grid.set_titles("{col_name}").set_axis_labels("number in the file name", "share recognised").figure
 
 
-def _dot(marker: str, face: str) -> Line2D:
+def _dot(marker: str, lows: pd.Series) -> Line2D:
+    face = "white" if lows.isna().all() else style.INK
     return Line2D([], [], linestyle="", marker=marker, color=style.INK, markerfacecolor=face)
 
 

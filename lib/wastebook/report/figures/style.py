@@ -86,8 +86,8 @@ def line_styles(table: pd.DataFrame, by: str = "model") -> tuple[dict[str, str],
 
 
 def scheme_markers(schemes: Iterable[str]) -> dict[str, str]:
-    """A marker per split scheme, or other way of scoring."""
-    return in_turn(schemes, MARKERS, SCHEME_ORDER)
+    """A marker per split scheme, or other way of scoring; of what is neither the first ones."""
+    return in_turn(schemes, MARKERS, SCHEME_ORDER if {*schemes} & {*SCHEME_ORDER} else ())
 
 
 def shorten(names: Iterable[Any], longest: int = 20) -> list[str]:
