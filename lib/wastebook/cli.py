@@ -22,7 +22,7 @@ from wastebook.files import as_line
 
 data = typer.Typer(help="The data sets: what there is, bringing it here, checking it.", no_args_is_help=True)
 cache = typer.Typer(help="What was computed or fetched once: how much of it, and less.", no_args_is_help=True)
-PLACES = "Name another: by WASTEBOOK_CACHE, of what is cached (Snakemake: XDG_CACHE_HOME), or by --run."
+PLACES = "Another place is named by WASTEBOOK_CACHE, for what is cached, or by --run, for a run."
 MOST_ROWS = 100  # of a table for people
 TITLE = "A reproducible report book on telling waste apart in photos."
 commands = typer.Typer(help=TITLE, no_args_is_help=True, rich_markup_mode="rich", add_completion=False)

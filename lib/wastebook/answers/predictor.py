@@ -5,6 +5,7 @@ browser.
 """
 
 import json
+import mimetypes
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -151,9 +152,7 @@ def write_csv(file: Path, rows: list[dict[str, Any]]) -> None:
     """Write rows of answers to `file`, whole or not at all; WastebookError where photos are called so."""
     import pandas as pd
 
-    from wastebook.data.copies import why_no_photo
-
-    if not why_no_photo(file.name):
+    if str(mimetypes.guess_type(file.name)[0]).startswith("image/"):
         raise WastebookError(f"{file} is called as photos are: name a table, as in --csv answers.csv.")
     with atomic_write(file) as partial:
         pd.DataFrame(rows).rename(columns=as_cell).map(as_cell).to_csv(partial, index=False)

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import platformdirs
 import psutil
 
 from wastebook.book import plan
@@ -68,7 +67,8 @@ def build(
         states = _outcome(book, run, before)
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
         if ended and not errors:
-            raise WastebookError(f"Snakemake failed, and no chapter did. What says why: {ended}")
+            lacking = "Snakemake failed, and no chapter did: may it write to XDG_CACHE_HOME?"
+            raise WastebookError(f"{lacking} What says why: {ended}")
         page = _make_pages(book, run, renderer, {state["state"] for state in states.values()}, errors)
     chapters = {
         name: {"state": state["state"], "seconds": round(state.get("seconds", 0), 1)}
@@ -194,7 +194,6 @@ def _run_snakemake(book: Book, run: Path, records: dict[str, Record], data: dict
     command += ["--directory", str(run), "--cores", str(jobs * share)]
     # The lock is ours, which goes with its process; a chapter whose process was ended is run again.
     options = "--quiet all --keep-going --rerun-incomplete --nolock --rerun-triggers params input mtime"
-    platformdirs.user_cache_path("snakemake", ensure_exists=True)  # it would say nothing of why it cannot
     told, there = sys.stderr.fileno(), os.environ | {"WASTEBOOK_RUN": str(run)}  # which profiles may name
     # In a session of its own: Ctrl+C is for the build, which ends all of it by closing its stdin.
     with subprocess.Popen(

@@ -95,9 +95,8 @@ def _content(soup: BeautifulSoup) -> Iterator[str]:
         for key in str(citation["data-cites"]).split():
             if not main.find(id=f"ref-{key}"):
                 yield f"reference to a missing source: {key}"
-    for part in main.select(
-        f"code, pre, script, style, annotation, .gt_table, .subtitle, .reveal h2, .{DATA}"
-    ):
+    as_written = "code, pre, script, style, annotation, .gt_table, .subtitle, .reveal h2"
+    for part in main.select(f"{as_written}, .{DATA}"):
         part.extract()
     for found in MISSING_REFERENCE.findall(main.get_text()):
         yield f"reference to something missing: {found.lstrip('?@')}"
