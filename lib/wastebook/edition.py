@@ -159,14 +159,13 @@ def decorate(run: Path) -> None:
 
 def describe(run: Path) -> str:
     """Which run a deck tells of, on which data, and what must be known before its numbers are believed."""
-    from wastebook.report.chapter import read_values
     from wastebook.report.front import describe_copy
 
     record = paths.read_record(run)
     made = f" of {record['written'][:10]}" if "written" in record else ""
     sets = " and ".join(as_written(facts["title"]) for facts in record.get("data", {}).values())
-    told, informative = describe_copy(read_values(run))
-    return f"The run {as_written(run.name)}{made}{', on ' * bool(sets)}{sets}. {'' if informative else told}"
+    told = as_written(describe_copy(run))
+    return f"The run {as_written(run.name)}{made}{', on ' * bool(sets)}{sets}. {told}"
 
 
 def finish(run: Path, site: Path) -> None:

@@ -17,7 +17,7 @@ from wastebook.report.chapter import read_values
 from wastebook.report.figures.style import network_colours
 from wastebook.report.gallery import pick_examples
 from wastebook.report.published import published_for
-from wastebook.report.sentences import format_count, name_network, plain_name
+from wastebook.report.sentences import format_count, join_names, name_network, plain_name
 
 TICK = 0.05  # of accuracy, on the figure's axis
 MARK = "<!-- What the reference found, by `wastebook reference`. -->"  # before and after it in the README
@@ -28,19 +28,19 @@ def write_front_page(run: Path) -> str:
     record, values = paths.read_record(run), read_values(run)
     gone = {file.stem for file in (run / "chapters").glob("*.qmd")}  # a page that says why
     files = sorted(file for file in run.glob("chapters/[!._]*.ipynb") if file.stem not in gone)
-    written, (status, informative) = record.get("written", "")[:10], describe_copy(values)
-    told = [(file.stem, _title(file), values.get(file.stem, {}).get("headline", "")) for file in files]
+    written, there = record.get("written", "")[:10], [file.stem for file in files]
+    told = {name: values[name] for name in there if name in values and not values[name].get("lacking")}
     page = {
         "version": __version__,
         "written": f"{date.fromisoformat(written):%-d %B %Y}" if written else "",
         "pictures": pick_examples(run),
-        "chapters": [file.stem for file in files],
+        "chapters": there,
         "slides": (run / "slides").is_dir(),
-        "status": status,
+        "status": describe_copy(run),
         "data": list(record.get("data", {}).values()),
         "left_out": record.get("left_out", {}),
         "not_made": sorted(gone),
-        "found": [(*rest, [one] if isinstance(one, str) else one) for *rest, one in told if informative],
+        "found": [(name, _title(run, name), _sentences(kept)) for name, kept in told.items()],
     }
     return _templates().get_template("front.jinja").render(page | _reference())
 
@@ -87,17 +87,30 @@ def results() -> pd.DataFrame:
     return rows.assign(published=theirs.fillna(0), colour=colours, network=rows["network"].map(name_network))
 
 
-def describe_copy(values: dict[str, Any]) -> tuple[str, bool]:
-    """What the chapters with these `values` were built from, in a line, and whether that is informative."""
-    if not (lacking := sorted({why for chapter in values.values() for why in chapter.get("lacking", ())})):
-        return "This copy was built from photos:", True
-    told = f"This copy was built {', '.join(lacking)}. It shows that every step runs"
-    return f"{told}; its own scores say nothing about waste.", False
+def describe_copy(run: Path) -> str:
+    """What of a run says nothing about waste, since it is made from drawings, or by networks that never learned
+    to see: all of it, or some chapters; empty where nothing is."""
+    why = {chapter: ", ".join(kept.get("lacking", ())) for chapter, kept in read_values(run).items()}
+    if why and all(why.values()):
+        reasons = dict.fromkeys(", ".join(why.values()).split(", "))
+        told = f"This copy was built {', '.join(sorted(reasons))}. It shows that every step runs"
+        return f"{told}; its own scores say nothing about waste."
+    kinds = {kind: [f"“{_title(run, name)}”" for name in why if why[name] == kind] for kind in why.values()}
+    told = " ".join(f"Built {kind}: {join_names(names)}." for kind, names in kinds.items() if kind)
+    return f"{told} What is scored there says nothing about waste." if told else ""
 
 
-def _title(file: Path) -> str:
-    """The title of an executed chapter."""
+def _title(run: Path, chapter: str) -> str:
+    """The title of an executed chapter; its name where it has no page."""
+    if not (file := run / "chapters" / f"{chapter}.ipynb").exists():
+        return chapter
     return nbformat.read(file, as_version=4).cells[0].source.partition("\n")[0].strip("# ").partition(" {")[0]
+
+
+def _sentences(kept: dict[str, Any]) -> list[str]:
+    """What a chapter found, from its values."""
+    told = kept.get("headline", [])
+    return [told] if isinstance(told, str) else told
 
 
 def _reference() -> dict[str, Any]:
