@@ -39,7 +39,7 @@ def write_results(run: Path, sample: Dataset, informative: bool = False) -> Path
     first = {"title": "Drawn sample", "photos": len(photos), "imbalance": 4.25, "pairs": {"object": 2}}
     seen = {"dataset": str(sample.root), "photos_per_class": None, "seed": 0, "photos": len(photos)}
     first |= {"balance": "All classes have 12.", "drawn": seen | {"fingerprint": fingerprint(photos)}}
-    first |= {"photos_with_a_double": DOUBLES, "test_photos": 12, "test_photos_known": 3}
+    first |= {"photos_with_a_double": DOUBLES, "test_photos": 12, "test_photos_known": 3, "lacking": lacking}
     some = photos["path"].to_list()[:4]
     pairs = pd.DataFrame({"path_a": some[::2], "path_b": some[1::2]})
     pairs = pairs.assign(kind="object", similarity=1.0, same_label=True, same_split=True)
@@ -164,7 +164,21 @@ def test_an_informative_run_speaks_for_itself(tmp_path: Path, sample: Dataset) -
     title = f"{format_percent(DOUBLES / 72)} of the photos of Drawn sample show, as found, what others show"
     assert sum(" ".join(title.split()) in text for text in told) == 2  # its slide, and what was found
     assert any(accuracy_of(run) in text for text in told)
-    assert not any("On the real photos" in text for text in told)
+    assert not any("From the full run" in text for text in told)
+
+
+def test_a_chapter_that_lacks_something_is_silent_for_itself_alone(tmp_path: Path, sample: Dataset) -> None:
+    run = write_results(tmp_path / "run", sample, informative=True)
+    file = run / "results" / "01-exploration.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"lacking": ["on drawn pictures"]}))
+    told = texts(slides.render_slides(BOOK, run, "pandoc"))
+    assert "on sample. Built on drawn pictures: “01-exploration”. What is scored there" in told[0]
+    shares = [f"{share} of the photos of" for share in (format_percent(DOUBLES / 72), "24\u202f%")]
+    assert [sum(" ".join(share.split()) in text for text in told) for share in shares] == [0, 1]
+    assert any(accuracy_of(run) in text for text in told)
+    assert (
+        sum("names" in text and "ResNet18, frozen" in text for text in told) == 2
+    )  # its slide, what was found
 
 
 def test_of_drawn_pictures_nothing_is_concluded(shown: list, run: Path) -> None:

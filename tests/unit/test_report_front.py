@@ -82,7 +82,10 @@ def test_what_one_chapter_lacks_says_nothing_of_the_others(run):
         add_chapter(run, name, title)
     drawn, random = "on drawn pictures", "with networks that never learned to see"
     values = {"01-exploration": {"headline": "Glass leads."}, "06-trust": {"headline": "It is so."}}
-    values |= {"10-leaks": {"headline": "It leaks.", "lacking": [drawn]}, "08-new-photos": {"lacking": [drawn]}}
+    values |= {
+        "10-leaks": {"headline": "It leaks.", "lacking": [drawn]},
+        "08-new-photos": {"lacking": [drawn]},
+    }
     page = told(page_of(run, values, data={"mine": FACTS | {"photos": 30, "drawn": False}}))
     assert "This copy was built from: Six materials, 30 photos" in page
     assert "A look: Glass leads. Worth: It is so." in page and "It leaks" not in page
