@@ -164,7 +164,7 @@ def test_ways_to_augment_are_counted(change, helping, harming, said):
     finding = told.findings()["03-augmentation"]
     harmful = [plain_name(way.partition("+")[2]) for way in ways[helping : helping + harming]]
     assert (
-        finding.title.endswith(f"vary photos {said} one network beyond luck")
+        finding.title.endswith(f"vary photos {said} beyond luck")
         and finding.number == f"{helping} of {len(ways)}"
     )
     assert finding.words.endswith(f"; harmful: {join_names(harmful)}" if harmful else "luck would")

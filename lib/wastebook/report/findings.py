@@ -26,7 +26,7 @@ from wastebook.report.sentences import (
     plain_name,
     select_row,
 )
-from wastebook.report.titles import TITLES, count_clear, weigh
+from wastebook.report.titles import TITLES, count_clear, tell_leaks, weigh
 
 OLD, NEW = "resnet18", "efficientnet_b0"
 CARDS = (
@@ -184,7 +184,7 @@ def _xception() -> Finding:
         (
             f"Right on the authors' own test photos, each network trained once: {told}. An exact last layer "
             "learned from validation's photos too.",
-            f"On those that have no copy in training, in the same order: {without}. Intervals are of single "
+            f"On those that have no copy outside test, in the same order: {without}. Intervals are of single "
             f"photos; by whole searches that of {name_model(drawn, size=False)} is {format_range(drawn)}.",
         ),
     )
@@ -208,7 +208,7 @@ def _trust() -> Finding:
             f"{format_points(gain.rename({'gain': 'difference'}))}, by the steps of the curve alone.",
         ),
         found,
-        "test photos of the Waste Classification data, at least, are copies of photos learned from",
+        "test photos of the Waste Classification data, at least, are copies of its authors' training photos",
         "sec-trust",
     )
 
@@ -256,10 +256,10 @@ def _new_photos() -> Finding:
     )
 
 
-def _told_by(chapter: str) -> Finding:
-    """What a chapter has itself recorded of what it found."""
+def _told_by(chapter: str, **anew: str) -> Finding:
+    """What a chapter has itself recorded of what it found, and what is told `anew`."""
     kept = read_values(MATERIALS, chapter)
-    return Finding(sentences=tuple(kept["headline"]), **kept["finding"])
+    return Finding(sentences=tuple(kept["headline"]), **kept["finding"] | anew)
 
 
 TELLERS: dict[str, Callable[[], Finding]] = {
@@ -271,7 +271,8 @@ TELLERS: dict[str, Callable[[], Finding]] = {
     "06-trust": _trust,
     "07-comparison": _comparison,
     "08-new-photos": _new_photos,
-    **{chapter: partial(_told_by, chapter) for chapter in ("09-elsewhere", "10-leaks")},
+    "09-elsewhere": partial(_told_by, "09-elsewhere"),
+    "10-leaks": lambda: _told_by("10-leaks", title=tell_leaks(read_kept("10-leaks", name="slopes"))[0]),
 }
 
 

@@ -88,8 +88,8 @@ def results() -> pd.DataFrame:
 
 
 def describe_copy(run: Path) -> str:
-    """What of a run says nothing about waste, since it is made from drawings, or by networks that never learned
-    to see: all of it, or some chapters; empty where nothing is."""
+    """What of a run says nothing about waste, made from drawings or by networks that never learned to see: all
+    of it, or some chapters; empty where none does."""
     why = {chapter: ", ".join(kept.get("lacking", ())) for chapter, kept in read_values(run).items()}
     if why and all(why.values()):
         reasons = dict.fromkeys(", ".join(why.values()).split(", "))
