@@ -59,7 +59,9 @@ def prepare(parameters: Parameters) -> Prepared:
             if (other := sets.setdefault(data.name, data)).root != data.root:
                 both = f"{other.root} and {data.root}"
                 raise WastebookError(f"Two data sets are called {data.name}, {both}: rename one folder.")
-        facts[chapter]["data"] = {data.name: _describe(data) for data in own}
+        facts[chapter]["data"] = {data.name: _describe(data, data.files) for data in own}
+        shot = [data for data in further if not data.card.get("drawn")]  # what is drawn has no author to name
+        facts[chapter]["beside"] = {data.name: _describe(data, data.photos) for data in shot}
         photos = [data.files for data in own] + [data.photos for data in further]
         looks = [hashlib.sha256(table.to_csv(index=False).encode()).hexdigest() for table in photos]
         files = walk_files(Path(values[PHOTOS]))[0] if values.get(PHOTOS) else {}
@@ -94,14 +96,15 @@ def _load_once(dataset: str, photos_per_class: int | None, seed: int) -> Any:
     return load_photos(dataset, photos_per_class, seed)
 
 
-def _describe(data: Any) -> dict[str, Any]:
-    """What `run.yml` says of a data set."""
+def _describe(data: Any, photos: Any) -> dict[str, Any]:
+    """What `run.yml` says of a data set and all of its photos."""
     from wastebook.data.datasets import fingerprint
 
     facts = {name: data.card[name] for name in ("name", "title", "task", "licence")}
-    facts |= {"classes": ", ".join(data.classes), "photos": len(data.files)}
+    apart = "; " if ", " in "".join(data.classes) else ", "  # a name may have a comma
+    facts |= {"classes": apart.join(data.classes), "photos": len(photos)}
     facts |= {"rights": data.card["rights"]} if data.card.get("rights") else {}
-    return facts | {"fingerprint": fingerprint(data.files), "drawn": bool(data.card.get("drawn"))}
+    return facts | {"fingerprint": fingerprint(photos), "drawn": bool(data.card.get("drawn"))}
 
 
 def unsuited(values: Values, asks: Mapping[str, str]) -> str:

@@ -37,7 +37,7 @@ def write_front_page(run: Path) -> str:
         "chapters": there,
         "slides": (run / "slides").is_dir(),
         "status": describe_copy(run),
-        "data": list(record.get("data", {}).values()),
+        "data": list((record.get("data", {}) | record.get("beside", {})).values()),
         "left_out": record.get("left_out", {}),
         "not_made": sorted(gone),
         "found": [(name, _title(run, name), _sentences(kept)) for name, kept in told.items()],
