@@ -60,8 +60,8 @@ def prepare(parameters: Parameters) -> Prepared:
                 both = f"{other.root} and {data.root}"
                 raise WastebookError(f"Two data sets are called {data.name}, {both}: rename one folder.")
         facts[chapter]["data"] = {data.name: _describe(data, data.files) for data in own}
-        shot = [data for data in further if not data.card.get("drawn")]  # what is drawn has no author to name
-        facts[chapter]["beside"] = {data.name: _describe(data, data.photos) for data in shot}
+        beside = [data for data in further if not data.card.get("drawn")]  # drawings have no author to name
+        facts[chapter]["beside"] = {data.name: _describe(data, data.photos) for data in beside}
         photos = [data.files for data in own] + [data.photos for data in further]
         looks = [hashlib.sha256(table.to_csv(index=False).encode()).hexdigest() for table in photos]
         files = walk_files(Path(values[PHOTOS]))[0] if values.get(PHOTOS) else {}
@@ -100,11 +100,10 @@ def _describe(data: Any, photos: Any) -> dict[str, Any]:
     """What `run.yml` says of a data set and all of its photos."""
     from wastebook.data.datasets import fingerprint
 
-    facts = {name: data.card[name] for name in ("name", "title", "task", "licence")}
-    apart = "; " if ", " in "".join(data.classes) else ", "  # a name may have a comma
-    facts |= {"classes": apart.join(data.classes), "photos": len(photos)}
+    facts = {name: data.card.get(name, False) for name in ("name", "title", "task", "licence", "drawn")}
+    facts |= {"classes": ("; " if ", " in "".join(data.classes) else ", ").join(data.classes)}
     facts |= {"rights": data.card["rights"]} if data.card.get("rights") else {}
-    return facts | {"fingerprint": fingerprint(photos), "drawn": bool(data.card.get("drawn"))}
+    return facts | {"photos": len(photos), "fingerprint": fingerprint(photos)}
 
 
 def unsuited(values: Values, asks: Mapping[str, str]) -> str:
@@ -167,8 +166,7 @@ def describe(run: Path) -> str:
     record = paths.read_record(run)
     made = f" of {record['written'][:10]}" if "written" in record else ""
     sets = " and ".join(as_written(facts["title"]) for facts in record.get("data", {}).values())
-    told = as_written(describe_copy(run))
-    return f"The run {as_written(run.name)}{made}{', on ' * bool(sets)}{sets}. {told}"
+    return f"The run {as_written(run.name)}{made}{', on ' * bool(sets)}{sets}. {describe_copy(run)}"
 
 
 def finish(run: Path, site: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_figure_shows_the_kept_scores():
 
 
 def test_a_copy_of_drawn_pictures_says_so_and_claims_nothing(run):
-    values = {"01-exploration": {"headline": "Glass leads.", "lacking": ["on drawn pictures"]}}
+    values = {"01-exploration": {"headline": ["Glass leads."], "lacking": ["on drawn pictures"]}}
     away = {"far": FACTS | {"title": "Far away", "photos": 75, "licence": "CC0"}}
     page = page_of(run, values, data={"sample": FACTS | {"photos": 360, "drawn": True}}, beside=away)
     assert "built on drawn pictures. It shows that every step runs; its own scores" in told(page)
@@ -83,15 +83,15 @@ def test_what_one_chapter_lacks_says_nothing_of_the_others(run):
     for name, title in titles.items():
         add_chapter(run, name, title)
     drawn, random = "on drawn pictures", "with networks that never learned to see"
-    values = {"01-exploration": {"headline": "Glass leads."}, "06-trust": {"headline": "It is so."}}
+    values = {"01-exploration": {"headline": ["Glass leads."]}, "06-trust": {"headline": ["It is so."]}}
     values |= {
-        "10-leaks": {"headline": "It leaks.", "lacking": [drawn]},
+        "10-leaks": {"headline": ["It leaks."], "lacking": [drawn]},
         "08-new-photos": {"lacking": [drawn]},
     }
     page = told(page_of(run, values, data={"mine": FACTS | {"photos": 30, "drawn": False}}))
     assert "This copy was built from: Six materials, 30 photos" in page
     assert "A look: Glass leads. Worth: It is so." in page and "It leaks" not in page
-    named = "“Ask it, and see” and “Leaks”. What is scored there says nothing about waste."
+    named = "“Ask it, and see”, “Leaks”. What is scored there says nothing about waste."
     assert f"Built {drawn}: {named}" in page and "This copy was built on" not in page
     (run / "results" / "06-trust.json").write_text(json.dumps({"lacking": [random]}), encoding="utf-8")
     assert front.describe_copy(run) == f"Built {random}: “Worth”. Built {drawn}: {named}"
@@ -99,7 +99,7 @@ def test_what_one_chapter_lacks_says_nothing_of_the_others(run):
     assert front.describe_copy(run).startswith(f"This copy was built {drawn}, {random}. It shows")
 
 
-@pytest.mark.parametrize("headline", ["Glass leads.", ["Glass leads.", "Paper follows."]])
+@pytest.mark.parametrize("headline", [["Glass leads."], ["Glass leads.", "Paper follows."]])
 def test_a_copy_of_real_photos_tells_what_its_chapters_found(run, headline):
     values = {"01-exploration": {"headline": headline, "weights": "imagenet"}}
     page = page_of(
@@ -130,7 +130,7 @@ def test_cards_lead_to_the_chapters_that_are_there(run):
 )
 def test_what_a_data_set_is_called_is_text(run, name):
     facts = {"title": name, "task": name, "classes": name, "licence": name, "photos": 3, "drawn": False}
-    page = page_of(run, {"01-exploration": {"headline": name}}, data={"mine": facts}, left_out={"05": name})
+    page = page_of(run, {"01-exploration": {"headline": [name]}}, data={"mine": facts}, left_out={"05": name})
     assert not page.select("script, #x, h1")
     assert told(page).count(" ".join(name.split())) == 6
 

@@ -17,7 +17,7 @@ from wastebook.report.chapter import read_values
 from wastebook.report.figures.style import network_colours
 from wastebook.report.gallery import pick_examples
 from wastebook.report.published import published_for
-from wastebook.report.sentences import format_count, join_names, name_network, plain_name
+from wastebook.report.sentences import format_count, name_network, plain_name
 
 TICK = 0.05  # of accuracy, on the figure's axis
 MARK = "<!-- What the reference found, by `wastebook reference`. -->"  # before and after it in the README
@@ -40,7 +40,7 @@ def write_front_page(run: Path) -> str:
         "data": list((record.get("data", {}) | record.get("beside", {})).values()),
         "left_out": record.get("left_out", {}),
         "not_made": sorted(gone),
-        "found": [(name, _title(run, name), _sentences(kept)) for name, kept in told.items()],
+        "found": [(name, _title(run, name), kept.get("headline", [])) for name, kept in told.items()],
     }
     return _templates().get_template("front.jinja").render(page | _reference())
 
@@ -52,8 +52,7 @@ def write_summary(project: Path) -> list[Path]:
     found = _reference()
     rows = [f"| **{card.number}** | {card.words} |" for _, card in found["cards"]]
     lines = [MARK, "", " ".join(found["lead"]), "", f"![{found['verdict']}](docs/results.svg)", ""]
-    text = readme.read_text(encoding="utf-8")
-    before, _, after = text.split(MARK)
+    before, _, after = readme.read_text(encoding="utf-8").split(MARK)
     write_text(readme, before + "\n".join([*lines, "| | |", "| --- | --- |", *rows, "", MARK]) + after)
     plot = '{% from "results.jinja" import plot with context %}{{ plot(680, alone=True) }}'
     write_text(figure, _templates().from_string(plot).render(found) + "\n")
@@ -88,16 +87,10 @@ def results() -> pd.DataFrame:
 
 
 def describe_copy(run: Path) -> str:
-    """What of a run says nothing about waste, made from drawings or by networks that never learned to see: all
-    of it, or some chapters; empty where none does."""
-    why = {chapter: ", ".join(kept.get("lacking", ())) for chapter, kept in read_values(run).items()}
-    if why and all(why.values()):
-        reasons = dict.fromkeys(", ".join(why.values()).split(", "))
-        told = f"This copy was built {', '.join(sorted(reasons))}. It shows that every step runs"
-        return f"{told}; its own scores say nothing about waste."
-    kinds = {kind: [f"“{_title(run, name)}”" for name in why if why[name] == kind] for kind in why.values()}
-    told = " ".join(f"Built {kind}: {join_names(names)}." for kind, names in kinds.items() if kind)
-    return f"{told} What is scored there says nothing about waste." if told else ""
+    """What of a run says nothing about waste, of drawings or by networks that never learned to see, in HTML:
+    all of it, or some chapters; empty where none does."""
+    lacking = {_title(run, name): kept.get("lacking", []) for name, kept in read_values(run).items()}
+    return _templates().get_template("copy.jinja").render(lacking=lacking)
 
 
 def _title(run: Path, chapter: str) -> str:
@@ -105,12 +98,6 @@ def _title(run: Path, chapter: str) -> str:
     if not (file := run / "chapters" / f"{chapter}.ipynb").exists():
         return chapter
     return nbformat.read(file, as_version=4).cells[0].source.partition("\n")[0].strip("# ").partition(" {")[0]
-
-
-def _sentences(kept: dict[str, Any]) -> list[str]:
-    """What a chapter found, from its values."""
-    told = kept.get("headline", [])
-    return [told] if isinstance(told, str) else told
 
 
 def _reference() -> dict[str, Any]:
