@@ -84,7 +84,6 @@ def add_long_findings(run: Path) -> Path:
     rows = pd.DataFrame({"low": [-0.2, -0.1], "high": [0.1, 0.2], "difference": [-0.1, 0.1], "p_holm": 1.0})
     changes = rows.assign(changed=["cut out", "a rough ground"], metric="accuracy", scheme="grouped")
     changes = pd.concat([changes.assign(model_b=other) for other in ("none", "cut_out")])
-    slopes = rows.assign(line=[f"a data set with a long name, {name}" for name in ("A", "B")])
     leaks = pd.concat(
         [rows.assign(scheme=known, value=0.5, network="resnet18", head="exact") for known in "01"]
     )
@@ -92,12 +91,11 @@ def add_long_findings(run: Path) -> Path:
         {"set": ["a/b", "c/d"], "photos": 9, "trashnet": [3, 4], "trashnet_again": [1.0, None]}
     )
     tables = {"09-elsewhere": {"changes": changes}}
-    tables["10-leaks"] = {"leaks": leaks.assign(set="mine"), "slopes": slopes.assign(set="mine", of="line")}
-    tables["10-leaks"]["family"] = family
+    tables["10-leaks"] = {"leaks": leaks.assign(set="mine"), "family": family}
     finding = {"title": LONG[:110], "number": "45 %", "words": LONG[:300], "section": "sec-x"}
     for chapter, kept in tables.items():
         (run / "results" / chapter).mkdir()
-        values = {"finding": finding, "headline": [LONG]}
+        values = {"finding": finding, "headline": [LONG], "rises": "1 of 2", "worth": LONG[:300]}
         (run / "results" / f"{chapter}.json").write_text(json.dumps(values), encoding="utf-8")
         for name, table in kept.items():
             table.reset_index(drop=True).to_parquet(run / "results" / chapter / f"{name}.parquet")

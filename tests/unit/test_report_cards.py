@@ -55,8 +55,9 @@ def test_a_model_card_says_what_the_model_is(tmp_path, model_file, scores):
     assert file.name == "02-baseline-resnet18-32x48.md" and card.data.model_name == "ResNet18, 32 x 48"
     assert [result.metric_type for result in card.data.eval_results] == list(METRICS)
     assert {result.dataset_split for result in card.data.eval_results} == {"test (grouped)"}
-    for text in ("temperature of 1.25", "Classes: glass; Cartón, thin and metal.", "80\u202f% [70", "1,072 photos", "Note: of clay",
-                 "32x48", "never learned to see", "Licence: MIT", "Drawn, not photographed"):  # fmt: skip
+    for text in ("temperature of 1.25", "Classes: glass; Cartón, thin; metal.", "80\u202f% [70",
+                 "1,072 photos", "Note: of clay", "32x48", "never learned to see", "Licence: MIT",
+                 "Drawn, not photographed"):  # fmt: skip
         assert text in card.text
     assert "10\u202f%" not in card.text and "\n\n\n" not in card.text
 

@@ -36,32 +36,3 @@ def test_what_helps_and_what_harms_are_counted(judged, title):
 def test_what_matters_is_what_is_clear(judged, title):
     words = {"b": "better", "w": "worse", "x": "undecided"}
     assert titles.weigh(*([words[each] for each in some] for some in judged.split())) == title
-
-
-@pytest.mark.parametrize(
-    ("judged", "drawn", "title", "worth"),
-    [
-        (
-            "bbx",
-            "b",
-            "2 of 3",
-            "mine, a +1.0 points [+0.5,\u202f+1.5] to mine, c +3.0 points [−1.0,\u202f+7.0].",
-        ),
-        ("w", "", "0 of 1", "none: mine, a −1.0 points [−1.5,\u202f−0.5]."),
-        ("", "b", "1 of 1", "none: sample, a +1.0 points [+0.5,\u202f+1.5]."),
-    ],
-)
-def test_lines_of_photos_are_counted_and_of_drawings_where_there_are_no_others(judged, drawn, title, worth):
-    kinds = {
-        "b": (0.01, 0.005, 0.015, 0.01),
-        "w": (-0.01, -0.015, -0.005, 0.01),
-        "x": (0.03, -0.01, 0.07, 0.4),
-    }
-    rows = [
-        (each, f"{each}, {letter}", "line", *kinds[kind])
-        for each, kept in (("mine", judged), ("sample", drawn))
-        for letter, kind in zip("abc", kept, strict=False)
-    ]
-    columns = ["set", "line", "of", "difference", "low", "high", "p_holm"]
-    told = titles.tell_leaks(pd.DataFrame([*rows, ("mine", "", "bend", *kinds["b"])], columns=columns))
-    assert told[0].endswith(f"objects are known: {title}") and told[1].endswith(worth)
