@@ -62,7 +62,9 @@ def prepare(parameters: Parameters) -> Prepared:
             if (other := sets.setdefault(data.name, data)).root != data.root:
                 both = f"{other.root} and {data.root}"
                 raise WastebookError(f"Two data sets are called {data.name}, {both}: rename one folder.")
-        facts[chapter]["data"] = {data.name: _describe(data) for data in own}
+        facts[chapter]["data"] = {data.name: _describe(data, data.files) for data in own}
+        beside = [data for data in further if not data.card.get("drawn")]  # drawings have no author to name
+        facts[chapter]["beside"] = {data.name: _describe(data, data.photos) for data in beside}
         photos = [data.files for data in own] + [data.photos for data in further]
         looks = [hashlib.sha256(table.to_csv(index=False).encode()).hexdigest() for table in photos]
         files = walk_files(Path(values[PHOTOS]))[0] if values.get(PHOTOS) else {}
@@ -97,14 +99,14 @@ def _load_once(dataset: str, photos_per_class: int | None, seed: int) -> Any:
     return load_photos(dataset, photos_per_class, seed)
 
 
-def _describe(data: Any) -> dict[str, Any]:
-    """What `run.yml` says of a data set."""
+def _describe(data: Any, photos: Any) -> dict[str, Any]:
+    """What `run.yml` says of a data set and all of its photos."""
     from wastebook.data.datasets import fingerprint
 
-    facts = {name: data.card[name] for name in ("name", "title", "task", "licence")}
-    facts |= {"classes": ", ".join(data.classes), "photos": len(data.files)}
+    facts = {name: data.card.get(name, False) for name in ("name", "title", "task", "licence", "drawn")}
+    facts |= {"classes": ("; " if ", " in "".join(data.classes) else ", ").join(data.classes)}
     facts |= {"rights": data.card["rights"]} if data.card.get("rights") else {}
-    return facts | {"fingerprint": fingerprint(data.files), "drawn": bool(data.card.get("drawn"))}
+    return facts | {"photos": len(photos), "fingerprint": fingerprint(photos)}
 
 
 def unsuited(values: Values, asks: Mapping[str, str]) -> str:
@@ -162,14 +164,12 @@ def decorate(run: Path) -> None:
 
 def describe(run: Path) -> str:
     """Which run a deck tells of, on which data, and what must be known before its numbers are believed."""
-    from wastebook.report.chapter import read_values
     from wastebook.report.front import describe_copy
 
     record = paths.read_record(run)
     made = f" of {record['written'][:10]}" if "written" in record else ""
     sets = " and ".join(as_written(facts["title"]) for facts in record.get("data", {}).values())
-    told, informative = describe_copy(read_values(run))
-    return f"The run {as_written(run.name)}{made}{', on ' * bool(sets)}{sets}. {'' if informative else told}"
+    return f"The run {as_written(run.name)}{made}{', on ' * bool(sets)}{sets}. {describe_copy(run)}"
 
 
 def finish(run: Path, site: Path) -> None:

@@ -843,6 +843,25 @@ def test_chapter_10_ends_with_its_own_finding_too_where_that_may_be_told(informa
     assert ("a leak" in text) == informative and "a promise" in text and "public set" in text
 
 
+@pytest.mark.parametrize(
+    ("asked", "kept"), [("trashnet", ["a leak", "claims", "a family"]), ("mine", ["a leak"])]
+)
+def test_chapter_10_has_in_short_what_it_found_on_its_own_photos(asked, kept):
+    chapter, table = MagicMock(), pd.DataFrame({"set": ["a"]})
+    names = dict.fromkeys(
+        ["curve", "slopes", "claims", "deep", "undone", "family", "links", "promises"], table
+    )
+    names |= {"kin": "Of 13 sets", "held": 10, "tell_worth": lambda rows: "", "relatives": table}
+    names |= {"taken": pd.DataFrame({"of": ["line", "bend", "line"]}), "rising": 1}
+    names |= {"tell_lines": lambda of, whole: [f"{of} {whole}"], "find_ends": "".join}
+    learnings = ["a leak", "a promise", "claims", "a family"]
+    names |= {"titles": {asked: asked}, "learnings": learnings, "data": MagicMock(facts={})}
+    run_cell("10-leaks", "leaks-keep", **names | {"chapter": chapter, "backbones": [MagicMock()]})
+    recorded = chapter.record.call_args.kwargs
+    assert recorded["headline"] == kept
+    assert (recorded["rises"], recorded["worth"]) == ("1 of 2", "line 0.1")
+
+
 def lines_of(bends, difference=0.4):
     """Slopes of so many lines, named after the alphabet, each worth a tenth more than the one before."""
     rows = []

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from wastebook import cli, paths
 from wastebook.book import deck as slides
@@ -27,6 +27,7 @@ from wastebook.report.sentences import format_percent, format_share
 
 RUN = ("01-exploration", "02-baseline")  # the chapters that the example's run holds
 DOUBLES = 17  # a number that is in no other place
+LONG = "a finding that needs more than a few words to be told rightly, with all that it holds for; " * 6
 MODELS = [Model("resnet18", "64x64", head=head) for head in ("recipe", "exact", "searched")]
 
 
@@ -38,8 +39,11 @@ def write_results(run: Path, sample: Dataset, informative: bool = False) -> Path
     photos = sample.photos.assign(group=range(len(sample.photos)))
     first = {"title": "Drawn sample", "photos": len(photos), "imbalance": 4.25, "pairs": {"object": 2}}
     seen = {"dataset": str(sample.root), "photos_per_class": None, "seed": 0, "photos": len(photos)}
-    first |= {"balance": "All classes have 12.", "drawn": seen | {"fingerprint": fingerprint(photos)}}
-    first |= {"photos_with_a_double": DOUBLES, "test_photos": 12, "test_photos_known": 3}
+    first |= {
+        "balance": "The number of photos is 12 for all.",
+        "drawn": seen | {"fingerprint": fingerprint(photos)},
+    }
+    first |= {"photos_with_a_double": DOUBLES, "test_photos": 12, "test_photos_known": 3, "lacking": lacking}
     some = photos["path"].to_list()[:4]
     pairs = pd.DataFrame({"path_a": some[::2], "path_b": some[1::2]})
     pairs = pairs.assign(kind="object", similarity=1.0, same_label=True, same_split=True)
@@ -72,6 +76,29 @@ def write_results(run: Path, sample: Dataset, informative: bool = False) -> Path
     record = {"data": {"sample": facts | {"photos": len(photos), "drawn": not informative}}}
     record["parameters"] = {"01-exploration": {"dataset": str(sample.root)}}
     (run / "run.yml").write_text(yaml.safe_dump(record), encoding="utf-8")
+    return run
+
+
+def add_long_findings(run: Path) -> Path:
+    """The last two chapters of an informative run, which have more to say than others."""
+    rows = pd.DataFrame({"low": [-0.2, -0.1], "high": [0.1, 0.2], "difference": [-0.1, 0.1], "p_holm": 1.0})
+    changes = rows.assign(changed=["cut out", "a rough ground"], metric="accuracy", scheme="grouped")
+    changes = pd.concat([changes.assign(model_b=other) for other in ("none", "cut_out")])
+    leaks = pd.concat(
+        [rows.assign(scheme=known, value=0.5, network="resnet18", head="exact") for known in "01"]
+    )
+    family = pd.DataFrame(
+        {"set": ["a/b", "c/d"], "photos": 9, "trashnet": [3, 4], "trashnet_again": [1.0, None]}
+    )
+    tables = {"09-elsewhere": {"changes": changes}}
+    tables["10-leaks"] = {"leaks": leaks.assign(set="mine"), "family": family}
+    finding = {"title": LONG[:110], "number": "45 %", "words": LONG[:300], "section": "sec-x"}
+    for chapter, kept in tables.items():
+        (run / "results" / chapter).mkdir()
+        values = {"finding": finding, "headline": [LONG], "rises": "1 of 2", "worth": LONG[:300]}
+        (run / "results" / f"{chapter}.json").write_text(json.dumps(values), encoding="utf-8")
+        for name, table in kept.items():
+            table.reset_index(drop=True).to_parquet(run / "results" / chapter / f"{name}.parquet")
     return run
 
 
@@ -164,7 +191,21 @@ def test_an_informative_run_speaks_for_itself(tmp_path: Path, sample: Dataset) -
     title = f"{format_percent(DOUBLES / 72)} of the photos of Drawn sample show, as found, what others show"
     assert sum(" ".join(title.split()) in text for text in told) == 2  # its slide, and what was found
     assert any(accuracy_of(run) in text for text in told)
-    assert not any("On the real photos" in text for text in told)
+    assert not any("From the full run" in text for text in told)
+
+
+def test_a_chapter_that_lacks_something_is_silent_for_itself_alone(tmp_path: Path, sample: Dataset) -> None:
+    run = write_results(tmp_path / "run", sample, informative=True)
+    file = run / "results" / "01-exploration.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"lacking": ["on drawn pictures"]}))
+    told = texts(slides.render_slides(BOOK, run, "pandoc"))
+    assert "on sample. Built on drawn pictures: “01-exploration”. What is scored there" in told[0]
+    shown = [f"of the photos of {name} show" for name in ("Drawn sample", "TrashNet")]
+    assert [sum(title in text for text in told) for title in shown] == [0, 1]
+    assert any(accuracy_of(run) in text for text in told)
+    assert (
+        sum("names" in text and "ResNet18, frozen" in text for text in told) == 2
+    )  # its slide, what was found
 
 
 def test_of_drawn_pictures_nothing_is_concluded(shown: list, run: Path) -> None:
@@ -191,6 +232,18 @@ def test_slides_have_notes_and_pictures_their_text(deck: Path, shown: list) -> N
         assert len(picture["alt"].split()) > 4
 
 
+def outside(page: Page) -> list[str]:
+    """What of the slide shown lies outside of it, or below where its number stands."""
+    page.wait_for_function("[...Reveal.getCurrentSlide().querySelectorAll('img')].every(i => i.naturalWidth)")
+    return page.evaluate(
+        """[...Reveal.getCurrentSlide().querySelectorAll(':scope *:not(aside, aside *)')]
+        .filter(element => element.getClientRects().length)
+        .map(element => [element.outerHTML.slice(0, 80), element.getBoundingClientRect()])
+        .filter(([_, box]) => box.left < 40 || box.right > 1240 || box.bottom > 690)
+        .map(([element, _]) => element)"""
+    )
+
+
 @pytest.mark.browser
 def test_keys_lead_through_all_slides_and_nothing_overflows(deck: Path, browser: Browser) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 720})
@@ -201,19 +254,21 @@ def test_keys_lead_through_all_slides_and_nothing_overflows(deck: Path, browser:
     count = page.evaluate("Reveal.getTotalSlides()")
     for number in range(1, count + 1):
         expect(page.locator(".slide-number")).to_have_text(f"{number} / {count}")
-        page.wait_for_function(
-            "[...Reveal.getCurrentSlide().querySelectorAll('img')].every(i => i.naturalWidth)"
-        )
-        outside = page.evaluate(
-            """[...Reveal.getCurrentSlide().querySelectorAll(':scope *:not(aside, aside *)')]
-            .filter(element => element.getClientRects().length)
-            .map(element => [element.outerHTML.slice(0, 80), element.getBoundingClientRect()])
-            .filter(([_, box]) => box.left < 40 || box.right > 1240 || box.bottom > 690)
-            .map(([element, _]) => element)"""
-        )
-        assert outside == [], page.evaluate("Reveal.getCurrentSlide().id")
+        assert outside(page) == [], page.evaluate("Reveal.getCurrentSlide().id")
         page.keyboard.press("ArrowRight")
     assert [address for address in asked if not address.startswith(("file:", "data:", "blob:"))] == []
+    page.close()
+
+
+@pytest.mark.browser
+def test_pictures_leave_room_for_what_is_long(tmp_path: Path, sample: Dataset, browser: Browser) -> None:
+    run = add_long_findings(write_results(tmp_path / "run", sample, informative=True))
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(slides.render_slides(BOOK, run, "pandoc").as_uri())
+    page.wait_for_function("window.Reveal && Reveal.isReady()")
+    for _ in range(page.evaluate("Reveal.getTotalSlides()")):
+        assert outside(page) == [], page.evaluate("Reveal.getCurrentSlide().id")
+        page.keyboard.press("ArrowRight")
     page.close()
 
 

@@ -109,6 +109,17 @@ def test_further_sets_make_a_chapter_stale_as_its_own_does(sample, tmp_path, fur
     assert {name for name in before if before[name] != after[name]} == {"01"}
 
 
+def test_a_further_set_of_photos_is_recorded_as_one_s_own_is(sample, tmp_path):
+    """Their makers are to be named as well; a drawn set has none."""
+    place = tmp_path / "another"
+    for name in ("Cartón", "Glass, clear"):
+        shutil.copytree(sample.root / "glass", place / name)
+    further = {"others": [str(place), "sample"], "elsewhere": "sample-elsewhere"}
+    facts, _ = edition.prepare({"01": {"seed": 0, "dataset": str(place)}, "02": {"seed": 0} | further})
+    assert facts["01"]["data"]["another"]["classes"] == "Cartón; Glass, clear"
+    assert facts["02"]["data"] == {} and facts["02"]["beside"] == facts["01"]["data"]
+
+
 @pytest.mark.parametrize(
     ("setting", "told"),
     [

@@ -23,7 +23,12 @@ def model_file(tmp_path):
     """An ONNX file with what the library writes into its metadata."""
     data = {"name": "sample", "title": "Drawn sample", "photos": 1072, "fingerprint": "f" * 64, "drawn": True}
     data |= {"source": "", "licence": "MIT"}
-    facts = {"name": MODEL.id, "classes": ["cardboard", "glass"], **MODEL.columns, "image_size": [32, 48]}
+    facts = {
+        "name": MODEL.id,
+        "classes": ["glass", "Cartón, thin", "metal"],
+        **MODEL.columns,
+        "image_size": [32, 48],
+    }
     facts["weights"] = {"name": "resnet18", "weights": "random", "note": "of clay", "sha256": "a" * 64}
     facts["card"] = {"data": data, "temperature": 1.25, "threshold": 0.6, "scores": {}}
     end = helper.make_tensor_value_info("photo", TensorProto.FLOAT, [1])
@@ -50,8 +55,9 @@ def test_a_model_card_says_what_the_model_is(tmp_path, model_file, scores):
     assert file.name == "02-baseline-resnet18-32x48.md" and card.data.model_name == "ResNet18, 32 x 48"
     assert [result.metric_type for result in card.data.eval_results] == list(METRICS)
     assert {result.dataset_split for result in card.data.eval_results} == {"test (grouped)"}
-    for text in ("temperature of 1.25", "cardboard, glass", "80\u202f% [70", "1,072 photos", "Note: of clay",
-                 "32x48", "never learned to see", "Licence: MIT", "Drawn, not photographed"):  # fmt: skip
+    for text in ("temperature of 1.25", "Classes: glass; Cartón, thin; metal.", "80\u202f% [70",
+                 "1,072 photos", "Note: of clay", "32x48", "never learned to see", "Licence: MIT",
+                 "Drawn, not photographed"):  # fmt: skip
         assert text in card.text
     assert "10\u202f%" not in card.text and "\n\n\n" not in card.text
 

@@ -164,7 +164,7 @@ def test_ways_to_augment_are_counted(change, helping, harming, said):
     finding = told.findings()["03-augmentation"]
     harmful = [plain_name(way.partition("+")[2]) for way in ways[helping : helping + harming]]
     assert (
-        finding.title.endswith(f"vary photos {said} one network beyond luck")
+        finding.title.endswith(f"vary photos {said} beyond luck")
         and finding.number == f"{helping} of {len(ways)}"
     )
     assert finding.words.endswith(f"; harmful: {join_names(harmful)}" if harmful else "luck would")
@@ -236,3 +236,17 @@ def test_validation_chooses_the_model_that_is_named(change):
     assert "Of the frozen models validation chooses EfficientNet-B0, 224 x 224," in " ".join(
         told.findings()["04-efficientnet"].sentences
     )
+
+
+@pytest.mark.parametrize(("p", "said"), [(0.01, "4 of 4"), (0.6, "0 of 4")])
+def test_what_copies_are_worth_on_the_official_test_is_told_too(change, p, said):
+    where = "scheme == 'official' and metric == 'accuracy'"
+    change("waste-classification", "06-trust", "differences", where, p_holm=p)
+    told_of = told.findings()["06-trust"].sentences[1]
+    assert f"own test {said} models are right more often with copies than without" in told_of
+
+
+def test_a_share_of_few_photos_has_the_digits_of_its_chapter(change):
+    ends = {"accuracy": 0.2667, "low": 0.2083, "high": 0.3498}
+    change("trashnet", "08-new-photos", "corrupted", "kind == 'blur'", **ends)
+    assert ", blur, 21\u202f% to 35\u202f%; as they are, " in told.findings()["08-new-photos"].words

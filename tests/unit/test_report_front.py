@@ -19,9 +19,13 @@ FACTS = {"title": "Six materials", "task": "Which is it?", "classes": "glass, me
 @pytest.fixture
 def run(tmp_path):
     (tmp_path / "chapters").mkdir()
-    notebook = new_notebook(cells=[new_markdown_cell("# A look {#sec-look}\n\nProse.")])
-    (tmp_path / "chapters" / "01-exploration.ipynb").write_text(writes(notebook), encoding="utf-8")
+    add_chapter(tmp_path, "01-exploration", "A look")
     return tmp_path
+
+
+def add_chapter(run, name, title):
+    notebook = new_notebook(cells=[new_markdown_cell(f"# {title} {{#sec-{name}}}\n\nProse.")])
+    (run / "chapters" / f"{name}.ipynb").write_text(writes(notebook), encoding="utf-8")
 
 
 def page_of(run, values, **record):
@@ -57,11 +61,13 @@ def test_the_figure_shows_the_kept_scores():
 
 
 def test_a_copy_of_drawn_pictures_says_so_and_claims_nothing(run):
-    values = {"01-exploration": {"headline": "Glass leads.", "lacking": ["on drawn pictures"]}}
-    page = page_of(run, values, data={"sample": FACTS | {"photos": 360, "drawn": True}})
+    values = {"01-exploration": {"headline": ["Glass leads."], "lacking": ["on drawn pictures"]}}
+    away = {"far": FACTS | {"title": "Far away", "photos": 75, "licence": "CC0"}}
+    page = page_of(run, values, data={"sample": FACTS | {"photos": 360, "drawn": True}}, beside=away)
     assert "built on drawn pictures. It shows that every step runs; its own scores" in told(page)
     assert "Glass leads" not in told(page)
     assert "Six materials, 360 photos (glass, metal)" in told(page)
+    assert "Far away, 75 photos (glass, metal). Which is it? Licence: CC0." in told(page)
     assert all(" ".join(card.number.split()) in told(page) for card in findings.findings().values())
 
 
@@ -71,7 +77,29 @@ def test_random_weights_are_named(run):
     assert "built with networks that never learned to see." in told(page)
 
 
-@pytest.mark.parametrize("headline", ["Glass leads.", ["Glass leads.", "Paper follows."]])
+def test_what_one_chapter_lacks_says_nothing_of_the_others(run):
+    """A chapter that had to do with drawings, or with random weights, is named; the others speak."""
+    titles = {"06-trust": "Worth", "08-new-photos": "Ask it, and see", "10-leaks": "Leaks"}
+    for name, title in titles.items():
+        add_chapter(run, name, title)
+    drawn, random = "on drawn pictures", "with networks that never learned to see"
+    values = {"01-exploration": {"headline": ["Glass leads."]}, "06-trust": {"headline": ["It is so."]}}
+    values |= {
+        "10-leaks": {"headline": ["It leaks."], "lacking": [drawn]},
+        "08-new-photos": {"lacking": [drawn]},
+    }
+    page = told(page_of(run, values, data={"mine": FACTS | {"photos": 30, "drawn": False}}))
+    assert "This copy was built from: Six materials, 30 photos" in page
+    assert "A look: Glass leads. Worth: It is so." in page and "It leaks" not in page
+    named = "“Ask it, and see”, “Leaks”. What is scored there says nothing about waste."
+    assert f"Built {drawn}: {named}" in page and "This copy was built on" not in page
+    (run / "results" / "06-trust.json").write_text(json.dumps({"lacking": [random]}), encoding="utf-8")
+    assert front.describe_copy(run) == f"Built {random}: “Worth”. Built {drawn}: {named}"
+    (run / "results" / "01-exploration.json").write_text(json.dumps({"lacking": [random]}), encoding="utf-8")
+    assert front.describe_copy(run).startswith(f"This copy was built {drawn}, {random}. It shows")
+
+
+@pytest.mark.parametrize("headline", [["Glass leads."], ["Glass leads.", "Paper follows."]])
 def test_a_copy_of_real_photos_tells_what_its_chapters_found(run, headline):
     values = {"01-exploration": {"headline": headline, "weights": "imagenet"}}
     page = page_of(
@@ -102,7 +130,7 @@ def test_cards_lead_to_the_chapters_that_are_there(run):
 )
 def test_what_a_data_set_is_called_is_text(run, name):
     facts = {"title": name, "task": name, "classes": name, "licence": name, "photos": 3, "drawn": False}
-    page = page_of(run, {"01-exploration": {"headline": name}}, data={"mine": facts}, left_out={"05": name})
+    page = page_of(run, {"01-exploration": {"headline": [name]}}, data={"mine": facts}, left_out={"05": name})
     assert not page.select("script, #x, h1")
     assert told(page).count(" ".join(name.split())) == 6
 

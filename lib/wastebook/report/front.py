@@ -28,19 +28,19 @@ def write_front_page(run: Path) -> str:
     record, values = paths.read_record(run), read_values(run)
     gone = {file.stem for file in (run / "chapters").glob("*.qmd")}  # a page that says why
     files = sorted(file for file in run.glob("chapters/[!._]*.ipynb") if file.stem not in gone)
-    written, (status, informative) = record.get("written", "")[:10], describe_copy(values)
-    told = [(file.stem, _title(file), values.get(file.stem, {}).get("headline", "")) for file in files]
+    written, there = record.get("written", "")[:10], [file.stem for file in files]
+    told = {name: values[name] for name in there if name in values and not values[name].get("lacking")}
     page = {
         "version": __version__,
         "written": f"{date.fromisoformat(written):%-d %B %Y}" if written else "",
         "pictures": pick_examples(run),
-        "chapters": [file.stem for file in files],
+        "chapters": there,
         "slides": (run / "slides").is_dir(),
-        "status": status,
-        "data": list(record.get("data", {}).values()),
+        "status": describe_copy(run),
+        "data": list((record.get("data", {}) | record.get("beside", {})).values()),
         "left_out": record.get("left_out", {}),
         "not_made": sorted(gone),
-        "found": [(*rest, [one] if isinstance(one, str) else one) for *rest, one in told if informative],
+        "found": [(name, _title(run, name), kept.get("headline", [])) for name, kept in told.items()],
     }
     return _templates().get_template("front.jinja").render(page | _reference())
 
@@ -52,8 +52,7 @@ def write_summary(project: Path) -> list[Path]:
     found = _reference()
     rows = [f"| **{card.number}** | {card.words} |" for _, card in found["cards"]]
     lines = [MARK, "", " ".join(found["lead"]), "", f"![{found['verdict']}](docs/results.svg)", ""]
-    text = readme.read_text(encoding="utf-8")
-    before, _, after = text.split(MARK)
+    before, _, after = readme.read_text(encoding="utf-8").split(MARK)
     write_text(readme, before + "\n".join([*lines, "| | |", "| --- | --- |", *rows, "", MARK]) + after)
     plot = '{% from "results.jinja" import plot with context %}{{ plot(680, alone=True) }}'
     write_text(figure, _templates().from_string(plot).render(found) + "\n")
@@ -87,16 +86,17 @@ def results() -> pd.DataFrame:
     return rows.assign(published=theirs.fillna(0), colour=colours, network=rows["network"].map(name_network))
 
 
-def describe_copy(values: dict[str, Any]) -> tuple[str, bool]:
-    """What the chapters with these `values` were built from, in a line, and whether that is informative."""
-    if not (lacking := sorted({why for chapter in values.values() for why in chapter.get("lacking", ())})):
-        return "This copy was built from photos:", True
-    told = f"This copy was built {', '.join(lacking)}. It shows that every step runs"
-    return f"{told}; its own scores say nothing about waste.", False
+def describe_copy(run: Path) -> str:
+    """What of a run says nothing about waste, of drawings or by networks that never learned to see, in HTML:
+    all of it, or some chapters; empty where none does."""
+    lacking = {_title(run, name): kept.get("lacking", []) for name, kept in read_values(run).items()}
+    return _templates().get_template("copy.jinja").render(lacking=lacking)
 
 
-def _title(file: Path) -> str:
-    """The title of an executed chapter."""
+def _title(run: Path, chapter: str) -> str:
+    """The title of an executed chapter; its name where it has no page."""
+    if not (file := run / "chapters" / f"{chapter}.ipynb").exists():
+        return chapter
     return nbformat.read(file, as_version=4).cells[0].source.partition("\n")[0].strip("# ").partition(" {")[0]
 
 

@@ -5,10 +5,9 @@ import pandas as pd
 TITLES = {  # by chapter
     "01-exploration": "{share} of the photos of {title} show, as found, what others show",
     "02-baseline": "{network}, frozen, names {share} of {asked}",
-    "03-augmentation": "Of {tried} ways to vary photos {helps} one network beyond luck",
-    "04-efficientnet": "{verdict}",
+    "03-augmentation": "Of {tried} ways to vary photos {helps} beyond luck",
     "05-xception": "{classes}: {worst} to {best} right, by network",
-    "06-trust": "Test photos found again in training: {copies} of {tested}",
+    "06-trust": "Test photos that have a copy outside test: {copies} of {tested}",
     "07-comparison": "The {model} that validation chose is right for {share}",
     "08-new-photos": "Under the worst damage tried, {worst}, {share} are named rightly",
 }
