@@ -14,7 +14,6 @@ from wastebook.book.plan import Book, Parameters, Prepared, Values, versions
 from wastebook.data.splits import SCHEMES
 from wastebook.errors import WastebookError
 from wastebook.files import as_written, expand, file_hash, write_text
-from wastebook.report.api import write_api_page
 
 DATASET, PHOTOS, WEIGHTS = "dataset", "photos_dir", "weights"  # parameters with a place
 FURTHER = ("elsewhere", "others")  # and those that name data sets, or lists of them, beside a chapter's own
@@ -60,11 +59,8 @@ def prepare(parameters: Parameters) -> Prepared:
         own, further = [_load(values)] if DATASET in values else [], _open_further(values)
         for data in [*own, *further]:
             if (other := sets.setdefault(data.name, data)).root != data.root:
-                both = f"{other.root} and {data.root}"
-                raise WastebookError(f"Two data sets are called {data.name}, {both}: rename one folder.")
-        facts[chapter]["data"] = {data.name: _describe(data, data.files) for data in own}
-        beside = [data for data in further if not data.card.get("drawn")]  # drawings have no author to name
-        facts[chapter]["beside"] = {data.name: _describe(data, data.photos) for data in beside}
+                raise WastebookError(f"{other.root} and {data.root} are both called {data.name}: rename one.")
+        facts[chapter]["data"] = {data.name: _describe(data) for data in own}
         photos = [data.files for data in own] + [data.photos for data in further]
         looks = [hashlib.sha256(table.to_csv(index=False).encode()).hexdigest() for table in photos]
         files = walk_files(Path(values[PHOTOS]))[0] if values.get(PHOTOS) else {}
@@ -99,14 +95,14 @@ def _load_once(dataset: str, photos_per_class: int | None, seed: int) -> Any:
     return load_photos(dataset, photos_per_class, seed)
 
 
-def _describe(data: Any, photos: Any) -> dict[str, Any]:
-    """What `run.yml` says of a data set and all of its photos."""
+def _describe(data: Any) -> dict[str, Any]:
+    """What `run.yml` says of a data set."""
     from wastebook.data.datasets import fingerprint
 
     facts = {name: data.card.get(name, False) for name in ("name", "title", "task", "licence", "drawn")}
     facts |= {"classes": ("; " if ", " in "".join(data.classes) else ", ").join(data.classes)}
     facts |= {"rights": data.card["rights"]} if data.card.get("rights") else {}
-    return facts | {"photos": len(photos), "fingerprint": fingerprint(photos)}
+    return facts | {"photos": len(data.files), "fingerprint": fingerprint(data.files)}
 
 
 def unsuited(values: Values, asks: Mapping[str, str]) -> str:
@@ -156,7 +152,7 @@ def _servers(at_hand: frozenset[str]) -> dict[str, bool]:
 
 def decorate(run: Path) -> None:
     """Write the page on the library, and what the front page includes."""
-    from wastebook.report.front import write_front_page  # slow: not before there is something to show
+    from wastebook.report.front import write_api_page, write_front_page  # slow: not before it is wanted
 
     write_text(run / "_front.md", write_front_page(run))
     write_api_page(run / "api.qmd")

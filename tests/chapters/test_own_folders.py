@@ -77,7 +77,7 @@ def test_an_official_split_is_one_with_every_class_on_every_side(own, shape, sch
 def test_two_folders_of_one_name_do_not_take_each_others_place(tmp_path):
     folders = [make_folder("few", tmp_path / name) for name in ("a", "b")]
     values = {f"0{at}-x": {"dataset": str(folder), "seed": 0} for at, folder in enumerate(folders)}
-    with pytest.raises(WastebookError, match="Two data sets are called few"):
+    with pytest.raises(WastebookError, match="are both called few: rename one"):
         prepare(values)
 
 

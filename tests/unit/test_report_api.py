@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import wastebook
-from wastebook.report.api import write_api_page
+from wastebook.report.front import write_api_page
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_a_section_names_the_parameters_and_shows_an_example(name, sections):
 def test_the_page_is_made_without_loading_a_network(tmp_path):
     code = f"""if True:
         import pathlib, sys
-        from wastebook.report.api import write_api_page
+        from wastebook.report.front import write_api_page
         write_api_page(pathlib.Path({str(tmp_path / "api.qmd")!r}))
         print(*sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

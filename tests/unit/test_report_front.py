@@ -62,12 +62,10 @@ def test_the_figure_shows_the_kept_scores():
 
 def test_a_copy_of_drawn_pictures_says_so_and_claims_nothing(run):
     values = {"01-exploration": {"headline": ["Glass leads."], "lacking": ["on drawn pictures"]}}
-    away = {"far": FACTS | {"title": "Far away", "photos": 75, "licence": "CC0"}}
-    page = page_of(run, values, data={"sample": FACTS | {"photos": 360, "drawn": True}}, beside=away)
+    page = page_of(run, values, data={"sample": FACTS | {"photos": 360, "drawn": True}})
     assert "built on drawn pictures. It shows that every step runs; its own scores" in told(page)
     assert "Glass leads" not in told(page)
     assert "Six materials, 360 photos (glass, metal)" in told(page)
-    assert "Far away, 75 photos (glass, metal). Which is it? Licence: CC0." in told(page)
     assert all(" ".join(card.number.split()) in told(page) for card in findings.findings().values())
 
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from wastebook.report import titles
+from wastebook.report import sentences
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from wastebook.report import titles
     ],
 )
 def test_what_helps_and_what_harms_are_counted(judged, title):
-    assert titles.count_clear(pd.Series(judged, dtype=object)) == title
+    assert sentences.count_clear(pd.Series(judged, dtype=object)) == title
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_what_helps_and_what_harms_are_counted(judged, title):
 )
 def test_what_matters_is_what_is_clear(judged, title):
     words = {"b": "better", "w": "worse", "x": "undecided"}
-    assert titles.weigh(*([words[each] for each in some] for some in judged.split())) == title
+    assert sentences.weigh(*([words[each] for each in some] for some in judged.split())) == title

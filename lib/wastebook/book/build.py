@@ -67,8 +67,7 @@ def build(
         states = _outcome(book, run, before)
         errors = [state["message"] for state in states.values() if state["state"] == "failed"]
         if ended and not errors:
-            lacking = "Snakemake failed, and no chapter did: may it write to XDG_CACHE_HOME?"
-            raise WastebookError(f"{lacking} What says why: {ended}")
+            raise WastebookError(f"Snakemake (cache: XDG_CACHE_HOME) failed, and no chapter did. See {ended}")
         page = _make_pages(book, run, renderer, {state["state"] for state in states.values()}, errors)
     chapters = {
         name: {"state": state["state"], "seconds": round(state.get("seconds", 0), 1)}

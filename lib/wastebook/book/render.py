@@ -228,7 +228,7 @@ def _run_page(record: dict[str, Any], folder: Path) -> str:
     tables = {
         "Seconds": spent,
         "Environment": [{"what": name.replace("_", " "), "value": value} for name, value in facts.items()],
-        "Data": list((record.get("data", {}) | record.get("beside", {})).values()),
+        "Data": list(record.get("data", {}).values()),
         "Versions": [{"package": name, "version": one} for name, one in record.get("versions", {}).items()],
     }
     kinds = {kind.name: sorted(kind.iterdir()) for kind in sorted(folder.iterdir())}

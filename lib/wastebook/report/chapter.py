@@ -20,6 +20,7 @@ from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
 
 from wastebook import paths
+from wastebook.data.datasets import fingerprint
 from wastebook.errors import WastebookError
 from wastebook.files import as_html
 from wastebook.photos.collection import Collection, load_photos
@@ -53,6 +54,10 @@ class Chapter:
         In short stands what the reference found on the real photos. Where the chapter is `informative`, and
         those that it reads, its own `headline` takes that place once it is recorded."""
         collections = [data] if isinstance(data, Collection) else [*data]
+        for each in collections if "WASTEBOOK_STAGE" in os.environ else ():
+            then = paths.read_yaml(self.run / "run.yml").get("data", {}).get(each.name, {})
+            if then.get("fingerprint", "") not in ("", fingerprint(each.files)):
+                raise WastebookError(f"Photos of {each.title} have changed since this began: build again.")
         own = {DRAWN for each in collections if each.card.get("drawn")}
         own |= {RANDOM for each in backbones if each.weights == "random"}
         found = findings().get(self.name, Finding("", ()))
@@ -84,7 +89,9 @@ class Chapter:
             self._tell_in_short("In short", told, update=True)
         self._values |= values
         content = self._values | ({"lacking": sorted(self.lacking)} if self.lacking else {})
-        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, default=_plain)
+        # What JSON has no type for, NumPy's, pandas' and sets, goes into its own.
+        plain: Any = {"default": lambda value: value.tolist() if hasattr(value, "tolist") else list(value)}
+        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, **plain)
         self._results.with_name(f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
 
     def read(self, chapter: str, name: str) -> pd.DataFrame:
@@ -217,8 +224,3 @@ def callout(text: str, kind: str, title: str = "") -> str:
     style = "padding-left: 1em; border-left: 4px solid var(--jp-warn-color1)"
     head = f'<div class="callout callout-style-simple callout-{kind}" style="{style}">'
     return f"{head}<b>{title or 'Before you read on'}</b>{as_html(text)}</div>"
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has no type for, NumPy's, pandas' and sets, in its own."""
-    return value.tolist() if hasattr(value, "tolist") else list(value)

@@ -1,7 +1,6 @@
 """What the reference run on the real photos found: the voice of the book on its front page, at the head of
 each chapter, in the README and in the deck. Each sentence is read off the tables in `data/reference/`."""
 
-from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -13,6 +12,8 @@ from wastebook.learning.predictions import Model
 from wastebook.report.reference import BINARY, MATERIALS, read_kept, read_values
 from wastebook.report.sentences import (
     NARROW,
+    TITLES,
+    count_clear,
     describe_balance,
     describe_difference,
     format_count,
@@ -25,8 +26,8 @@ from wastebook.report.sentences import (
     name_network,
     plain_name,
     select_row,
+    weigh,
 )
-from wastebook.report.titles import TITLES, count_clear, weigh
 
 OLD, NEW = "resnet18", "efficientnet_b0"
 CARDS = (
@@ -262,7 +263,7 @@ def _told_by(chapter: str) -> Finding:
     return Finding(sentences=tuple(kept["headline"]), **kept["finding"])
 
 
-TELLERS: dict[str, Callable[[], Finding]] = {
+TELLERS: dict[str, Any] = {
     "01-exploration": _explore,
     "02-baseline": _baseline,
     "03-augmentation": _augmentation,

@@ -1,16 +1,19 @@
-"""The front page: what the reference found, and what this copy of the book was built from."""
+"""The pages that are no chapters: the front page, which tells what the reference found and what this copy of
+the book was built from, and that on the library itself, each name that a chapter uses, from its docstring."""
 
 from datetime import date
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import griffe
 import jinja2
 import nbformat
 import numpy as np
 import pandas as pd
 
-from wastebook import __version__, paths
+import wastebook
+from wastebook import paths
 from wastebook.files import as_written, write_text
 from wastebook.report import findings
 from wastebook.report.chapter import read_values
@@ -22,6 +25,8 @@ from wastebook.report.sentences import format_count, name_network, plain_name
 TICK = 0.05  # of accuracy, on the figure's axis
 MARK = "<!-- What the reference found, by `wastebook reference`. -->"  # before and after it in the README
 
+HEAD = "# The library, name by name {.unnumbered}\n\nWhat `import wastebook as wb` gives a chapter.\n\n"
+
 
 def write_front_page(run: Path) -> str:
     """The Markdown of the front page of a run, below its title."""
@@ -31,13 +36,13 @@ def write_front_page(run: Path) -> str:
     written, there = record.get("written", "")[:10], [file.stem for file in files]
     told = {name: values[name] for name in there if name in values and not values[name].get("lacking")}
     page = {
-        "version": __version__,
+        "version": wastebook.__version__,
         "written": f"{date.fromisoformat(written):%-d %B %Y}" if written else "",
         "pictures": pick_examples(run),
         "chapters": there,
         "slides": (run / "slides").is_dir(),
         "status": describe_copy(run),
-        "data": list((record.get("data", {}) | record.get("beside", {})).values()),
+        "data": list(record.get("data", {}).values()),
         "left_out": record.get("left_out", {}),
         "not_made": sorted(gone),
         "found": [(name, _title(run, name), kept.get("headline", [])) for name, kept in told.items()],
@@ -120,3 +125,38 @@ def _templates() -> jinja2.Environment:
     templates = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     templates.filters["written"] = as_written
     return templates
+
+
+def write_api_page(file: Path) -> None:
+    """Write the page, Quarto Markdown, to `file`. The library is read, not imported: no network is loaded."""
+    places = [Path(__file__).parents[2]]
+    quiet: griffe.DocstringOptions = {"warnings": False}
+    package = griffe.load("wastebook", search_paths=places, docstring_parser="numpy", docstring_options=quiet)
+    homes = {name: wastebook.HOMES.get(name, f"report.{name}") for name in wastebook.__all__}
+    write_text(file, HEAD + "\n".join(_describe(name, package[home]) for name, home in homes.items()))
+
+
+def _describe(name: str, module: griffe.Object) -> str:
+    thing, call = module.members.get(name, module), f"wb.{name}"  # no member of its module: the module itself
+    if isinstance(thing, griffe.Function):
+        call = thing.signature(name=call)
+    elif thing.is_class:
+        fields = [field for field in thing.attributes.values() if "property" not in field.labels]
+        call += f"({', '.join(f'{field.name}: {field.annotation}' for field in fields)})"
+    head = f"## `{name}` {{#api-{name.replace('_', '-').lower()} .unnumbered}}\n\n```python\n{call}\n```"
+    return "\n\n".join([head, *map(_section, thing.docstring.parsed if thing.docstring else []), ""])
+
+
+def _section(section: griffe.DocstringSection) -> str:
+    """A section of a docstring as Markdown: prose, code, or a list of definitions."""
+    kind, value = section.kind.value, section.value
+    if kind in ("text", "admonition"):
+        return value if kind == "text" else f"**{section.title}.** {value.description}"
+    if kind == "examples":
+        return "\n\n".join(f"```pycon\n{text}\n```" if ">>>" in text else text for _, text in value)
+    items = [(getattr(item, "name", ""), str(item.annotation or ""), item.description) for item in value]
+    parts = [f"**{kind.title()}**\n"]
+    for name, annotation, text in items:  # text stands beside the name where the docstring gives no type
+        term = " ".join(f"`{word}`" for word in (name, annotation if text else "") if word)
+        parts.append(f"\n{term}\n:   {text or annotation}\n" if term else text or annotation)
+    return "\n".join(parts)

@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -90,11 +91,13 @@ def make_thumbnails(photos: pd.DataFrame, root: Path) -> list[Path]:
 
     def make(file: Path, sha256: str) -> Path:
         made = cache_folder("thumbnails") / f"{sha256[:24]}-{SIDE}-{QUALITY}.webp"
-        if not made.exists():
-            picture = Image.fromarray(read_photo(file))
-            picture.thumbnail((SIDE, SIDE))
-            with atomic_write(made) as partial:
-                picture.save(partial, "webp", quality=QUALITY)
+        with suppress(OSError):  # not there, or damaged
+            Image.open(made).load()
+            return made
+        picture = Image.fromarray(read_photo(file))
+        picture.thumbnail((SIDE, SIDE))
+        with atomic_write(made) as partial:
+            picture.save(partial, "webp", quality=QUALITY)
         return made
 
     files = zip([root / path for path in photos["path"]], photos["sha256"], strict=True)

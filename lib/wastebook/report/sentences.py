@@ -1,4 +1,4 @@
-"""Numbers and names in sentences: how results are said, alike through the whole book."""
+"""Numbers and names in sentences and titles: how results are said, alike through the whole book."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,6 +12,15 @@ from wastebook.learning.predictions import MODEL, NETWORKS
 NARROW = "\u202f"  # a narrow space at which no line breaks, so that numbers and intervals stay whole
 TOLD = {"none": "", "recipe": "", "exact": "exact head", "finetuned": "fine-tuned"}  # transforms and heads
 TERMS = {"f1": "F1", "auc": "AUC", "ece": "ECE"}  # words of columns that are written otherwise
+TITLES = {  # that say what a chapter found: the reference, and on the deck an informative run
+    "01-exploration": "{share} of the photos of {title} show, as found, what others show",
+    "02-baseline": "{network}, frozen, names {share} of {asked}",
+    "03-augmentation": "Of {tried} ways to vary photos {helps} beyond luck",
+    "05-xception": "{classes}: {worst} to {best} right, by network",
+    "06-trust": "Test photos that have a copy outside test: {copies} of {tested}",
+    "07-comparison": "The {model} that validation chose is right for {share}",
+    "08-new-photos": "Under the worst damage tried, {worst}, {share} are named rightly",
+}
 JUDGED = {"better": "better than", "worse": "worse than", "undecided": "not clearly different from"}
 
 
@@ -252,6 +261,24 @@ def caveats(data: Any, *backbones: Any) -> str:
         if remark := random if backbone.weights == "random" else backbone.note:
             texts.append(f"A note on {name_network(backbone.name)}: {remark}.")
     return "\n\n".join(texts)
+
+
+def weigh(network: list[str], search: list[str] | pd.Series, views: pd.Series) -> str:
+    """What makes a clear difference: the network, by one recipe and fairly; searches; ways to augment."""
+    helps = [name for name, found in (("search", search), ("augmentation", views)) if "better" in [*found]]
+    if {*network} == {"undecided"} and not helps:
+        return "No clear gain from anything tried"
+    whose = "The" if len({*network}) == 1 else "By one recipe the"
+    matters = "does not matter" if network[0] == "undecided" else "matters"
+    told = f"{whose} network {matters}; {'a' if helps else 'no'} clear gain from"
+    return f"{told} {' and '.join(helps) or 'search or augmentation'}"
+
+
+def count_clear(judged: pd.Series) -> str:
+    """How many of some changes, as `judge_difference` has them, help and harm: `1 helps, 2 harm`."""
+    harmful, helpful = (int(judged.eq(what).sum()) for what in ("worse", "better"))
+    helps = f"{helpful or 'none'} help{'s' * (helpful < 2)}"
+    return f"{helps}, {harmful} harm{'s' * (harmful < 2)}" if harmful else helps
 
 
 def _doubt(row: pd.Series) -> str:
