@@ -78,11 +78,10 @@ class Chapter:
 
     def record(self, **values: Any) -> None:
         """Keep single values (numbers, texts, lists, dictionaries) in `results/<chapter>.json`."""
-        if isinstance(told := values.get("headline"), str):
-            values["headline"] = told = [told]
-        if self.informative and told:
-            self._tell_in_short("In short", told, update=True)
         self._values |= values
+        if self.informative and "headline" in values:
+            told = values["headline"]
+            self._tell_in_short("In short", [told] if isinstance(told, str) else told, update=True)
         content = self._values | ({"lacking": sorted(self.lacking)} if self.lacking else {})
         text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, default=_plain)
         self._results.with_name(f"{self.name}.json").write_text(text + "\n", encoding="utf-8")
