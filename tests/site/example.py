@@ -147,6 +147,6 @@ def write_run(run: Path, **chapters: nbformat.NotebookNode) -> Path:
     for name, notebook in chapters.items():
         notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, run / "chapters" / f"{name}.ipynb")
-    values = {"photos": 1911, "headline": ["Glass leads with 1,501 of 1,911 photos, as *they* | <b>say</b>."]}
+    values = {"photos": 1911, "headline": "Glass leads with 1,501 of 1,911 photos, as *they* | <b>say</b>."}
     (run / "results" / "01-first.json").write_text(json.dumps(values), encoding="utf-8")
     return run

@@ -97,7 +97,7 @@ def test_what_one_chapter_lacks_says_nothing_of_the_others(run):
     assert front.describe_copy(run).startswith(f"This copy was built {drawn}, {random}. It shows")
 
 
-@pytest.mark.parametrize("headline", [["Glass leads."], ["Glass leads.", "Paper follows."]])
+@pytest.mark.parametrize("headline", ["Glass leads.", ["Glass leads.", "Paper follows."]])
 def test_a_copy_of_real_photos_tells_what_its_chapters_found(run, headline):
     values = {"01-exploration": {"headline": headline, "weights": "imagenet"}}
     page = page_of(

@@ -83,11 +83,10 @@ class Chapter:
 
     def record(self, **values: Any) -> None:
         """Keep single values (numbers, texts, lists, dictionaries) in `results/<chapter>.json`."""
-        if isinstance(told := values.get("headline"), str):
-            values["headline"] = told = [told]
-        if self.informative and told:
-            self._tell_in_short("In short", told, update=True)
         self._values |= values
+        if self.informative and "headline" in values:
+            told = values["headline"]
+            self._tell_in_short("In short", [told] if isinstance(told, str) else told, update=True)
         content = self._values | ({"lacking": sorted(self.lacking)} if self.lacking else {})
         # What JSON has no type for, NumPy's, pandas' and sets, goes into its own.
         plain: Any = {"default": lambda value: value.tolist() if hasattr(value, "tolist") else list(value)}

@@ -32,9 +32,10 @@ def write_front_page(run: Path) -> str:
     """The Markdown of the front page of a run, below its title."""
     record, values = paths.read_record(run), read_values(run)
     gone = {file.stem for file in (run / "chapters").glob("*.qmd")}  # a page that says why
-    files = sorted(file for file in run.glob("chapters/[!._]*.ipynb") if file.stem not in gone)
-    written, there = record.get("written", "")[:10], [file.stem for file in files]
-    told = {name: values[name] for name in there if name in values and not values[name].get("lacking")}
+    there = sorted({file.stem for file in run.glob("chapters/[!._]*.ipynb")} - gone)
+    mute = {name for name, kept in values.items() if kept.get("lacking")}
+    told = [name for name in there if name not in mute] if not mute or mute < values.keys() else []
+    written = record.get("written", "")[:10]
     page = {
         "version": wastebook.__version__,
         "written": f"{date.fromisoformat(written):%-d %B %Y}" if written else "",
@@ -45,7 +46,7 @@ def write_front_page(run: Path) -> str:
         "data": list(record.get("data", {}).values()),
         "left_out": record.get("left_out", {}),
         "not_made": sorted(gone),
-        "found": [(name, _title(run, name), kept.get("headline", [])) for name, kept in told.items()],
+        "found": [(name, _title(run, name), values.get(name, {}).get("headline", "")) for name in told],
     }
     return _templates().get_template("front.jinja").render(page | _reference())
 
