@@ -411,30 +411,39 @@ def test_chapter_5_tells_what_validations_threshold_bought(half, told):
     [
         (
             [{"difference": 0.04, **HIGH}, {"difference": 0.01, **ZERO}],
-            "move 1 of these 2 scores beyond luck, corrected for all of them: A on",
+            "corrected for all of them: 1 of 2 (accuracy with copies minus without, in points): A on Photos "
+            "(official split, +4.0).",
         ),
-        ([{"difference": 0.01, **ZERO}], "Copies move none of these 1 scores"),
+        ([{"difference": 0.01, **ZERO}], "corrected for all of them: none of 1."),
         ([], "No score here can be told"),
     ],
 )
 def test_chapter_6_tells_what_copies_are_worth(rows, told):
-    worth = pd.DataFrame(rows).assign(model="A", dataset="Photos", scheme="random", points="+4.0")
-    assert told in say("06-trust", "06-trust-worth-said", worth=worth)[0]
+    """Under every split, and once more at its end; there nothing of copies where there are none."""
+    worth = pd.DataFrame(rows).assign(model="A", dataset="Photos", scheme="official", points="+4.0")
+    text, after = say("06-trust", "06-trust-worth-said", worth=worth)
+    names = {
+        "leaks": after["leaks"],
+        "learnings": [],
+        "able": [],
+        "doubted": "none",
+        "crossing": "0 on Photos",
+    }
+    end, _ = say("06-trust", "06-trust-learned-said", projected="none", gains=pd.DataFrame(), **names)
+    assert told in text and (told in end if rows else end.count("\n- ") == 0)
 
 
-@pytest.mark.parametrize(
-    ("interval", "told"),
-    [
-        ({"difference": 0.04, **HIGH}, "on Photos accuracy is better than that without what has a twin"),
-        ({"difference": -0.04, **LOW}, "on Photos accuracy is worse than that without what has a twin"),
-        ({"difference": 0.01, **ZERO}, "on Photos accuracy is not clearly different from that without"),
-    ],
-)
-def test_chapter_6_weighs_copies_by_the_same_photos(interval, told):
-    names = {"dataset": "mine", "scheme": "random", "metric": "accuracy", **interval}
-    names = {"differences": pd.DataFrame([names]), "titles": {"mine": "Photos"}, "crossing": "none"}
-    names |= {"learnings": [], "able": [], "doubted": "none", "projected": "none", "gains": pd.DataFrame()}
-    assert told in say("06-trust", "06-trust-learned-said", **names)[0]
+def test_chapter_6_counts_copies_of_the_usual_split_and_means_of_all(monkeypatch):
+    twins = pd.DataFrame({"dataset": "mine", "scheme": "random", "seed": [0, 0, 1, 1], "path": [*"abcd"]})
+    twins = twins.assign(exact=None, near=None, object=["x", None, None, None], twin=["x", None, None, None])
+    monkeypatch.setattr(wb.audit, "find_twins", lambda *given: twins.drop(columns="dataset"))
+    data = {"mine": SimpleNamespace(pairs=None, title="Photos")}
+    names = {"collections": data, "deals": {"mine": None}, "titles": {"mine": "Photos"}}
+    after = run("06-trust", "tbl-trust-copies", monkeypatch, **names)
+    assert after["table"].iloc[0].tolist() == ["Photos", "random", "2", "0", "0", "0.5", "0.5"]
+    names |= {"usual": {"mine": ("random", 0)}, "counted": after["counted"]}
+    text, _ = say("06-trust", "06-trust-copies-said", **names)
+    assert "random split: 1 of 2 test photos (50.0\u202f%) shows" in text
 
 
 def test_chapter_6_audits_no_more_photos_than_chapter_5_saw():
