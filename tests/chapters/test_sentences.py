@@ -399,11 +399,20 @@ def test_chapter_5_tells_which_network_is_better(interval, told):
     assert told in say("05-xception", "xception-choice-said", **names)[0]
 
 
-@pytest.mark.parametrize(("half", "told"), [(9, "None of 2 models would"), (4, "1 of 2"), (1, "2 of 2")])
+@pytest.mark.parametrize(
+    ("half", "told"),
+    [
+        (5.0, "of 2 models none would have cost less beyond luck, and none more"),  # a little less is luck
+        (3.0, "of 2 models 1 would have cost less beyond luck, and none more"),
+        (9.0, "of 2 models none would have cost less beyond luck, and 2 more"),
+    ],
+)
 def test_chapter_5_tells_what_validations_threshold_bought(half, told):
-    bill = pd.DataFrame({"cost at it": [3, 5], "at one half": [half, half]})
-    names = {"positive": "recyclable", "spoiling_cost": 4.0, "paid": "A 3 and B 5"}
-    assert told in say("05-xception", "xception-827bfc45", bill=bill, **names)[0]
+    rows = [("A", 0.8, 4.9), ("A", 0.5, half), ("B", 0.7, 5.1), ("B", 0.5, max(half, 5))]
+    costs = pd.DataFrame(rows, columns=["model", "threshold", "cost"])
+    costs = costs.assign(low=costs["cost"] - 1, high=costs["cost"] + 1)
+    names = {"positive": "recyclable", "spoiling_cost": 4.0, "paid": "A 5 and B 5", "decisions": costs}
+    assert told in say("05-xception", "xception-827bfc45", np=np, picked=costs[::2], **names)[0]
 
 
 @pytest.mark.parametrize(
