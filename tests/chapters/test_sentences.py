@@ -366,8 +366,11 @@ def test_chapter_4_asks_of_no_rarest_class_where_several_are():
 @pytest.mark.parametrize(
     ("copied", "told"),
     [
-        (0, "0 of 4 test photos have a twin among those learned from. So clean is all of test."),
-        (1, "1 of 4 test photos has a twin among those learned from. Accuracy without them: A 90"),
+        (0, "0 of 4 test photos have a twin outside test, in train or validation. So clean is all of test."),
+        (
+            1,
+            "1 of 4 test photos has a twin outside test, in train or validation. Accuracy without them: A 90",
+        ),
         (
             4,
             "Without them a class would have",
