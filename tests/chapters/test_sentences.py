@@ -464,6 +464,15 @@ def test_chapter_6_counts_copies_of_the_usual_split_and_means_of_all(monkeypatch
     assert "random split: 1 of 2 test photos (50.0\u202f%) shows" in text
 
 
+def test_chapter_6_tells_why_the_share_of_memory_cannot_be_told():
+    leading = pd.DataFrame({"dataset": ["a", "b"], "scheme": "official", "photos": 200, "twin": [0, 9]})
+    memory = pd.DataFrame({"dataset": ["b"], "metric": "accuracy", "photos": 9, "difference": 3 / 9, **HIGH})
+    differences = leading.assign(metric="accuracy", model=OLD, difference=0.1)
+    names = {"leading": leading, "memory": memory, "differences": differences, "titles": {"a": "A", "b": "B"}}
+    text, _ = say("06-trust", "06-trust-memory-said", model=SimpleNamespace(id=OLD), **names)
+    assert "On A no test photo has a twin" in text and "On B: the share" in text and "has 3 more of 9" in text
+
+
 def test_chapter_6_audits_no_more_photos_than_chapter_5_saw():
     rows = [(f"{label}/{at}.jpg", label, at) for label in "gm" for at in range(9)]
     photos = pd.DataFrame(rows, columns=["path", "label", "group"]).assign(split="train")
@@ -524,11 +533,11 @@ def test_chapter_6_tells_what_more_photos_bring_where_that_can_be_told(values, t
     [
         (
             [0.01, 0.02],
-            "beyond luck, corrected for all kinds: blurred (50\u202f% against 20\u202f%) and drawn (",
+            "luck, corrected for all kinds found (2): blurred (50\u202f% against 20\u202f%) and drawn (",
         ),
-        ([0.01, 0.2], "corrected for all kinds: blurred (50\u202f% against 20\u202f%)."),
-        ([0.03, 0.03], "corrected for all kinds: none."),
-        ([], ""),
+        ([0.01, 0.2], "corrected for all kinds found (2): blurred (50\u202f% against 20\u202f%)."),
+        ([0.03, 0.03], "corrected for all kinds found (2): none."),
+        ([], "corrected for all kinds found (0): none."),
     ],
 )
 def test_chapter_6_tells_which_odd_photos_are_harder(p, told):
