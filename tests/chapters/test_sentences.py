@@ -518,7 +518,7 @@ def test_chapter_6_tells_which_validation_foresaw_the_score(test, told):
     ("values", "told"),
     [
         ([0.7, 0.79, 0.89], "bring +10.0 points ["),
-        ([0.9, 0.3, 0.9], "bring a change that cannot be told on Photos, beyond 400."),
+        ([0.9, 0.3, 0.9], "bring a change that cannot be told on Photos (beyond 400)."),
         ([0.7, 0.9], "No curve has the three points"),
     ],
 )
