@@ -152,7 +152,9 @@ def describe_memory(memory: pd.Series, copies: pd.Series) -> str:
     more, whole = memory["difference"] * memory["copied"], copies["difference"] * memory["photos"]
     sure = comparison.judge_difference(memory) == "better" and round(more) >= 6
     if not sure or more > whole:
-        why = "which is more than copies are worth" if sure else "where it takes six, and an interval above 0"
+        why = (
+            "which is more than copies are worth" if sure else "which may be luck (fewer than six always may)"
+        )
         found = f"the head that met the twins has {round(more)} more of {memory['copied']:.0f} right, {why}"
         return f"the share of memory cannot be told: {found}.".replace("-", "−")
     points = (f"{100 * photos / memory['photos']:.1f}" for photos in (more, whole))
