@@ -392,8 +392,11 @@ def test_chapter_4_asks_of_no_rarest_class_where_several_are():
 @pytest.mark.parametrize(
     ("copied", "told"),
     [
-        (0, "0 of 4 test photos have a twin among those learned from. So clean is all of test."),
-        (1, "1 of 4 test photos has a twin among those learned from. Accuracy without them: A 90"),
+        (0, "0 of 4 test photos have a twin outside test, in train or validation. So clean is all of test."),
+        (
+            1,
+            "1 of 4 test photos has a twin outside test, in train or validation. Accuracy without them: A 90",
+        ),
         (
             4,
             "Without them a class would have",
@@ -411,9 +414,12 @@ def test_chapter_5_tells_what_test_shares_with_train(copied, told):
 @pytest.mark.parametrize(
     ("interval", "told"),
     [
-        ({"difference": 0.04, **HIGH}, "In accuracy, B is better than A (+4.0 points"),
-        ({"difference": -0.04, **LOW}, "In accuracy, B is worse than A (−4.0 points"),
-        ({"difference": 0.01, **ZERO}, "In accuracy, B is not clearly different from A (+1.0 points"),
+        ({"difference": 0.04, **HIGH}, "In accuracy, each trained once, B is better than A (+4.0 points"),
+        ({"difference": -0.04, **LOW}, "In accuracy, each trained once, B is worse than A (−4.0 points"),
+        (
+            {"difference": 0.01, **ZERO},
+            "In accuracy, each trained once, B is not clearly different from A (+1.0 points",
+        ),
     ],
 )
 def test_chapter_5_tells_which_network_is_better(interval, told):
@@ -422,14 +428,26 @@ def test_chapter_5_tells_which_network_is_better(interval, told):
     names = {"scores": scores.assign(split="validation"), "of_clean": scores, "scheme": "official"}
     names |= {"names": {OLD: "A"}, "differences": pd.DataFrame([{"model": "B", "against": "A", **interval}])}
     names["differences"]["metric"] = "accuracy"
-    assert told in say("05-xception", "xception-choice-said", **names)[0]
+    text, after = say("05-xception", "xception-choice-said", **names)
+    end = {name: after[name] for name in ("chosen", "kept", "judgements")}
+    end, _ = say("05-xception", "xception-59129aac", off="0", paid="0", by_all="0", **names, **end)
+    assert told in text and told in end
 
 
-@pytest.mark.parametrize(("half", "told"), [(9, "None of 2 models would"), (4, "1 of 2"), (1, "2 of 2")])
+@pytest.mark.parametrize(
+    ("half", "told"),
+    [
+        (5.0, "of 2 models none would have cost less beyond luck, and none more"),  # a little less is luck
+        (3.0, "of 2 models 1 would have cost less beyond luck, and none more"),
+        (9.0, "of 2 models none would have cost less beyond luck, and 2 more"),
+    ],
+)
 def test_chapter_5_tells_what_validations_threshold_bought(half, told):
-    bill = pd.DataFrame({"cost at it": [3, 5], "at one half": [half, half]})
-    names = {"positive": "recyclable", "spoiling_cost": 4.0, "paid": "A 3 and B 5"}
-    assert told in say("05-xception", "xception-827bfc45", bill=bill, **names)[0]
+    rows = [("A", 0.8, 4.9), ("A", 0.5, half), ("B", 0.7, 5.1), ("B", 0.5, max(half, 5))]
+    costs = pd.DataFrame(rows, columns=["model", "threshold", "cost"])
+    costs = costs.assign(low=costs["cost"] - 1, high=costs["cost"] + 1)
+    names = {"positive": "recyclable", "spoiling_cost": 4.0, "paid": "A 5 and B 5", "decisions": costs}
+    assert told in say("05-xception", "xception-827bfc45", np=np, picked=costs[::2], **names)[0]
 
 
 @pytest.mark.parametrize(
@@ -437,30 +455,48 @@ def test_chapter_5_tells_what_validations_threshold_bought(half, told):
     [
         (
             [{"difference": 0.04, **HIGH}, {"difference": 0.01, **ZERO}],
-            "move 1 of these 2 scores beyond luck, corrected for all of them: A on",
+            "corrected for all of them: 1 of 2 (accuracy with copies minus without, in points): A on Photos "
+            "(official split, +4.0).",
         ),
-        ([{"difference": 0.01, **ZERO}], "Copies move none of these 1 scores"),
+        ([{"difference": 0.01, **ZERO}], "corrected for all of them: none of 1."),
         ([], "No score here can be told"),
     ],
 )
 def test_chapter_6_tells_what_copies_are_worth(rows, told):
-    worth = pd.DataFrame(rows).assign(model="A", dataset="Photos", scheme="random", points="+4.0")
-    assert told in say("06-trust", "06-trust-worth-said", worth=worth)[0]
+    """Under every split, and once more at its end; there nothing of copies where there are none."""
+    worth = pd.DataFrame(rows).assign(model="A", dataset="Photos", scheme="official", points="+4.0")
+    text, after = say("06-trust", "06-trust-worth-said", worth=worth)
+    names = {
+        "leaks": after["leaks"],
+        "learnings": [],
+        "able": [],
+        "doubted": "none",
+        "crossing": "0 on Photos",
+    }
+    end, _ = say("06-trust", "06-trust-learned-said", projected="none", gains=pd.DataFrame(), **names)
+    assert told in text and (told in end if rows else end.count("\n- ") == 0)
 
 
-@pytest.mark.parametrize(
-    ("interval", "told"),
-    [
-        ({"difference": 0.04, **HIGH}, "on Photos accuracy is better than that without what has a twin"),
-        ({"difference": -0.04, **LOW}, "on Photos accuracy is worse than that without what has a twin"),
-        ({"difference": 0.01, **ZERO}, "on Photos accuracy is not clearly different from that without"),
-    ],
-)
-def test_chapter_6_weighs_copies_by_the_same_photos(interval, told):
-    names = {"dataset": "mine", "scheme": "random", "metric": "accuracy", **interval}
-    names = {"differences": pd.DataFrame([names]), "titles": {"mine": "Photos"}, "crossing": "none"}
-    names |= {"learnings": [], "able": [], "doubted": "none", "projected": "none", "gains": pd.DataFrame()}
-    assert told in say("06-trust", "06-trust-learned-said", **names)[0]
+def test_chapter_6_counts_copies_of_the_usual_split_and_means_of_all(monkeypatch):
+    twins = pd.DataFrame({"dataset": "mine", "scheme": "random", "seed": [0, 0, 1, 1], "path": [*"abcd"]})
+    twins = twins.assign(exact=None, near=None, object=["x", None, None, None], twin=["x", None, None, None])
+    monkeypatch.setattr(wb.audit, "find_twins", lambda *given: twins.drop(columns="dataset"))
+    data = {"mine": SimpleNamespace(pairs=None, title="Photos")}
+    names = {"collections": data, "deals": {"mine": None}, "titles": {"mine": "Photos"}}
+    after = run("06-trust", "tbl-trust-copies", monkeypatch, **names)
+    assert after["table"].iloc[0].tolist() == ["Photos", "random", "2", "0", "0", "0.5", "0.5"]
+    names |= {"usual": {"mine": ("random", 0)}, "counted": after["counted"]}
+    text, _ = say("06-trust", "06-trust-copies-said", **names)
+    assert "random split: 1 of 2 test photos (50.0\u202f%) shows" in text
+
+
+def test_chapter_6_tells_why_the_share_of_memory_cannot_be_told():
+    leading = pd.DataFrame({"dataset": ["a", "b"], "scheme": "official", "photos": 200, "twin": [0, 9]})
+    memory = pd.DataFrame({"dataset": ["b"], "metric": "accuracy", "photos": 9, "difference": 3 / 9, **HIGH})
+    differences = leading.assign(metric="accuracy", model=OLD, difference=0.1)
+    names = {"leading": leading, "memory": memory, "differences": differences, "titles": {"a": "A", "b": "B"}}
+    text, _ = say("06-trust", "06-trust-memory-said", model=SimpleNamespace(id=OLD), **names)
+    assert "On A no test photo has a twin" in text and "On B: the share" in text and "has 3 more of 9" in text
 
 
 def test_chapter_6_audits_no_more_photos_than_chapter_5_saw():
@@ -508,7 +544,7 @@ def test_chapter_6_tells_which_validation_foresaw_the_score(test, told):
     ("values", "told"),
     [
         ([0.7, 0.79, 0.89], "bring +10.0 points ["),
-        ([0.9, 0.3, 0.9], "bring a change that cannot be told on Photos, beyond 400."),
+        ([0.9, 0.3, 0.9], "bring a change that cannot be told on Photos (beyond 400)."),
         ([0.7, 0.9], "No curve has the three points"),
     ],
 )
@@ -523,11 +559,11 @@ def test_chapter_6_tells_what_more_photos_bring_where_that_can_be_told(values, t
     [
         (
             [0.01, 0.02],
-            "beyond luck, corrected for all kinds: blurred (50\u202f% against 20\u202f%) and drawn (",
+            "luck, corrected for all kinds found (2): blurred (50\u202f% against 20\u202f%) and drawn (",
         ),
-        ([0.01, 0.2], "corrected for all kinds: blurred (50\u202f% against 20\u202f%)."),
-        ([0.03, 0.03], "corrected for all kinds: none."),
-        ([], ""),
+        ([0.01, 0.2], "corrected for all kinds found (2): blurred (50\u202f% against 20\u202f%)."),
+        ([0.03, 0.03], "corrected for all kinds found (2): none."),
+        ([], "corrected for all kinds found (0): none."),
     ],
 )
 def test_chapter_6_tells_which_odd_photos_are_harder(p, told):

@@ -38,12 +38,12 @@ PROBLEMS = pd.DataFrame(
 
 
 def test_twins_are_found_through_chains():
-    twins = audit.twins_in_train(PHOTOS, PAIRS)
+    twins = audit.twins_outside_test(PHOTOS, PAIRS)
     assert dict(zip(PHOTOS["path"], twins, strict=True)) | {"a": None, "b": None} == {
         "a": None, "b": None, "t1": "a", "t2": "a", "t3": "b", "t4": "b",
     }  # fmt: skip
     assert twins[:2].isna().all()
-    exact = audit.twins_in_train(PHOTOS, PAIRS[PAIRS["kind"] == "exact"])
+    exact = audit.twins_outside_test(PHOTOS, PAIRS[PAIRS["kind"] == "exact"])
     assert PHOTOS.loc[exact.notna(), "path"].tolist() == ["t2"]
 
 

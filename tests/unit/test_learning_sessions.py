@@ -83,9 +83,9 @@ def test_what_cannot_be_solved_is_refused():
 
 def test_sessions_are_named_where_somebody_has_looked():
     searches = pd.DataFrame({"label": ["organic"], "first": [3], "last": [5], "shows": ["apples"]})
-    names = sessions.name_sessions(numbered(), searches, 2)
-    assert list(names[:7]) == ["run 1", "run 1", "apples", "apples", "apples", "run 1", "run 1"]
-    assert list(names[20:]) == ["run 1"] * 10 + ["run 2"] * 10
+    names, first = sessions.name_sessions(numbered(), searches, 2), "run 1 of organic"
+    assert list(names[:7]) == [first, first, "apples", "apples", "apples", first, first]
+    assert list(names[20:]) == ["run 1 of recyclable"] * 10 + ["run 2 of recyclable"] * 10
 
 
 def test_heads_under_every_deal():

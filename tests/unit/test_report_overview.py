@@ -157,14 +157,19 @@ def test_the_front_is_of_those_that_nobody_beats_in_both():
     ("low", "difference", "worth", "told"),
     [
         (0.05, 0.5, 0.08, "memory makes 5.0 of the 8.0 points"),
-        (0.05, 0.4, 0.08, "cannot be told"),  # five photos: an exact test of them comes to .06 at best
-        (0.05, 0.5, 0.04, "cannot be told (photos with a twin: 12)"),  # a part is not larger than the whole
-        (-0.05, 0.2, 0.05, "cannot be told"),  # chance alone may do it
-        (-0.3, -0.2, 0.05, "cannot be told"),
-        (0.0, 0.0, 0.0, "cannot be told"),
+        (
+            0.05,
+            0.4,
+            0.08,
+            "has 5 more of 12 right, which may be luck (fewer than six",
+        ),  # exactly, p is .06 at best
+        (0.05, 0.5, 0.04, "6 more of 12 right, which is more than copies are worth"),
+        (-0.05, 0.5, 0.08, "the head that met the twins has 6 more of 12 right, which may be luck"),
+        (-0.3, -0.2, 0.05, "has −2 more of 12 right, which may be luck"),
+        (0.0, 0.0, 0.0, "has 0 more of 12 right, which may be luck"),
     ],
 )
 def test_memory_is_told_where_it_is_sure_and_no_more_than_the_whole(low, difference, worth, told):
-    row = {"difference": difference, "low": low, "high": difference, "photos": 12}
+    row = {"difference": difference, "low": low, "high": difference, "photos": 120, "copied": 12}
     memory = pd.Series(row, dtype=object)
-    assert told in overview.describe_memory(memory, pd.Series({"difference": worth}), 120)
+    assert told in overview.describe_memory(memory, pd.Series({"difference": worth}))

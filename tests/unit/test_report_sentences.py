@@ -60,6 +60,8 @@ def test_a_score_has_no_more_digits_than_its_interval_carries():
     assert sentences.format_score(row) == "0.42 [0.29,\u202f0.61]"
     assert sentences.format_share(row) == "42\u202f% [29,\u202f61]"
     assert sentences.format_score(row.replace({0.29: 0.4, 0.612: 0.43})) == "0.418 [0.400,\u202f0.430]"
+    below = pd.Series({"value": -0.0917, "low": -0.1849, "high": -0.0036})  # its end is no nought
+    assert sentences.format_score(below) == "−0.092 [−0.185,\u202f−0.004]"
 
 
 def test_an_accuracy_is_told_in_percent_and_other_metrics_are_not():

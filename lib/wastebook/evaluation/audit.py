@@ -48,7 +48,7 @@ def drop_refuted(data: Collection) -> Collection:
     return data._replace(pairs=pairs, photos=group_photos(data.photos, pairs))
 
 
-def twins_in_train(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
+def twins_outside_test(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     """For each photo of `test` the path of the first one outside test that shows the same, whatever its
     label, by any chain of `pairs`; missing where there is none, and outside test."""
     group, in_test = group_photos(photos, pairs)["group"], photos["split"] == "test"
@@ -57,12 +57,12 @@ def twins_in_train(photos: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
 
 def find_twins(deals: Deals, pairs: pd.DataFrame) -> pd.DataFrame:
     """Each test photo of each deal, `path, label, sha256, scheme, seed`, and its twin's path (see
-    `twins_in_train`): `twin`, of any kind, and one of each of `COPIES`."""
+    `twins_outside_test`): `twin`, of any kind, and one of each of `COPIES`."""
     parts = []
     for (scheme, seed), photos in deals.items():
-        found = {kind: twins_in_train(photos, pairs[pairs["kind"] == kind]) for kind in COPIES}
+        found = {kind: twins_outside_test(photos, pairs[pairs["kind"] == kind]) for kind in COPIES}
         test = photos.loc[photos["split"] == "test", ["path", "label", "sha256"]]
-        parts.append(test.assign(scheme=scheme, seed=seed, twin=twins_in_train(photos, pairs), **found))
+        parts.append(test.assign(scheme=scheme, seed=seed, twin=twins_outside_test(photos, pairs), **found))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -73,8 +73,8 @@ def list_oddities(data: Collection, photos: pd.DataFrame) -> pd.DataFrame:
     both = pd.concat([pairs, pairs.rename(columns={"path_a": "path_b", "path_b": "path_a"})])
     in_test = (photos["split"] == "test").set_axis(photos["path"])
     own_side = both["path_a"].map(in_test) == both["path_b"].map(in_test)
-    found = {name: twins_in_train(photos, pairs[pairs["kind"] == kind]) for kind, name in COPIES.items()}
-    found["also outside test: any of these"] = twins_in_train(photos, pairs)
+    found = {name: twins_outside_test(photos, pairs[pairs["kind"] == kind]) for kind, name in COPIES.items()}
+    found["also outside test: any of these"] = twins_outside_test(photos, pairs)
     copies = {"copy on its own side": both[own_side], "under two labels": both[~both["same_label"]]}
     for finding, rows in copies.items():
         found[finding] = photos["path"].map(rows.drop_duplicates("path_a").set_index("path_a")["path_b"])

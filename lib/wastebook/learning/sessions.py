@@ -42,9 +42,9 @@ def split_by_number(photos: pd.DataFrame) -> bool:
 
 def name_sessions(photos: pd.DataFrame, searches: pd.DataFrame, count: int) -> pd.Series:
     """What the run of file numbers that each photo is in shows: `searches` has `label, first, last, shows`.
-    Where nobody has said, which of `count` equal runs of its class it is in (`run 1`)."""
+    Where nobody has said, which of `count` equal runs of its class it is in (`run 1 of glass`)."""
     numbers, runs = file_numbers(photos), session_folds(photos, count)
-    names = pd.Series([f"run {run + 1}" for run in runs], index=photos.index)
+    names = [f"run {run + 1} of " for run in runs] + photos["label"]
     for row in searches.to_dict("records"):
         inside = (photos["label"] == row["label"]) & (numbers >= row["first"]) & (numbers <= row["last"])
         names[inside] = row["shows"]

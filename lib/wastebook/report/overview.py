@@ -46,10 +46,8 @@ def chosen_models(chapter: Chapter, needs: Iterable[str]) -> pd.DataFrame:
     """A row per data set: the accuracy on test (see `test_scores`) of the model that validation chose, under
     the split of the set's first score, which leads there; no row where validation was not scored."""
     scores = read_earlier(chapter, needs, "scores").drop_duplicates(SCORE_KEYS, ignore_index=True)
-    rows = []
-    for _, part in scores.groupby("dataset", sort=False):
-        scheme = part["scheme"].iloc[0]
-        part = part[part["scheme"] == scheme]
+    leading, rows = scores.groupby("dataset")["scheme"].transform("first"), []
+    for (_, scheme), part in scores[scores["scheme"] == leading].groupby(["dataset", "scheme"], sort=False):
         tested = part[(part["split"] == "test") & (part["metric"] == "accuracy")]
         asked = part[(part["split"] == "validation") & part["model"].isin(tested["model"])]
         if len(asked):
@@ -60,10 +58,8 @@ def chosen_models(chapter: Chapter, needs: Iterable[str]) -> pd.DataFrame:
 def predictions_by_dataset(chapter: Chapter, scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The predictions of the models in `scores` that chapters kept, each once, by data set."""
     keys = ["model", "scheme", "seed", "split", "path"]
-    found = {
-        str(dataset): part["chapter"].unique() for dataset, part in scores.groupby("dataset", sort=False)
-    }
-    tables = {name: read_earlier(chapter, chapters, "predictions") for name, chapters in found.items()}
+    found = dict(scores.groupby("dataset", sort=False)["chapter"].unique())
+    tables = {str(name): read_earlier(chapter, each, "predictions") for name, each in found.items()}
     return {name: each.drop_duplicates(keys, ignore_index=True) for name, each in tables.items() if len(each)}
 
 
@@ -150,13 +146,19 @@ def answers_table(answers: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFra
     return pd.DataFrame(shown)
 
 
-def describe_memory(memory: pd.Series, copies: pd.Series, tested: int) -> str:
-    """What a model owes to having met the twins of test photos (a row of `measure_memory`), of what all the
-    `copies` among so many `tested` are worth: where beyond luck, by six photos or more, not above that."""
-    more, whole = memory["difference"] * memory["photos"], copies["difference"]  # photos, and a share of all
-    if comparison.judge_difference(memory) != "better" or more / tested > whole or round(more) < 6:
-        return f"the share of memory cannot be told (photos with a twin: {memory['photos']})."
-    return f"memory makes {100 * more / tested:.1f} of the {100 * whole:.1f} points that copies are worth."
+def describe_memory(memory: pd.Series, copies: pd.Series) -> str:
+    """What a model owes to having met the twins of test photos (a row of `measure_memory`; `copied` of its
+    `photos` have one), of what all `copies` are worth, or why that cannot be told."""
+    more, whole = memory["difference"] * memory["copied"], copies["difference"] * memory["photos"]
+    sure = comparison.judge_difference(memory) == "better" and round(more) >= 6
+    if not sure or more > whole:
+        why = (
+            "which is more than copies are worth" if sure else "which may be luck (fewer than six always may)"
+        )
+        found = f"the head that met the twins has {round(more)} more of {memory['copied']:.0f} right, {why}"
+        return f"the share of memory cannot be told: {found}.".replace("-", "−")
+    points = (f"{100 * photos / memory['photos']:.1f}" for photos in (more, whole))
+    return f"memory makes {' of the '.join(points)} points that copies are worth."
 
 
 def weigh_changes(changes: Mapping[str, pd.Series], direct: pd.Series) -> str:
@@ -188,9 +190,8 @@ def _costs(chapter: Chapter, needs: list[str], dataset_of: pd.Series) -> pd.Data
 def _seconds(chapter: Chapter, needs: list[str], dataset_of: pd.Series) -> pd.DataFrame:
     """`dataset, scheme, model, seconds`: of training, the mean of the seeds; of a search, all its trials."""
     keys, once = ["chapter", "model", "scheme", "seed"], ["dataset", "scheme", "model"]
-    columns = [*keys, "seconds"]
-    trained = read_earlier(chapter, needs, "seconds").reindex(columns=columns).drop_duplicates(keys)
-    trials = read_earlier(chapter, needs, "trials").reindex(columns=columns)
-    spent = pd.concat([trained, trials]).groupby(keys, as_index=False)["seconds"].sum()
+    parts = [read_earlier(chapter, needs, name) for name in ("seconds", "trials")]
+    trained, trials = (part.reindex(columns=[*keys, "seconds"]) for part in parts)
+    spent = pd.concat([trained.drop_duplicates(keys), trials]).groupby(keys, as_index=False)["seconds"].sum()
     spent = spent.assign(dataset=spent["chapter"].map(dataset_of)).drop_duplicates([*once, "seed"])
     return spent.groupby(once, as_index=False)["seconds"].mean()

@@ -289,7 +289,7 @@ def _doubt(row: pd.Series) -> str:
 
 def _with_interval(row: pd.Series, value: str, decimals: int, unit: str = "") -> str:
     """The value, and its interval where that has two ends; of a score not known well one digit less."""
-    wide = value == "value" and row["high"] - row["low"] > 10 ** (2 - decimals)
+    wide = value == "value" and row["low"] >= 0 and row["high"] - row["low"] > 10 ** (2 - decimals)
     form = f"{{:{'' if value == 'value' else '+z'}.{decimals - wide}f}}"
     told, low, high = (form.format(row[name]).replace("-", "−") for name in (value, "low", "high"))
     told += unit + " (equal in every draw)" * (value == "difference" and bool(row.eq(0).all()))
