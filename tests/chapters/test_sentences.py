@@ -1200,7 +1200,9 @@ def test_chapter_10_tells_what_the_family_is_worth(rows, told):
     )
 
 
-@pytest.mark.parametrize("file", sorted(paths.CHAPTERS.glob("*.ipynb")), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", sorted((paths.PROJECT / "chapters").glob("*.ipynb")), ids=lambda file: file.stem
+)
 def test_a_figure_of_several_names_what_it_is_of(file):
     """Below each the page says no more than (a) and (b)."""
     cells = [cell for cell in nbformat.read(file, as_version=4).cells if cell.cell_type == "code"]

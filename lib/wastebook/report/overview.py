@@ -51,7 +51,7 @@ def chosen_models(chapter: Chapter, needs: Iterable[str]) -> pd.DataFrame:
         tested = part[(part["split"] == "test") & (part["metric"] == "accuracy")]
         asked = part[(part["split"] == "validation") & part["model"].isin(tested["model"])]
         if len(asked):
-            rows.append(select_row(tested, model=comparison.choose_on_validation(asked, scheme)))
+            rows.append(select_row(tested, model=comparison.choose_on_validation(asked, str(scheme))))
     return pd.DataFrame(rows, columns=scores.columns)
 
 
