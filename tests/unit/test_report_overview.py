@@ -163,7 +163,7 @@ def test_the_front_is_of_those_that_nobody_beats_in_both():
             0.08,
             "has 5 more of 12 right, which may be luck (fewer than six",
         ),  # exactly, p is .06 at best
-        (0.05, 0.5, 0.04, "6 more of 12 right, which is more than copies are worth"),
+        (0.05, 0.5, 0.04, "6 more of 12 right, more than copies are worth"),
         (-0.05, 0.5, 0.08, "the head that met the twins has 6 more of 12 right, which may be luck"),
         (-0.3, -0.2, 0.05, "has −2 more of 12 right, which may be luck"),
         (0.0, 0.0, 0.0, "has 0 more of 12 right, which may be luck"),

@@ -46,8 +46,10 @@ def chosen_models(chapter: Chapter, needs: Iterable[str]) -> pd.DataFrame:
     """A row per data set: the accuracy on test (see `test_scores`) of the model that validation chose, under
     the split of the set's first score, which leads there; no row where validation was not scored."""
     scores = read_earlier(chapter, needs, "scores").drop_duplicates(SCORE_KEYS, ignore_index=True)
-    leading, rows = scores.groupby("dataset")["scheme"].transform("first"), []
-    for (_, scheme), part in scores[scores["scheme"] == leading].groupby(["dataset", "scheme"], sort=False):
+    rows = []
+    for _, part in scores.groupby("dataset", sort=False):
+        scheme = part["scheme"].iloc[0]
+        part = part[part["scheme"] == scheme]
         tested = part[(part["split"] == "test") & (part["metric"] == "accuracy")]
         asked = part[(part["split"] == "validation") & part["model"].isin(tested["model"])]
         if len(asked):
@@ -92,8 +94,7 @@ def models_table(models: pd.DataFrame) -> pd.DataFrame:
         names = {metric: "value", f"{metric}_low": "low", f"{metric}_high": "high"}
         table = models.rename(columns=names).assign(metric=metric)
         lines[metric] = [format_score(row) for _, row in table.iterrows()]
-    for metric in METRICS[2:]:
-        lines[metric] = models[metric].map("{:.3f}".format)
+    lines[[*METRICS[2:]]] = models[[*METRICS[2:]]].map("{:.3f}".format)
     for name, (column, unit) in TOLD.items():
         lines[name] = (models[column] / unit).map(
             lambda value: f"{value:,.3g}" if value < 1000 else f"{value:,.0f}", na_action="ignore"
@@ -152,9 +153,7 @@ def describe_memory(memory: pd.Series, copies: pd.Series) -> str:
     more, whole = memory["difference"] * memory["copied"], copies["difference"] * memory["photos"]
     sure = comparison.judge_difference(memory) == "better" and round(more) >= 6
     if not sure or more > whole:
-        why = (
-            "which is more than copies are worth" if sure else "which may be luck (fewer than six always may)"
-        )
+        why = "more than copies are worth" if sure else "which may be luck (fewer than six always may)"
         found = f"the head that met the twins has {round(more)} more of {memory['copied']:.0f} right, {why}"
         return f"the share of memory cannot be told: {found}.".replace("-", "−")
     points = (f"{100 * photos / memory['photos']:.1f}" for photos in (more, whole))
