@@ -244,7 +244,8 @@ def test_in_the_terminal(call, mess, tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such shell")
 def test_answers_that_are_read_no_further(files, kept_runs):
     photos = " ".join(map(shlex.quote, map(str, files * 40)))
-    line = f"{sys.executable} -m wastebook.cli predict --run {shlex.quote(str(kept_runs / 'small'))} {photos}"
+    python, run = shlex.quote(sys.executable), shlex.quote(str(kept_runs / "small"))
+    line = f"{python} -m wastebook.cli predict --run {run} {photos}"
     done = subprocess.run(
         ["bash", "-c", f"{line} | head -1; exit ${{PIPESTATUS[0]}}"], capture_output=True, text=True
     )

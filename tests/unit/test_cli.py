@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -121,7 +122,8 @@ def test_room_is_asked_for_only_where_there_is_none(call, monkeypatch):
     [("| true", 141, ""), ("> /dev/full", 1, "No space left on device"), (">&-", 0, ""), (">&- 2>&-", 0, "")],
 )
 def test_an_output_that_takes_nothing(to, code, told, buffered):
-    line = f"{sys.executable} -m wastebook.cli data sample --photos 20 {to}; exit ${{PIPESTATUS[0]}}"
+    python = shlex.quote(sys.executable)
+    line = f"{python} -m wastebook.cli data sample --photos 20 {to}; exit ${{PIPESTATUS[0]}}"
     environment = os.environ | {"PYTHONUNBUFFERED": buffered}
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=environment)
     assert done.returncode == code and told in done.stderr and len(done.stderr.splitlines()) == bool(told)
@@ -129,7 +131,8 @@ def test_an_output_that_takes_nothing(to, code, told, buffered):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps the folder")
 def test_a_working_directory_that_is_gone(tmp_path):
-    line = f"cd {tmp_path} && rmdir {tmp_path} && {sys.executable} -m wastebook.cli data sample --photos 20"
+    python = shlex.quote(sys.executable)
+    line = f"cd {tmp_path} && rmdir {tmp_path} && {python} -m wastebook.cli data sample --photos 20"
     assert subprocess.run(["bash", "-c", line], capture_output=True).returncode == 0
 
 
