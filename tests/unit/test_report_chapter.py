@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
+from wastebook.data.datasets import fingerprint
 from wastebook.errors import WastebookError
+from wastebook.files import write_yaml
 from wastebook.photos.collection import load_photos
 from wastebook.report import chapter as chapters
 
@@ -155,6 +157,24 @@ def _introduced(monkeypatch, chapter, drawn, weights):
     before = shown[f"in-short-{chapter.name}"]["text/plain"]
     chapter.record(headline="Right for 1 of 6 photos.")
     return before, verdict, shown[f"in-short-{chapter.name}"]["text/plain"]
+
+
+@pytest.mark.parametrize(("gone", "drawn"), [(False, False), (True, False), (True, True)])
+def test_photos_that_changed_since_a_build_began_are_told(tmp_path, monkeypatch, gone, drawn):
+    monkeypatch.setenv("WASTEBOOK_STAGE", str(tmp_path / "stage"))
+    files = pd.DataFrame({"sha256": ["a", "b"]})
+    write_yaml(tmp_path / "run.yml", {"data": {"mine": {"fingerprint": fingerprint(files)}}})
+    problems = pd.DataFrame({"path": [], "readable": []}, dtype=bool)
+    here = files.head(1) if gone else files
+    card = {"drawn": drawn, "title": "Mine", "photos": 2}
+    data = SimpleNamespace(name="mine", title="Mine", card=card, files=here, problems=problems, remarks=())
+    data.drawn = {"photos": len(here)}
+    chapter = chapters.Chapter("02-baseline", tmp_path, tmp_path)
+    if gone and not drawn:  # of a sample another size may be drawn
+        with pytest.raises(WastebookError, match="Photos of Mine have changed since this began"):
+            chapter.introduce([data])
+    else:
+        chapter.introduce([data])
 
 
 @pytest.mark.parametrize(("drawn", "weights"), [(True, "imagenet"), (False, "random"), (True, "random")])
