@@ -54,9 +54,9 @@ class Chapter:
         In short stands what the reference found on the real photos. Where the chapter is `informative`, and
         those that it reads, its own `headline` takes that place once it is recorded."""
         collections = [data] if isinstance(data, Collection) else [*data]
+        began = paths.read_yaml(self.run / "run.yml").get("data", {})
         for each in collections if "WASTEBOOK_STAGE" in os.environ else ():
-            then = paths.read_yaml(self.run / "run.yml").get("data", {}).get(each.name, {})
-            then = {} if each.card.get("drawn") else then  # of a sample another size may be drawn
+            then = {} if each.card.get("drawn") else began.get(each.name, {})  # samples have many sizes
             if then.get("fingerprint", "") not in ("", fingerprint(each.files)):
                 raise WastebookError(f"Photos of {each.title} have changed since this began: build again.")
         own = {DRAWN for each in collections if each.card.get("drawn")}
